@@ -1,0 +1,1 @@
+"""A debugging harness for PyCUDA programs."""

@@ -1,0 +1,95 @@
+"""What generated code, the C runtime and the driver must agree on: one table each.
+
+Address space. The device's addresses lie in one reserved region of ``4 * WINDOW`` bytes, aligned to
+its own size, which no host access can touch (PROT_NONE), as on a GPU::
+
+    region + 0*WINDOW   device window: addresses of device memory, scratch, in-kernel heap; never mapped
+    region + 1*WINDOW   its mirror: the memory behind them, where generated code and copies go
+    region + 2*WINDOW   host window: pinned and managed memory, mapped for the host
+    region + 3*WINDOW   its mirror: a second mapping of the same pages, for the device
+
+So the memory behind any valid address ``a`` is at ``a | WINDOW``, and ``a`` is valid only if
+``a & REGION_MASK`` is the region's base (bit WINDOW clear, region bits right). Generated code sends
+every other address to null, which faults and becomes CUDA_ERROR_ILLEGAL_ADDRESS.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+WINDOW_BITS = 40
+WINDOW = 1 << WINDOW_BITS
+REGION = 4 * WINDOW
+
+#: in ``a & REGION_MASK == region base`` for every valid device-side address
+REGION_MASK = ~(REGION - 1) & 0xFFFF_FFFF_FFFF_FFFF | WINDOW
+
+#: bytes of the device window reserved for each worker's shared memory, most of it never mapped, so that a
+#: 32-bit shared offset cannot leave it
+SHARED_WINDOW = 1 << 33
+
+
+class State(IntEnum):
+    """What a region of a kernel returns instead of the number of the next region."""
+
+    EXITED = -1
+    MIXED = -2  # the threads of the block go on in different regions: take the slow path
+
+
+class Suspension(IntEnum):
+    """Why threads stop at the start of a region; how the scheduler lets them go on."""
+
+    NONE = 0
+    BARRIER = 1  # the whole block (bar.sync 0 and the like)
+    WARP = 2  # the lanes of this thread's mask (shfl.sync, vote.sync, match, redux, bar.warp.sync)
+    VOTE_BARRIER = 3  # the whole block, exchanging a value (bar.red)
+    LOCKSTEP = 4  # the warp, without a mask: around volatile shared stores (warp-synchronous code)
+    YIELD = 5  # nobody in particular: a loop header, so that blocks and warps take turns
+
+
+#: fields of ``struct pg_block`` in order: name, C type, number of elements
+BLOCK_FIELDS: tuple[tuple[str, str, int], ...] = (
+    ("parameters", "u64", 1),  # host address of the parameter buffer, 64-byte aligned
+    ("shared", "u64", 1),  # device address of this worker's shared window
+    ("local", "u64", 1),  # device address of this worker's local memory; thread i at local + i * local_stride
+    ("frame", "u64", 1),  # host address of spilled registers: slot s of thread i at frame + 8*(s*threads + i)
+    ("state", "u64", 1),  # host address of i32[threads]: region each thread is at, or State
+    ("exchange", "u64", 1),  # host address of u64[threads]: values given to warp operations
+    ("snapshot", "u64", 1),  # host address of u64[threads]: copy of exchange taken at the release
+    ("warp_mask", "u64", 1),  # host address of u32[threads]: member masks of warp operations
+    ("launch", "u64", 1),  # host address of the running launch, for the C runtime
+    ("grid", "u32", 3),
+    ("block", "u32", 3),
+    ("block_index", "u32", 3),
+    ("threads", "u32", 1),  # of the block
+    ("dynamic_shared", "u32", 1),  # bytes
+    ("local_stride", "u32", 1),  # bytes
+)
+SIZES = {"u64": 8, "u32": 4}
+
+
+def block_offsets() -> dict[str, int]:
+    """Return the byte offset of every field of ``struct pg_block``."""
+    offsets = {}
+    position = 0
+    for name, kind, count in BLOCK_FIELDS:
+        offsets[name] = position
+        position += SIZES[kind] * count
+    return offsets
+
+
+def is_region_address(address: int, base: int) -> bool:
+    """Whether ``address`` lies in the device or the host window of the region at ``base``."""
+    return address & REGION_MASK == base
+
+
+class FaultKind(IntEnum):
+    """How a launch ended."""
+
+    NONE = 0
+    ILLEGAL_ADDRESS = 1
+    TRAP = 2
+    ASSERT = 3
+    DEADLOCK = 4  # no thread of a block can go on
+    STACK_OVERFLOW = 5
+    ILLEGAL_INSTRUCTION = 6

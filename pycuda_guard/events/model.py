@@ -1,0 +1,461 @@
+"""The timeline: one small class for each kind of event.
+
+Hooks make events, checks read them; nothing else passes between the two. An event says what
+the program asked for, in plain data (ints, strings, tuples), never a PyCUDA object, so that it
+can be recorded, read back on another machine, and written by hand in a test.
+
+Calls that may raise or crash are announced *before* the driver sees them (copies, memsets,
+launches, frees); if such a call raises, a :class:`CallFailed` follows that names the event. Calls
+whose result matters (allocations, creations, queries, module loads) are reported after they
+returned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pycuda_guard.callsite import Site
+
+Address = int
+StreamId = int  #: the CUstream handle; 0 is the legacy default stream
+EventId = int  #: a number the hooks give each pycuda.driver.Event, never reused
+ModuleId = int  #: a number the hooks give each loaded module, never reused
+ContextId = int  #: the CUcontext handle; 0 where no context is current
+
+DEFAULT_STREAM: StreamId = 0
+
+
+class MemoryKind(Enum):
+    """Where an allocation came from."""
+
+    DEVICE = "device"  # mem_alloc, mem_alloc_pitch
+    POOL = "pool"  # a block of a DeviceMemoryPool
+    MANAGED = "managed"
+    PINNED = "pinned"  # pagelocked_empty and PageLockedMemoryPool
+    REGISTERED = "registered"
+    GLOBAL = "global"  # a __device__ or __constant__ variable of a module
+    ARRAY = "array"  # a CUDA array; its address is its handle
+    IPC = "ipc"
+
+
+class HostKind(Enum):
+    """What kind of host memory a copy uses; it decides whether the copy blocks the host."""
+
+    PAGEABLE = "pageable"
+    PINNED = "pinned"
+    REGISTERED = "registered"
+    MANAGED = "managed"
+
+
+class CopyKind(Enum):
+    """Direction of a copy as the called function names it."""
+
+    HTOD = "host to device"
+    DTOH = "device to host"
+    DTOD = "device to device"
+    PEER = "peer to peer"
+    ARRAY = "to or from an array"
+    MIXED = "2D or 3D"
+
+
+# --- operands of copies -----------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Extent:
+    """Bytes that an operand spans: ``rows`` rows of ``width`` bytes, ``slices`` slices of rows.
+
+    ``offset`` is the distance in bytes of the first byte from the operand's address. A plain
+    copy of n bytes is ``Extent(n)``. ``width`` may be negative when the program asks for that.
+    """
+
+    width: int
+    rows: int = 1
+    pitch: int = 0
+    slices: int = 1
+    slice_pitch: int = 0
+    offset: int = 0
+
+    @property
+    def end(self) -> int:
+        """One past the last byte touched, relative to the operand's address (bytes)."""
+        if self.width <= 0 or self.rows <= 0 or self.slices <= 0:
+            return self.offset + min(self.width, 0)
+        return self.offset + (self.slices - 1) * self.slice_pitch + (self.rows - 1) * self.pitch + self.width
+
+
+@dataclass(slots=True)
+class DeviceOperand:
+    """Device memory named in a call. ``type_name`` is the Python type that was passed."""
+
+    address: Address
+    extent: Extent
+    type_name: str = "int"
+    shape: tuple[int, ...] | None = None
+    dtype: str | None = None
+
+
+@dataclass(slots=True)
+class HostOperand:
+    """A host buffer named in a call; ``nbytes`` is the size of the whole buffer."""
+
+    address: Address
+    extent: Extent
+    nbytes: int
+    kind: HostKind = HostKind.PAGEABLE
+    type_name: str = "ndarray"
+    shape: tuple[int, ...] | None = None
+    dtype: str | None = None
+    order: str | None = None  # "C", "F", "CF" (both), or None where neither
+    contiguous: bool = True
+    writable: bool = True
+
+
+@dataclass(slots=True)
+class ArrayOperand:
+    """A CUDA array named in a call; ``nbytes`` is its whole size."""
+
+    handle: int
+    extent: Extent
+    nbytes: int
+
+
+@dataclass(slots=True)
+class OddOperand:
+    """Something that is neither: a type the call does not take."""
+
+    type_name: str
+
+
+Operand = DeviceOperand | HostOperand | ArrayOperand | OddOperand
+
+
+# --- kernels ----------------------------------------------------------------------------------
+
+
+class ParameterKind(Enum):
+    """What a kernel parameter is, as far as PTX and the source tell."""
+
+    POINTER = "pointer"
+    INTEGER = "integer"
+    FLOAT = "float"
+    BYTES = "bytes"  # a struct or vector type by value
+
+
+@dataclass(slots=True)
+class Parameter:
+    """One parameter of a kernel, from the PTX ``.param`` list and, where found, from its source.
+
+    ``offset``, ``size`` and ``align`` are bytes. ``declared`` is the source's own text, such as
+    ``const float *x``; empty where the source is unknown. ``pointee`` is the scalar C type that a
+    pointer parameter names (``float``), or empty for ``void``, structs and unknown types;
+    ``depth`` counts the stars.
+    """
+
+    name: str
+    offset: int
+    size: int
+    align: int
+    kind: ParameterKind
+    declared: str = ""
+    pointee: str = ""
+    pointee_size: int = 0
+    depth: int = 0
+
+
+@dataclass(slots=True)
+class KernelSignature:
+    """The parameters of one kernel, and what bounds its launch."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    static_shared: int = 0
+    max_threads: int | None = None  # .maxntid, threads a block
+    source_file: str | None = None
+    source_line: int | None = None
+    #: positions of pointer parameters that the kernel loads a pointer from and then follows it
+    follows: tuple[int, ...] = ()
+
+    @property
+    def packed_size(self) -> int:
+        """Bytes of the parameter buffer that the kernel reads."""
+        return max((p.offset + p.size for p in self.parameters), default=0)
+
+
+class ArgumentKind(Enum):
+    """How PyCUDA packs an argument."""
+
+    POINTER = "pointer"  # DeviceAllocation, GPUArray, In/Out/InOut, __cuda_array_interface__
+    INTEGER = "integer"  # numpy integer, bool, or an integer format character of prepare()
+    FLOAT = "float"
+    BYTES = "bytes"  # ndarray or numpy.void, by value
+    INVALID = "invalid"  # a type that PyCUDA refuses (Python int or float in __call__)
+
+
+@dataclass(slots=True)
+class Argument:
+    """One argument of a launch, as it is packed: ``size`` bytes at ``offset`` of the buffer.
+
+    ``value`` is the number or the device address where it is one. ``shape`` and ``dtype`` are
+    those of the array behind a pointer or passed by value. ``handler`` is ``In``, ``Out`` or
+    ``InOut``. ``table`` holds the entries of a short host array of addresses passed through
+    ``In``/``InOut``, else None.
+    """
+
+    kind: ArgumentKind
+    type_name: str
+    offset: int
+    size: int
+    value: int | float | None = None
+    shape: tuple[int, ...] | None = None
+    dtype: str | None = None
+    nbytes: int | None = None
+    handler: str | None = None
+    table: tuple[int, ...] | None = None
+
+
+# --- events -----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Event:
+    """What every event carries. ``sequence`` is given when the event is emitted, from 1 up."""
+
+    site: Site | None
+    thread: int
+    context: ContextId
+    sequence: int = field(default=0, init=False)
+
+
+@dataclass(slots=True)
+class Allocated(Event):
+    """Memory came to life: ``call`` returned ``nbytes`` requested bytes at ``address``."""
+
+    call: str
+    address: Address
+    nbytes: int
+    kind: MemoryKind
+    pitch: int = 0
+    name: str = ""  # of a module global
+    module: ModuleId = 0
+
+
+@dataclass(slots=True)
+class Freed(Event):
+    """Memory is about to be given back; ``how`` is ``free`` (explicit) or ``collected``."""
+
+    address: Address
+    kind: MemoryKind
+    how: str = "free"
+
+
+@dataclass(slots=True)
+class Copy(Event):
+    """A copy is about to be issued. ``asynchronous`` is how it was called, not what it does."""
+
+    call: str
+    kind: CopyKind
+    destination: Operand
+    source: Operand
+    stream: StreamId = DEFAULT_STREAM
+    asynchronous: bool = False
+
+
+@dataclass(slots=True)
+class Memset(Event):
+    """A memset is about to be issued: ``count`` elements of ``item_size`` bytes a row."""
+
+    call: str
+    destination: Operand
+    item_size: int
+    count: int
+    stream: StreamId = DEFAULT_STREAM
+    asynchronous: bool = False
+
+
+@dataclass(slots=True)
+class Launch(Event):
+    """A kernel is about to be launched. ``arguments`` is None where only bytes are known.
+
+    ``call`` is how: ``__call__``, ``prepared_call``, ``prepared_async_call``,
+    ``prepared_timed_call`` or ``_launch_kernel``. ``library`` is true for kernels that PyCUDA
+    wrote (elementwise, reduction, scan, curandom). ``packed`` is the buffer size in bytes.
+    """
+
+    call: str
+    module: ModuleId
+    function: str
+    grid: tuple[int, ...]
+    block: tuple[int, ...]
+    shared: int
+    stream: StreamId
+    arguments: tuple[Argument, ...] | None
+    packed: int
+    library: bool = False
+
+
+@dataclass(slots=True)
+class CallFailed(Event):
+    """A call raised. ``announced`` is the sequence number of the event that announced it, or 0.
+
+    ``error`` is the exception's type name, ``status`` the driver's words for its error code
+    (``invalid argument``), or empty where the exception is not the driver's.
+    """
+
+    call: str
+    announced: int
+    error: str
+    message: str
+    status: str = ""
+
+
+@dataclass(slots=True)
+class Synchronized(Event):
+    """The host waited: ``scope`` is ``context``, ``stream`` or ``event``, ``handle`` which.
+
+    Also emitted when ``Stream.is_done()`` or ``Event.query()`` returned True (``polled``).
+    """
+
+    scope: str
+    handle: int
+    polled: bool = False
+
+
+@dataclass(slots=True)
+class StreamCreated(Event):
+    """``flags`` 0 is a blocking stream, 1 a NON_BLOCKING one."""
+
+    stream: StreamId
+    flags: int = 0
+
+
+@dataclass(slots=True)
+class StreamDestroyed(Event):
+    """The last reference to a stream went."""
+
+    stream: StreamId
+
+
+@dataclass(slots=True)
+class EventCreated(Event):
+    """A pycuda.driver.Event was made."""
+
+    event: EventId
+    flags: int = 0
+
+
+@dataclass(slots=True)
+class EventDestroyed(Event):
+    """The last reference to an event went."""
+
+    event: EventId
+
+
+@dataclass(slots=True)
+class EventRecorded(Event):
+    """``event.record(stream)``."""
+
+    event: EventId
+    stream: StreamId
+
+
+@dataclass(slots=True)
+class StreamWaited(Event):
+    """``stream.wait_for_event(event)``."""
+
+    stream: StreamId
+    event: EventId
+
+
+@dataclass(slots=True)
+class EventTimed(Event):
+    """``end.time_since(start)`` or ``start.time_till(end)``."""
+
+    start: EventId
+    end: EventId
+
+
+@dataclass(slots=True)
+class ContextChanged(Event):
+    """The context stack of a thread changed: ``created``, ``pushed``, ``popped``, ``detached``.
+
+    ``subject`` is the context that it happened to; ``Event.context`` is the current one after.
+    ``device`` is the limits of its device, for ``created`` and ``pushed``.
+    """
+
+    change: str
+    subject: ContextId
+    device: DeviceLimits | None = None
+
+
+@dataclass(slots=True)
+class DeviceLimits:
+    """Launch limits of a device, read once by attribute."""
+
+    name: str
+    compute_capability: tuple[int, int]
+    max_threads_per_block: int
+    max_block: tuple[int, int, int]
+    max_grid: tuple[int, int, int]
+    max_shared_per_block: int
+    max_shared_per_block_optin: int
+    max_registers_per_block: int
+    total_memory: int
+
+
+@dataclass(slots=True)
+class ModuleLoaded(Event):
+    """A module is loaded. ``kernels`` is None where its signatures are not known; why: ``unknown``.
+
+    ``library`` is true for source that PyCUDA wrote.
+    """
+
+    module: ModuleId
+    kernels: tuple[KernelSignature, ...] | None
+    unknown: str = ""
+    library: bool = False
+
+
+@dataclass(slots=True)
+class FunctionLimits(Event):
+    """Attributes of a function, read when a launch of it failed (bytes, threads, registers)."""
+
+    module: ModuleId
+    function: str
+    max_threads_per_block: int
+    static_shared: int
+    max_dynamic_shared: int
+    registers: int
+
+
+@dataclass(slots=True)
+class HostFault(Event):
+    """The host touched an address that is no host memory; the process is about to die of it."""
+
+    address: Address
+    write: bool = False
+
+
+@dataclass(slots=True)
+class LateStart(Event):
+    """CUDA work was done before the guard was enabled; ``what`` says what is therefore unknown."""
+
+    what: str
+
+
+@dataclass(slots=True)
+class GuardFailed(Event):
+    """The guard itself failed in ``where``; the user's call went on unguarded."""
+
+    where: str
+    error: str
+
+
+@dataclass(slots=True)
+class RunEnded(Event):
+    """The run is over. ``escaped``: sequence numbers of the failures that nobody caught."""
+
+    escaped: tuple[int, ...] = ()

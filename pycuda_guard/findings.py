@@ -1,0 +1,100 @@
+"""What a check reports: one :class:`Finding` per cause, and its JSON form (schema version 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+class Severity(Enum):
+    """How sure and how bad: a proven bug, a probable bug, or something fragile or wasteful."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+    @property
+    def rank(self) -> int:
+        """0 for a note, 1 for a warning, 2 for an error."""
+        return _RANKS[self]
+
+
+_RANKS = {Severity.NOTE: 0, Severity.WARNING: 1, Severity.ERROR: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A line of the user's program."""
+
+    file: str
+    line: int
+    function: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelLocation:
+    """A kernel and, where known, the line of its source that is at fault."""
+
+    name: str
+    file: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """Another site of the same story: the launch, the allocation, the other access."""
+
+    message: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, where, why, and what to write instead.
+
+    ``failure`` is the sequence number of the :class:`~pycuda_guard.events.model.CallFailed`
+    event that the finding explains, for the rules whose severity depends on whether the
+    program handles that exception; otherwise ``None``. It is not part of the JSON form.
+    """
+
+    code: str
+    rule: str
+    severity: Severity
+    message: str
+    help: str
+    location: Location | None
+    kernel: KernelLocation | None = None
+    related: tuple[Related, ...] = ()
+    count: int = 1
+    failure: int | None = field(default=None, compare=False)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Findings with equal keys are one finding, counted."""
+        return (self.code, self.location, self.kernel)
+
+    def handled(self) -> Finding:
+        """Return the note that stands for an error which the program caught itself."""
+        return replace(self, severity=Severity.NOTE, message=f"{self.message} (handled by the program)")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the finding as a JSON-ready mapping, schema version 1."""
+        return {
+            "code": self.code,
+            "rule": self.rule,
+            "severity": self.severity.value,
+            "message": self.message,
+            "help": self.help,
+            "location": None
+            if self.location is None
+            else {"file": self.location.file, "line": self.location.line, "function": self.location.function},
+            "kernel": None
+            if self.kernel is None
+            else {"name": self.kernel.name, "file": self.kernel.file, "line": self.kernel.line},
+            "related": [{"message": r.message, "file": r.file, "line": r.line} for r in self.related],
+            "count": self.count,
+        }

@@ -1,0 +1,34 @@
+# `make demo` and `make test` do all the set-up they need: a .venv, the package in it, the CUDA compiler
+# from wheels where there is none, PyCUDA where there is none. A second run finds it done.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: demo test lint setup pycuda-tests clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+NATIVE := $(wildcard pycuda_guard/cpu/native/*.c pycuda_guard/cpu/native/*.h)
+
+demo: setup
+	@$(BIN)/pycuda-guard demo; status=$$?; echo "(exit status $$status: 1 means that an error was found)"; [ $$status -eq 1 ]
+
+test: setup
+	$(BIN)/python -m pytest -n auto $(TESTS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+pycuda-tests: setup
+	$(BIN)/python tests/transparency/pycuda_suite.py
+
+setup: $(STAMP)
+
+$(STAMP): Makefile pyproject.toml setup.py tools/prepare.py pycuda_guard/cli/setup.py pycuda_guard/toolchain.py $(NATIVE)
+	@$${PYTHON:-python3} tools/prepare.py $(VENV)
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pycuda-tests

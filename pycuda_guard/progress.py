@@ -1,0 +1,66 @@
+"""Run a long command and show that it is getting on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+from pycuda_guard.errors import GuardError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+#: seconds between signs of life where the output is no terminal
+QUIET_INTERVAL = 15.0
+#: lines of a failed command's output that are shown
+TAIL = 25
+
+
+class StepError(GuardError):
+    """A command of a set-up step ended with an error; the message ends with its last lines."""
+
+
+def run_step(text: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
+    """Run ``command`` under the heading ``text``, with the seconds counted while it runs.
+
+    Its output is kept and shown only if it fails. ``environment`` replaces the process's own.
+    Raises :class:`StepError` when the command can't be started or ends with another status than 0.
+    """
+    terminal = sys.stderr.isatty()
+    began = time.monotonic()
+
+    def show(state: str, end: str) -> None:
+        start = "\r" if terminal else ""
+        print(f"{start}setup: {text} … {state}", end=end, file=sys.stderr, flush=True)
+
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=None if environment is None else dict(environment),
+            )
+        except OSError as error:
+            raise StepError(f"{text}: {command[0]} can't be started ({error.strerror})") from error
+        interval = 1.0 if terminal else QUIET_INTERVAL
+        while True:
+            show(f"{time.monotonic() - began:.0f} s", "" if terminal else "\n")
+            try:
+                status = process.wait(interval)
+            except subprocess.TimeoutExpired:
+                continue
+            except BaseException:
+                process.terminate()
+                raise
+            break
+        if status:
+            output.seek(0)
+            lines = output.read().decode(errors="replace").splitlines()[-TAIL:]
+            raise StepError("\n".join([f"{text}: failed with exit status {status}. Its last lines:", *lines]))
+    show(f"done in {time.monotonic() - began:.0f} s", "\n")

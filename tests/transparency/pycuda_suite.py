@@ -1,0 +1,121 @@
+"""Run PyCUDA's own tests on the CPU device, bare and guarded, and compare.
+
+The tests come from PyCUDA's source distribution, in the version that is installed; nothing of them is
+kept here. It is right when no test fails but those that docs/cpu-device.md lists with a reason,
+when every outcome is the same bare and guarded, and when the guard reports no error or warning.
+
+Run it as ``make pycuda-tests``; ``--device gpu`` runs the same on a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+
+CLONE = Path(__file__).resolve().parents[2]
+WORK = CLONE / ".pycuda-tests"
+KNOWN_FAILURE = re.compile(r"^\| `(test_\w+\.py::\w+(?:::\w+)?)` \|", re.MULTILINE)
+
+
+def fetch_tests(folder: Path) -> Path:
+    """Return the folder of the tests of the installed PyCUDA, fetching its source if need be."""
+    release = version("pycuda")
+    tests = folder / f"pycuda-{release}" / "test"
+    if not tests.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "download",
+            "--no-deps",
+            "--no-build-isolation",
+        ]
+        command += ["--no-binary", "pycuda", "--dest", str(folder), f"pycuda=={release}"]
+        print(f"fetching the source of PyCUDA {release} …", flush=True)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        with tarfile.open(folder / f"pycuda-{release}.tar.gz") as archive:
+            archive.extractall(folder, filter="data")
+    return tests
+
+
+def run(
+    tests: Path, name: str, device: str, extra: list[str], select: list[str]
+) -> tuple[dict[str, str], Path]:
+    """Run the tests once; return the outcome of each and the path of the findings."""
+    xml, findings = WORK / f"{name}.xml", WORK / f"{name}.json"
+    for left in (xml, findings):
+        left.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pycuda_guard", "run", "--device", device, *extra]
+    if "--bare" not in extra:
+        command += ["--json", str(findings)]
+    command += ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={xml}", *select]
+    print(f"{name}: {' '.join(command)}", flush=True)
+    with (WORK / f"{name}.log").open("wb") as log:
+        status = subprocess.run(
+            command, cwd=tests, stdout=log, stderr=subprocess.STDOUT, env=os.environ
+        ).returncode
+    if not xml.exists():
+        tail = (WORK / f"{name}.log").read_text(errors="replace").splitlines()[-30:]
+        sys.exit("\n".join([f"{name}: no result, exit status {status}", *tail]))
+    outcomes = {}
+    for case in ElementTree.parse(xml).iter("testcase"):
+        kinds = {child.tag for child in case} & {"failure", "error", "skipped"}
+        outcomes[f"{case.get('classname')}::{case.get('name')}"] = min(kinds, default="passed")
+    return outcomes, findings
+
+
+def known_failures() -> set[str]:
+    """Return the tests that docs/cpu-device.md says fail, as ``module::name``."""
+    text = (CLONE / "docs" / "cpu-device.md").read_text(encoding="utf-8")
+    return {f"{name.split('.py')[0]}::{name.rsplit('::')[-1]}" for name in KNOWN_FAILURE.findall(text)}
+
+
+def main() -> int:
+    """Run both and say what differs; exit status 0 if nothing does."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument(
+        "--tests", type=Path, help="folder of PyCUDA's tests (default: from its source distribution)"
+    )
+    parser.add_argument("select", nargs="*", default=["test_driver.py", "test_gpuarray.py", "test_cumath.py"])
+    options = parser.parse_args()
+    WORK.mkdir(exist_ok=True)
+    tests = options.tests or fetch_tests(WORK)
+    bare, _ = run(tests, "bare", options.device, ["--bare"], options.select)
+    guarded, findings = run(tests, "guarded", options.device, ["--fail-on", "never"], options.select)
+    known = known_failures() if options.device == "cpu" else set()
+
+    trouble = []
+    for name, outcomes in (("bare", bare), ("guarded", guarded)):
+        print(f"{name}: {', '.join(f'{n} {kind}' for kind, n in sorted(Counter(outcomes.values()).items()))}")
+        for test, outcome in outcomes.items():
+            short = f"{test.split('::')[0].split('.')[0]}::{test.rsplit('::')[-1].split('[')[0]}"
+            if outcome in ("failure", "error") and short not in known:
+                trouble.append(f"{name}: {test} ends in {outcome}")
+    trouble += [
+        f"{test}: {bare.get(test)} bare, {guarded.get(test)} guarded"
+        for test in sorted(bare.keys() | guarded.keys())
+        if bare.get(test) != guarded.get(test)
+    ]
+    for finding in json.loads(findings.read_text(encoding="utf-8"))["findings"]:
+        if finding["severity"] != "note":
+            trouble.append(f"guarded: {finding['code']} {finding['message']} at {finding['location']}")
+    print("\n".join(trouble) or "same outcomes bare and guarded, no error or warning")
+    return 1 if trouble else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

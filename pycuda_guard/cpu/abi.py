@@ -28,6 +28,10 @@ REGION_MASK = ~(REGION - 1) & 0xFFFF_FFFF_FFFF_FFFF | WINDOW
 #: 32-bit shared offset cannot leave it
 SHARED_WINDOW = 1 << 33
 
+#: offset in the device window from which on it belongs to the runtime (shared windows, local memory, in-kernel
+#: heap); device memory is allocated below
+SCRATCH = WINDOW // 2
+
 
 class State(IntEnum):
     """What a region of a kernel returns instead of the number of the next region."""

@@ -1,0 +1,406 @@
+"""The Emitter: what the lowering of one instruction may use.
+
+An Emitter belongs to one LLVM function. It reads and writes PTX operands as typed LLVM values, translates
+device addresses to host memory, and reads the block's context and the special registers. Lowerings of
+instructions (:mod:`pycuda_guard.cpu.codegen.instructions`) know nothing else of the generated function.
+
+Addresses. The memory behind a valid device address ``a`` is at ``a | WINDOW`` (see
+:mod:`pycuda_guard.cpu.abi`); every other address is sent to one that faults. In the ``.shared`` space an
+address is an offset in the block's shared window; in ``.local``, ``.global``, ``.const`` and as a generic
+address it is a device address; in ``.param`` it is a host address.
+
+Alignment. Loads and stores state the scalar's natural alignment only where x86-64 code cannot fault on a
+misaligned address: scalars. A vector access is lowered element by element, never with the vector's
+alignment, so a misaligned address, which a GPU would refuse, is read as x86 reads it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from llvmlite import ir
+
+from pycuda_guard.cpu import abi
+from pycuda_guard.cpu.codegen import special
+from pycuda_guard.cpu.codegen.errors import Unsupported
+from pycuda_guard.cpu.codegen.types import (
+    I1,
+    I8,
+    I32,
+    I64,
+    POINTER,
+    bits_type,
+    constant,
+    is_signed,
+    value_type,
+    width,
+)
+from pycuda_guard.kernels.ptx.ir import Address, Immediate, Negated, Register, Sink, Space, Symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pycuda_guard.cpu.codegen.context import FunctionContext
+    from pycuda_guard.kernels.ptx.ir import Instruction, Operand
+
+#: where invalid addresses are sent: not canonical on x86-64, however far an index moves it
+POISON = 1 << 62
+
+_BLOCK_OFFSETS = abi.block_offsets()
+_BLOCK_TYPES = {name: I64 if kind == "u64" else I32 for name, kind, _ in abi.BLOCK_FIELDS}
+_BLOCK_SIZES = {name: abi.SIZES[kind] for name, kind, _ in abi.BLOCK_FIELDS}
+
+
+class Emitter:
+    """Emits into one LLVM function; made anew for each.
+
+    ``builder`` stands where the next LLVM instruction goes; a lowering may open basic blocks and must leave
+    the builder in an unterminated one. ``instruction`` is the PTX instruction being lowered.
+    """
+
+    def __init__(self, context: FunctionContext, function: ir.Function, thread: special.Thread) -> None:
+        self.context = context
+        self.module: ir.Module = function.module
+        self.function = function
+        self.thread = thread
+        self.instruction: Instruction | None = None
+        self.builder = ir.IRBuilder(function.append_basic_block("body"))
+        self._entry = ir.IRBuilder(function.insert_basic_block(0, "entry"))
+        self._registers: dict[str, ir.AllocaInstr] = {}
+        self._carry: ir.AllocaInstr | None = None
+        self._cached: dict[tuple[Any, ...], ir.Value] = {}
+
+    # --- operands ---------------------------------------------------------------------------------
+
+    def read(self, operand: Operand, ptx_type: str) -> ir.Value:
+        """Return an operand's value as ``value_type(ptx_type)``.
+
+        Takes Register (special ones too), Negated, Immediate and Symbol (its address, as ``mov`` sees it).
+        A wider register is truncated, a narrower one extended with zeros.
+        """
+        if isinstance(operand, Negated):
+            return self.builder.not_(self.read(operand.operand, "pred"))
+        if isinstance(operand, Immediate):
+            return self._immediate(operand, ptx_type)
+        if isinstance(operand, Symbol):
+            return self._from_bits(self.symbol_address(operand.name, operand.offset)[1], ptx_type)
+        if not isinstance(operand, Register):
+            self.unsupported(f"operand of kind {type(operand).__name__.lower()} as a value")
+        if operand.special:
+            return self._from_bits(self.special(operand.name), ptx_type)
+        slot = self.register(operand.name)
+        return self._from_bits(self.builder.load(slot, typ=slot.allocated_type), ptx_type)
+
+    def write(self, operand: Operand, value: ir.Value, ptx_type: str) -> None:
+        """Write a value of ``value_type(ptx_type)`` to a Register; a Sink takes it and forgets it.
+
+        A register wider than the type gets the value extended, by the sign for signed types.
+        """
+        if isinstance(operand, Sink):
+            return
+        if not isinstance(operand, Register) or operand.special:
+            self.unsupported("destination that is no register")
+        slot = self.register(operand.name)
+        bits = self._to_bits(value)
+        target = slot.allocated_type
+        if bits.type.width < target.width:
+            extend = self.builder.sext if is_signed(ptx_type) else self.builder.zext
+            bits = extend(bits, target)
+        elif bits.type.width > target.width:
+            bits = self.builder.trunc(bits, target)
+        self.builder.store(bits, slot)
+
+    def register(self, name: str) -> ir.AllocaInstr:
+        """Return the alloca that holds a PTX register (``iN`` of its width)."""
+        slot = self._registers.get(name)
+        if slot is None:
+            declared = self.context.flat.registers.get(name)
+            if declared is None:
+                self.unsupported(f"register {name} is not declared")
+            slot = self._entry.alloca(bits_type(declared), name=name.lstrip("%"))
+            self._registers[name] = slot
+        return slot
+
+    @property
+    def carry(self) -> ir.AllocaInstr:
+        """The alloca (``i1``) of the condition-code register CC.CF that ``add.cc`` and the like use."""
+        if self._carry is None:
+            self._carry = self._entry.alloca(I1, name="carry")
+        return self._carry
+
+    def bits(self, value: ir.Value) -> ir.Value:
+        """Return any first-class value as the integer with its bits."""
+        return self._to_bits(value)
+
+    def _immediate(self, operand: Immediate, ptx_type: str) -> ir.Value:
+        bits = operand.value
+        kind = operand.kind
+        if kind == "int":
+            if ptx_type in ("f32", "f64", "f16"):
+                return ir.Constant(value_type(ptx_type), float(bits))
+        elif ptx_type in ("f32", "f64") and kind != ptx_type:
+            return ir.Constant(value_type(ptx_type), special.float_of_bits(kind, bits))
+        return constant(ptx_type, bits)
+
+    def _from_bits(self, bits: ir.Value, ptx_type: str) -> ir.Value:
+        wanted = width(ptx_type)
+        if bits.type.width > wanted:
+            bits = self.builder.trunc(bits, ir.IntType(wanted))
+        elif bits.type.width < wanted:
+            bits = self.builder.zext(bits, ir.IntType(wanted))
+        kind = value_type(ptx_type)
+        return bits if isinstance(kind, ir.IntType) else self.builder.bitcast(bits, kind)
+
+    def _to_bits(self, value: ir.Value) -> ir.Value:
+        kind = value.type
+        if isinstance(kind, ir.IntType):
+            return value
+        if isinstance(kind, ir.PointerType):
+            return self.builder.ptrtoint(value, I64)
+        if isinstance(kind, ir.VectorType):
+            return self.builder.bitcast(value, ir.IntType(kind.count * _scalar_width(kind.element)))
+        return self.builder.bitcast(value, ir.IntType(_scalar_width(kind)))
+
+    # --- memory -----------------------------------------------------------------------------------
+
+    def pointer(self, operand: Operand, space: Space, nbytes: int) -> ir.Value:
+        """Return a host pointer for an address operand, valid for an access of ``nbytes`` bytes.
+
+        Generic, global, const and local addresses are checked: outside the device's region the pointer
+        faults when it is used.
+        """
+        if not isinstance(operand, Address):
+            self.unsupported("operand that is no address")
+        return self.context.addresses.pointer(self, operand, space, nbytes)
+
+    def translate(self, address: ir.Value) -> ir.Value:
+        """Return the host pointer behind a device address (``i64``), or one that faults."""
+        return self.offset_pointer(self.translation(address), address)
+
+    def translation(self, root: ir.Value) -> ir.Value:
+        """Return what to add to an address near ``root`` (``i64``) to reach its memory.
+
+        That is ``WINDOW`` if the root is a valid device address, else a distance that leads to POISON. So
+        one check serves every address at a bounded offset from the root.
+        """
+        builder = self.builder
+        base = self.region_base
+        inside = builder.icmp_unsigned("==", builder.and_(root, ir.Constant(I64, abi.REGION_MASK)), base)
+        away = builder.sub(ir.Constant(I64, POISON), root)
+        return builder.select(inside, ir.Constant(I64, abi.WINDOW), away)
+
+    def offset_pointer(self, base: ir.Value, offset: ir.Value) -> ir.Value:
+        """Return ``base + offset`` as a pointer; base is an ``i64`` or a pointer, offset an ``i64``."""
+        if isinstance(base.type, ir.IntType):
+            base = self.builder.inttoptr(base, POINTER)
+        return self.builder.gep(base, [offset], source_etype=I8)
+
+    def load(
+        self,
+        pointer: ir.Value,
+        kind: ir.Type,
+        space: Space,
+        *,
+        volatile: bool = False,
+        invariant: bool = False,
+    ) -> ir.Value:
+        """Load a scalar ``kind`` from a host pointer into ``space``; ``invariant``: nobody writes it."""
+        load = self.builder.load(pointer, typ=kind, align=self._alignment(kind, space))
+        self.context.metadata.memory(load, space, volatile=volatile, invariant=invariant)
+        return load
+
+    def store(self, value: ir.Value, pointer: ir.Value, space: Space, *, volatile: bool = False) -> None:
+        """Store a scalar through a host pointer into ``space``."""
+        store = self.builder.store(value, pointer, align=self._alignment(value.type, space))
+        self.context.metadata.memory(store, space, volatile=volatile, invariant=False)
+
+    def to_generic(self, address: ir.Value, space: Space) -> ir.Value:
+        """``cvta``: generic address (``i64``) of an address (``i64``) of a space."""
+        if space is Space.SHARED:
+            return self.builder.add(address, self.block_field("shared"))
+        if space is Space.PARAM:
+            self.unsupported("generic address of a parameter")
+        return address
+
+    def from_generic(self, address: ir.Value, space: Space) -> ir.Value:
+        """``cvta.to``: address (``i64``) in a space of a generic address (``i64``)."""
+        if space is Space.SHARED:
+            return self.builder.sub(address, self.block_field("shared"))
+        if space is Space.PARAM:
+            self.unsupported("parameter address of a generic address")
+        return address
+
+    def is_in_space(self, address: ir.Value, space: Space) -> ir.Value:
+        """``isspacep``: whether (``i1``) a generic address (``i64``) lies in a space."""
+        builder = self.builder
+        shared = builder.icmp_unsigned(
+            "<", builder.sub(address, self.block_field("shared")), ir.Constant(I64, abi.SHARED_WINDOW)
+        )
+        if space is Space.SHARED:
+            return shared
+        stride = builder.zext(self.block_field("local_stride"), I64)
+        extent = builder.mul(stride, builder.zext(self.threads, I64))
+        local = builder.icmp_unsigned("<", builder.sub(address, self.block_field("local")), extent)
+        if space is Space.LOCAL:
+            return local
+        if space is Space.GLOBAL:
+            return builder.not_(builder.or_(shared, local))
+        return ir.Constant(I1, 0)
+
+    def symbol_address(self, name: str, offset: int = 0) -> tuple[Space, ir.Value]:
+        """Return the space of a variable, parameter or function, and its address in it (``i64``).
+
+        A function's address is that of its code, in space GLOBAL.
+        """
+        return self.context.addresses.symbol(self, name, offset)
+
+    def _alignment(self, kind: ir.Type, space: Space) -> int:
+        if space is Space.PARAM:
+            return 1
+        return max(1, _scalar_width(kind) // 8)
+
+    # --- the block and its threads ------------------------------------------------------------------
+
+    def block_field(self, name: str, index: int = 0) -> ir.Value:
+        """Return a field of ``struct pg_block`` (``i64`` or ``i32``); constant while the block runs."""
+        if name == "block_index":
+            return self.thread.block_index[index]
+        if name == "block":
+            return self.thread.block_dimensions[index]
+        return self._once(("field", name, index), lambda entry: self._load_field(entry, name, index))
+
+    def _load_field(self, builder: ir.IRBuilder, name: str, index: int) -> ir.Value:
+        size = _BLOCK_SIZES[name]
+        place = ir.Constant(I64, _BLOCK_OFFSETS[name] + index * size)
+        value = builder.load(
+            builder.gep(self.thread.block, [place], source_etype=I8), typ=_BLOCK_TYPES[name], align=size
+        )
+        self.context.metadata.field(value, name)
+        return value
+
+    def block_pointer(self, name: str) -> ir.Value:
+        """Return a field that holds a host address as a pointer."""
+        field = self.block_field(name)
+        return self._once(("pointer", name), lambda entry: entry.inttoptr(field, POINTER))
+
+    def _once(self, key: tuple[Any, ...], make: Any) -> ir.Value:
+        """Return a value made once, in the function's entry block."""
+        value = self._cached.get(key)
+        if value is None:
+            value = self._cached[key] = make(self._entry)
+        return value
+
+    @property
+    def block(self) -> ir.Value:
+        """Pointer to ``struct pg_block``, the first argument of most runtime functions."""
+        return self.thread.block
+
+    @property
+    def region_base(self) -> ir.Value:
+        """Base of the address region (``i64``)."""
+        shared = self.block_field("shared")
+        mask = ir.Constant(I64, ~(abi.REGION - 1) & 0xFFFF_FFFF_FFFF_FFFF)
+        return self._once(("base",), lambda entry: entry.and_(shared, mask))
+
+    @property
+    def shared_memory(self) -> ir.Value:
+        """Host pointer to the block's shared window."""
+        shared = self.block_field("shared")
+        window = ir.Constant(I64, abi.WINDOW)
+        return self._once(
+            ("shared memory",), lambda entry: entry.inttoptr(entry.or_(shared, window), POINTER)
+        )
+
+    @property
+    def local_address(self) -> ir.Value:
+        """Device address (``i64``) of this thread's local memory."""
+        local, stride = self.block_field("local"), self.block_field("local_stride")
+
+        def make(entry: ir.IRBuilder) -> ir.Value:
+            thread = entry.zext(self.thread_linear, I64)
+            return entry.add(local, entry.mul(thread, entry.zext(stride, I64)))
+
+        return self._once(("local",), make)
+
+    @property
+    def thread_linear(self) -> ir.Value:
+        """Linear index of the thread in its block (``i32``)."""
+        return self.thread.linear
+
+    @property
+    def threads(self) -> ir.Value:
+        """Number of threads of the block (``i32``)."""
+        return self.block_field("threads")
+
+    @property
+    def lane(self) -> ir.Value:
+        """Index of the thread in its warp (``i32``)."""
+        return self._once(("lane",), lambda entry: entry.and_(self.thread_linear, ir.Constant(I32, 31)))
+
+    def special(self, name: str) -> ir.Value:
+        """Return a special register (``%tid.x``, ``%laneid``, ``WARP_SZ`` …) as ``iN`` of its width."""
+        return special.read(self, name)
+
+    # --- warp operations ----------------------------------------------------------------------------
+
+    def give(self, value: ir.Value) -> None:
+        """Give an integer (up to 64 bits) to the other threads; done before a suspension."""
+        wide = value if value.type.width == 64 else self.builder.zext(value, I64)
+        self._store_slot("exchange", wide, 8)
+
+    def set_members(self, mask: ir.Value) -> None:
+        """State the member mask (``i32``) of a warp operation; done before a suspension of kind WARP."""
+        self._store_slot("warp_mask", mask, 4)
+
+    def given(self, thread: ir.Value) -> ir.Value:
+        """Return what a thread of the block (linear index, ``i32``) gave, as ``i64``; after a suspension."""
+        place = self.builder.mul(self.builder.zext(thread, I64), ir.Constant(I64, 8))
+        load = self.builder.load(self.offset_pointer(self.block_pointer("snapshot"), place), typ=I64, align=8)
+        self.context.metadata.frame(load)
+        return load
+
+    def _store_slot(self, field: str, value: ir.Value, size: int) -> None:
+        place = self.builder.mul(self.builder.zext(self.thread_linear, I64), ir.Constant(I64, size))
+        store = self.builder.store(value, self.offset_pointer(self.block_pointer(field), place), align=size)
+        self.context.metadata.frame(store)
+
+    # --- functions ----------------------------------------------------------------------------------
+
+    def intrinsic(
+        self, name: str, return_type: ir.Type, argument_types: Sequence[ir.Type], convergent: bool = False
+    ) -> ir.Function:
+        """Declare an LLVM intrinsic by its full name (``llvm.fma.f32``) and return it."""
+        return self._declare(name, return_type, argument_types)
+
+    def runtime(self, name: str, return_type: ir.Type, argument_types: Sequence[ir.Type]) -> ir.Function:
+        """Declare a function of the C runtime or of libm and return it; it does not unwind."""
+        return self._declare(name, return_type, argument_types)
+
+    def call(self, function: ir.Function, arguments: Sequence[ir.Value]) -> ir.Value:
+        """Call a declared function."""
+        return self.builder.call(function, list(arguments))
+
+    def _declare(self, name: str, return_type: ir.Type, arguments: Sequence[ir.Type]) -> ir.Function:
+        found = self.module.globals.get(name)
+        if isinstance(found, ir.Function):
+            return found
+        function = ir.Function(self.module, ir.FunctionType(return_type, list(arguments)), name)
+        if not name.startswith("llvm."):
+            function.attributes.add("nounwind")
+        return function
+
+    def unsupported(self, reason: str) -> NoReturn:
+        """Raise Unsupported for the instruction being lowered."""
+        raise Unsupported(reason, self.instruction)
+
+    def finish(self) -> None:
+        """Close the entry block; nothing can be emitted afterwards."""
+        self._entry.branch(self.function.basic_blocks[1])
+
+
+def _scalar_width(kind: ir.Type) -> int:
+    if isinstance(kind, ir.IntType):
+        return int(kind.width)
+    if isinstance(kind, ir.HalfType):
+        return 16
+    return 32 if isinstance(kind, ir.FloatType) else 64

@@ -89,13 +89,19 @@ class Extent:
 
 @dataclass(slots=True)
 class DeviceOperand:
-    """Device memory named in a call. ``type_name`` is the Python type that was passed."""
+    """Device memory named in a call. ``type_name`` is the Python type that was passed.
+
+    ``known`` is the driver's answer (``mem_get_address_range``) for an address in no allocation that
+    was reported: whether anything lives there. None where it was not asked.
+    """
 
     address: Address
     extent: Extent
     type_name: str = "int"
     shape: tuple[int, ...] | None = None
     dtype: str | None = None
+    order: str | None = None  # as in HostOperand
+    known: bool | None = None
 
 
 @dataclass(slots=True)
@@ -372,7 +378,7 @@ class StreamWaited(Event):
 
 @dataclass(slots=True)
 class EventTimed(Event):
-    """``end.time_since(start)`` or ``start.time_till(end)``."""
+    """``end.time_since(start)`` or ``start.time_till(end)``, announced: it fails without a record."""
 
     start: EventId
     end: EventId
@@ -383,12 +389,14 @@ class ContextChanged(Event):
     """The context stack of a thread changed: ``created``, ``pushed``, ``popped``, ``detached``.
 
     ``subject`` is the context that it happened to; ``Event.context`` is the current one after.
-    ``device`` is the limits of its device, for ``created`` and ``pushed``.
+    ``device`` is the limits of its device, for ``created`` and ``pushed``. ``automatic`` is true for the
+    context of pycuda.autoinit and pycuda.autoprimaryctx, which pop it themselves at exit.
     """
 
     change: str
     subject: ContextId
     device: DeviceLimits | None = None
+    automatic: bool = False
 
 
 @dataclass(slots=True)
@@ -421,7 +429,10 @@ class ModuleLoaded(Event):
 
 @dataclass(slots=True)
 class FunctionLimits(Event):
-    """Attributes of a function, read when a launch of it failed (bytes, threads, registers)."""
+    """Attributes of a function (bytes, threads, registers), read when a launch of it failed.
+
+    Emitted before that launch's :class:`CallFailed`.
+    """
 
     module: ModuleId
     function: str

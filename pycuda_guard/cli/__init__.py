@@ -1,1 +1,80 @@
+"""The command line: ``pycuda-guard VERB …``, the same as ``python -m pycuda_guard VERB …``."""
 
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pycuda_guard.errors import GuardError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pycuda_guard.cli.verb import Verb
+
+PROGRAM = "pycuda-guard"
+
+#: every command, in the order of the help: the module of this package that holds it, and its class there
+VERBS: dict[str, tuple[str, str]] = {
+    "run": ("run", "Run"),
+    "demo": ("demo", "Demo"),
+    "explain": ("explain", "Explain"),
+    "rules": ("rules", "Rules"),
+    "doctor": ("doctor", "Doctor"),
+    "setup": ("setup", "Setup"),
+}
+
+#: exit status where the guard itself could not do what was asked
+CANNOT = 2
+
+
+def load_verb(name: str) -> Verb:
+    """Return the command of that name, importing its module."""
+    module, class_name = VERBS[name]
+    verb: Verb = getattr(import_module(f"pycuda_guard.cli.{module}"), class_name)()
+    return verb
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; a chosen command is ``options.verb``."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Finds out, while a PyCUDA program runs, why its data are wrong.",
+        epilog=f"Try: {PROGRAM} demo",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name in VERBS:
+        verb = load_verb(name)
+        text = verb.help_text()
+        command = commands.add_parser(
+            name,
+            help=text.splitlines()[0].rstrip("."),
+            description=text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        verb.add_arguments(command)
+        command.set_defaults(verb=verb)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status; ``arguments`` are those after the program's name."""
+    options = build_parser().parse_args(arguments)
+    try:
+        status: int = options.verb.run(options)
+    except GuardError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        print(f"{PROGRAM}: {error}{hint}", file=sys.stderr)
+        return CANNOT
+    return status
+
+
+def _version() -> str:
+    from pycuda_guard import __version__
+
+    return __version__

@@ -1,0 +1,169 @@
+"""The one table of options: command line, environment and documentation are made from it.
+
+``python -m pycuda_guard.config`` prints the documentation (docs/options.md).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pycuda_guard.errors import StartError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+TRUE_WORDS = ("1", "yes", "true", "on")
+FALSE_WORDS = ("", "0", "no", "false", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option. ``choices`` empty and ``metavar`` empty is a flag; ``metavar`` alone names a file."""
+
+    name: str
+    help: str
+    choices: tuple[str, ...] = ()
+    metavar: str = ""
+    default: str | bool | None = False
+
+    @property
+    def flag(self) -> str:
+        """How it is spelled on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it where the command line does not."""
+        return "PYCUDA_GUARD_" + self.name.upper()
+
+    @property
+    def values(self) -> str:
+        """What may follow the flag, for people."""
+        return "|".join(self.choices) or self.metavar
+
+    def read(self, text: str) -> str | bool:
+        """Return the value that ``text`` (of the environment) stands for.
+
+        Raises :class:`StartError` where it stands for none, with those that do.
+        """
+        if self.choices:
+            return self.check(text)
+        if self.metavar:
+            return text
+        word = text.strip().lower()
+        if word not in TRUE_WORDS + FALSE_WORDS:
+            raise StartError(f"{self.variable}={text} is neither yes nor no", f"{self.variable}=1 or 0")
+        return word in TRUE_WORDS
+
+    def check(self, value: object) -> str | bool:
+        """Return ``value`` if the option can have it; raises :class:`StartError` if not."""
+        if self.choices:
+            if value not in self.choices:
+                allowed = ", ".join(self.choices)
+                raise StartError(f"{self.name} can't be {value!r}", f"allowed are {allowed}")
+            return str(value)
+        if self.metavar:
+            if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+                raise StartError(f"{self.name} must name a file, not {value!r}")
+            return str(os.fspath(value))
+        if not isinstance(value, bool):
+            raise StartError(f"{self.name} must be True or False, not {value!r}")
+        return value
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "device",
+        "where kernels run: on a GPU, on the CPU device, or on a GPU if there is one",
+        choices=("auto", "cpu", "gpu"),
+        default="auto",
+    ),
+    Option(
+        "json",
+        "write the findings there, kept up to date while the program runs",
+        metavar="FILE",
+        default=None,
+    ),
+    Option(
+        "fail_on",
+        "the least severe finding that makes the exit status 1 where the program's own is 0",
+        choices=("error", "warning", "never"),
+        default="error",
+    ),
+    Option("strict", "what the guard could not check (PG9xx) counts as an error for the exit status"),
+    Option("quiet", "print errors and warnings only: no notes, no device line, no summary"),
+    Option("races", "look for races inside kernels, too"),
+    Option("bare", "run the program on the chosen device without the guard, to compare"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The options of one guarded run, all of them checked. Made by :func:`read`."""
+
+    device: str = "auto"
+    json: str | None = None
+    fail_on: str = "error"
+    strict: bool = False
+    quiet: bool = False
+    races: bool = False
+    bare: bool = False
+
+
+def read(given: Mapping[str, object], environment: Mapping[str, str] | None = None) -> Config:
+    """Return the configuration: what is ``given``, else the environment's, else the defaults.
+
+    A value of None in ``given`` is not given. Raises :class:`StartError` for an unknown option
+    and for a value that an option can't have.
+    """
+    variables = os.environ if environment is None else environment
+    known = {option.name for option in OPTIONS}
+    for name in given:
+        if name not in known:
+            raise StartError(f"there is no option {name!r}", f"the options are {', '.join(sorted(known))}")
+    values: dict[str, str | bool] = {}
+    for option in OPTIONS:
+        value = given.get(option.name)
+        if value is not None:
+            values[option.name] = option.check(value)
+        elif variables.get(option.variable):
+            values[option.name] = option.read(variables[option.variable])
+    return Config(**values)  # type: ignore[arg-type]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add every option to a command's parser; one that is not given is None there."""
+    for option in OPTIONS:
+        if option.choices or option.metavar:
+            text = f"{option.help} (default: {option.default})" if option.default else option.help
+            parser.add_argument(option.flag, metavar=option.values, help=text)
+        else:
+            parser.add_argument(option.flag, action="store_const", const=True, help=option.help)
+
+
+def markdown() -> str:
+    """Return the documentation of the options, as docs/options.md holds it."""
+    lines = [
+        "# Options",
+        "",
+        "What `pycuda-guard run` takes on its command line, `pycuda_guard.enable()` and",
+        "`pycuda_guard.guard()` take as keyword arguments, and all of them take from the environment.",
+        "The command line and the keyword win over the environment.",
+        "",
+        "| command line | keyword | environment | default | what it does |",
+        "|---|---|---|---|---|",
+    ]
+    for option in OPTIONS:
+        spelled = f"{option.flag} {option.values}".strip().replace("|", "\\|")
+        keyword = f"{option.name}={'…' if option.values else 'True'}"
+        default = option.default or ("off" if option.default is False else "none")
+        text = option.help[0].upper() + option.help[1:]
+        lines.append(f"| `{spelled}` | `{keyword}` | `{option.variable}` | {default} | {text}. |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

@@ -145,7 +145,8 @@ PG_EXPORT int pg_read(void *to, uint64_t device_address, size_t nbytes);
  * copied, or -1 if some of it is not accessible (`to` then holds what was). */
 PG_EXPORT int64_t pg_read_string(char *to, uint64_t device_address, size_t capacity);
 
-/* Called by generated code. `thread` is the linear index of the thread in its block. */
+/* Called by generated code. `thread` is the linear index of the thread in its block, whose block_index must be
+ * up to date. */
 PG_EXPORT _Noreturn void pg_trap(const struct pg_block *block, uint32_t thread);
 PG_EXPORT _Noreturn void pg_assert_fail(const struct pg_block *block, uint32_t thread, uint64_t message,
                                         uint64_t file, uint32_t line, uint64_t function);
@@ -182,5 +183,8 @@ enum pg_launch_result { PG_OK = 0, PG_FAULTED = 1, PG_FORKED = 2, PG_NO_MEMORY =
 PG_EXPORT int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *grid, const uint32_t *block,
                                uint32_t dynamic_shared, const void *parameters, uint64_t nbytes,
                                struct pg_fault *fault);
+
+/* Offsets of the fields of struct pg_block in order, then its size: a test compares them with abi.py. */
+PG_EXPORT const uint32_t *pg_block_layout(void);
 
 #endif

@@ -1,0 +1,76 @@
+/* The Python module `pycuda_guard.cpu._runtime`: empty, as runtime.py calls its library through ctypes. */
+#define _GNU_SOURCE
+#ifndef Py_LIMITED_API
+#define Py_LIMITED_API 0x030B0000
+#endif
+#include <Python.h>
+
+#include "runtime.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int is_forked_child;
+
+static void note_fork(void)
+{
+    is_forked_child = 1;
+}
+
+int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *grid, const uint32_t *block,
+                     uint32_t dynamic_shared, const void *parameters, uint64_t nbytes, struct pg_fault *fault)
+{
+    if (is_forked_child)
+        return PG_FORKED;
+    uint64_t size = kernel->parameter_bytes;
+    _Alignas(64) char buffer[4096];
+    /* rounded up to whole vectors, which generated code may load */
+    uint64_t capacity = (size + 63) & ~(uint64_t)63;
+    char *copy = buffer;
+    if (capacity > sizeof buffer && !(copy = aligned_alloc(64, capacity)))
+        return PG_NO_MEMORY;
+    uint64_t given = nbytes < size ? nbytes : size;
+    if (given)
+        memcpy(copy, parameters, given);
+    memset(copy + given, 0, capacity - given);
+    struct pg_launch launch = {
+        .kernel = kernel,
+        .parameters = copy,
+        .grid = {grid[0], grid[1], grid[2]},
+        .block = {block[0], block[1], block[2]},
+        .dynamic_shared = dynamic_shared,
+    };
+    pg_arm();
+    fault->kind = PG_NO_FAULT;
+    int failed = pg_run(&launch, fault);
+    pg_flush();
+    if (copy != buffer)
+        free(copy);
+    return failed ? PG_FAULTED : PG_OK;
+}
+
+const uint32_t *pg_block_layout(void)
+{
+#define FIELD(name) (uint32_t)offsetof(struct pg_block, name)
+    static const uint32_t layout[] = {
+        FIELD(parameters), FIELD(shared), FIELD(local), FIELD(frame), FIELD(state), FIELD(exchange),
+        FIELD(snapshot), FIELD(warp_mask), FIELD(launch), FIELD(grid), FIELD(block), FIELD(block_index),
+        FIELD(threads), FIELD(dynamic_shared), FIELD(local_stride), sizeof(struct pg_block),
+    };
+#undef FIELD
+    return layout;
+}
+
+static struct PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "_runtime",
+    .m_doc = "Native runtime of the CPU device; its functions are called through ctypes.",
+    .m_size = -1,
+};
+
+PyMODINIT_FUNC PyInit__runtime(void)
+{
+    pthread_atfork(NULL, NULL, note_fork);
+    return PyModule_Create(&definition);
+}

@@ -1,11 +1,22 @@
-"""Which line of the user's program is calling.
+"""Which line of the user's program is calling, and what that line says.
 
-(owner: hooks room)
+:func:`here` runs on every intercepted call and must cost well under a microsecond; everything
+else reads source text, is used for messages only, and never raises.
 """
 
 from __future__ import annotations
 
+import ast
+import linecache
+import os
+import sys
+import sysconfig
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import CodeType, FrameType
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +26,247 @@ class Site:
     file: str
     line: int
     function: str
+
+
+#: Packages whose frames stand between the user's line and the driver.
+OWN_PACKAGES = frozenset({"pycuda_guard", "pycuda", "pytools", "wrapt", "numpy", "importlib", "_frozen_importlib"})
+
+#: Module names under which interactive input and ``python -c`` run.
+INTERACTIVE = frozenset({"__main__", "__console__"})
+
+#: Code objects remembered before everything is forgotten: a program that keeps generating code
+#: must not fill the memory with it.
+MAX_CODES = 20_000
+
+_STDLIB = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib"))
+_SITE_PACKAGES = ("site-packages", "dist-packages")
+
+# Both tables are keyed by id(code), because hashing a code object means hashing its contents.
+# _codes keeps the objects alive, so that an id is never reused while it is a key.
+_user_sites: dict[int, dict[int, Site]] = {}  # id(code) -> f_lasti -> site
+_passing: dict[int, bool] = {}  # id(code) -> may stand in where there is no user frame
+_codes: list[CodeType] = []
+_interned: dict[tuple[str, int, str], Site] = {}
+
+
+def here(depth: int = 1) -> Site | None:
+    """Return the innermost line of the user's program, or None where there is none.
+
+    Frames of pycuda_guard, PyCUDA and the packages under it are passed over. So are the standard
+    library and generated code, unless nothing else is on the stack (a thread whose target is a
+    PyCUDA function). ``depth`` frames are known to be the guard's own and are not even looked at.
+    """
+    frame: FrameType | None = sys._getframe(depth)
+    stand_in: FrameType | None = None
+    while frame is not None:
+        code = frame.f_code
+        key = id(code)
+        sites = _user_sites.get(key)
+        if sites is not None:
+            return sites.get(frame.f_lasti) or _add_site(sites, frame)
+        passing = _passing.get(key)
+        if passing is None:
+            _classify(frame)
+            continue
+        if passing and stand_in is None:
+            stand_in = frame
+        frame = frame.f_back
+    return None if stand_in is None else _intern(stand_in)
+
+
+def call_text(site: Site | None) -> str:
+    """Return the statement at ``site`` as one line of at most 120 characters; empty if unknown."""
+    if site is None:
+        return ""
+    source = _read(site.file)
+    statement = source.statement_at(site.line)
+    if statement is None:
+        text = source.line(site.line)
+    elif isinstance(body := getattr(statement, "body", None), list) and body:
+        header_end = max(statement.lineno, body[0].lineno - 1)
+        text = " ".join(source.line(number) for number in range(statement.lineno, header_end + 1))
+    else:
+        text = source.text(statement)
+    return text if len(text) <= 120 else text[:119] + "…"
+
+
+def argument_names(site: Site | None, call: str) -> list[str]:
+    """Return the source text of the arguments given to ``call`` at ``site``, in order.
+
+    For kernel launches (``__call__``, ``prepared_call``, …) these are the kernel's arguments
+    alone: no grid, block or stream. Empty where the call can't be told apart or is starred.
+    """
+    if site is None:
+        return []
+    source = _read(site.file)
+    statement = source.statement_at(site.line)
+    node = None if statement is None else _find_call(statement, call, site.line)
+    if node is None or any(isinstance(argument, ast.Starred) for argument in node.args):
+        return []
+    arguments: list[ast.expr] = node.args[_LAUNCH_PREFIX.get(call, 0) :]
+    if call not in _LAUNCH_PREFIX:
+        arguments = arguments + [keyword.value for keyword in node.keywords if keyword.arg is not None]
+    return [source.text(argument) for argument in arguments]
+
+
+def target_name(site: Site | None) -> str:
+    """Return the name that the statement at ``site`` assigns its call's result to, or empty.
+
+    ``b_gpu = cuda.mem_alloc(n)`` gives ``b_gpu``; of several names (``a, pitch = …``) the first.
+    """
+    if site is None:
+        return ""
+    source = _read(site.file)
+    statement = source.statement_at(site.line)
+    if isinstance(statement, ast.Assign):
+        target: ast.expr | None = statement.targets[0]
+        value: ast.expr | None = statement.value
+    elif isinstance(statement, ast.AnnAssign):
+        target, value = statement.target, statement.value
+    else:
+        return ""
+    if isinstance(target, ast.Tuple | ast.List):
+        several = isinstance(value, ast.Tuple | ast.List)
+        target = None if several or not target.elts else target.elts[0]
+    if target is None or value is None or _is_swallowed(value):
+        return ""
+    return source.text(target)
+
+
+# --- frames -----------------------------------------------------------------------------------
+
+
+def _add_site(sites: dict[int, Site], frame: FrameType) -> Site:
+    site = _intern(frame)
+    sites[frame.f_lasti] = site
+    return site
+
+
+def _intern(frame: FrameType) -> Site:
+    code = frame.f_code
+    file = code.co_filename
+    if not file.startswith("<"):
+        file = os.path.abspath(file)
+    key = (file, frame.f_lineno or code.co_firstlineno, code.co_qualname)
+    site = _interned.get(key)
+    if site is None:
+        site = _interned.setdefault(key, Site(*key))
+    return site
+
+
+def _classify(frame: FrameType) -> None:
+    """Decide once for a code object whether its lines are the user's."""
+    if len(_codes) >= MAX_CODES:
+        _user_sites.clear()
+        _passing.clear()
+        _codes.clear()
+    code = frame.f_code
+    _codes.append(code)
+    name = frame.f_globals.get("__name__")
+    package = name.partition(".")[0] if isinstance(name, str) else ""
+    file = code.co_filename
+    if package in OWN_PACKAGES:
+        _passing[id(code)] = False
+    elif file.startswith("<"):
+        if name in INTERACTIVE or linecache.getlines(file):
+            _user_sites[id(code)] = {}
+        else:
+            _passing[id(code)] = not file.startswith("<frozen")
+    elif file.startswith(_STDLIB) and not any(part in file for part in _SITE_PACKAGES):
+        _passing[id(code)] = True
+    else:
+        _user_sites[id(code)] = {}
+
+
+# --- source text ------------------------------------------------------------------------------
+
+#: Leading arguments of each way to launch that are not the kernel's.
+_LAUNCH_PREFIX = {"__call__": 0, "prepared_call": 2, "prepared_timed_call": 2, "prepared_async_call": 3}
+
+#: Calls that hand out memory under a name that means nothing else.
+_ALLOCATING = frozenset({"mem_alloc", "mem_alloc_like", "mem_alloc_pitch", "to_device", "to_gpu", "to_gpu_async"})
+
+
+class _Source:
+    """The text and syntax tree of one file; the tree is None where it can't be parsed."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        self.whole = "".join(lines)
+        self.tree: ast.Module | None
+        try:
+            self.tree = ast.parse(self.whole)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            self.tree = None
+        self._statements: dict[int, ast.stmt | None] = {}
+
+    def line(self, number: int) -> str:
+        """Return line ``number`` (from 1) without its indentation; empty outside the file."""
+        return self.lines[number - 1].strip() if 0 < number <= len(self.lines) else ""
+
+    def text(self, node: ast.stmt | ast.expr) -> str:
+        """Return the node's text: as written if it is on one line, else put on one."""
+        if node.lineno == node.end_lineno:
+            segment = ast.get_source_segment(self.whole, node)
+            if segment is not None:
+                return segment
+        return " ".join(ast.unparse(node).split())
+
+    def statement_at(self, line: int) -> ast.stmt | None:
+        """Return the innermost statement that ``line`` is part of."""
+        if line not in self._statements:
+            found: ast.stmt | None = None
+            for node in _statements(self.tree) if self.tree is not None else ():
+                if node.lineno <= line <= (node.end_lineno or node.lineno):
+                    found = node
+            self._statements[line] = found
+        return self._statements[line]
+
+
+_sources: dict[str, _Source] = {}
+
+
+def _read(file: str) -> _Source:
+    lines = linecache.getlines(file)
+    source = _sources.get(file)
+    if source is None or source.lines is not lines:
+        source = _sources[file] = _Source(lines)
+    return source
+
+
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """Yield the statements under ``node``, outer ones before inner ones."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            yield child
+        yield from _statements(child)
+
+
+def _find_call(statement: ast.stmt, call: str, line: int) -> ast.Call | None:
+    """Return the one call in ``statement`` that must be ``call``, else None."""
+    calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
+    if call == "__call__":
+        named = [node for node in calls if any(keyword.arg == "block" for keyword in node.keywords)]
+    else:
+        named = [node for node in calls if _called_name(node) == call]
+    if len(named) > 1:
+        named = [node for node in named if node.lineno <= line <= (node.end_lineno or node.lineno)]
+    if not named and len(calls) == 1:
+        named = calls  # under another name: from pycuda.driver import memcpy_htod as upload
+    return named[0] if len(named) == 1 else None
+
+
+def _called_name(call: ast.Call) -> str:
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr
+    return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def _is_swallowed(value: ast.expr) -> bool:
+    """Tell whether ``value`` is no call, or a call that takes the new memory as its argument."""
+    calls = [node for node in ast.walk(value) if isinstance(node, ast.Call)]
+    if not calls:
+        return True
+    if not isinstance(value, ast.Call) or _called_name(value) in _ALLOCATING:
+        return False
+    return any(_called_name(node) in _ALLOCATING for node in calls if node is not value)

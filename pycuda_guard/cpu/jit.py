@@ -1,0 +1,231 @@
+"""From PTX to kernels that can be launched: parse, lower, compile, cache, load.
+
+What loading needs besides the object file (kernel plans, images of the variables) is kept with it in the cache, so
+that a module seen before is loaded without being parsed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import asdict
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pycuda_guard.cpu.cache import Cache, directory, fingerprint
+from pycuda_guard.cpu.codegen.plan import KernelPlan
+from pycuda_guard.cpu.runtime import Kernel
+from pycuda_guard.cpu.variables import Image, VariableError, image_of
+from pycuda_guard.errors import GuardError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pycuda_guard.cpu.codegen.plan import LoweredModule
+
+_ADDRESS_TABLE = "pg.globals"
+_FUNCTION_TABLE = "pg.functions"
+
+#: how binary images begin that a GPU's driver would take
+_BINARIES = (
+    (b"\x7fELF", "a cubin (machine code of a GPU)"),
+    (b"\x50\xed\x55\xba", "a fatbin"),
+    (b"BC\xc0\xde", "LLVM bitcode"),
+)
+
+
+class InvalidPtx(GuardError):  # noqa: N818 (named as CUDA names it)
+    """The image is not PTX, or PTX that does not follow the grammar."""
+
+
+class UnsupportedPtx(GuardError):  # noqa: N818
+    """PTX that is right, but that the CPU device cannot run; the message names the instruction and line."""
+
+
+class Memory(Protocol):
+    """Where module variables live."""
+
+    def allocate(self, nbytes: int, kind: str) -> int:
+        """Return the address of ``nbytes`` (> 0) of device memory."""
+
+    def free(self, address: int) -> None:
+        """Free the allocation that begins at ``address``."""
+
+    def write(self, address: int, data: bytes) -> None:
+        """Copy ``data`` to a device address."""
+
+    def fill(self, address: int, value: int, nbytes: int) -> None:
+        """Set ``nbytes`` at a device address to a byte."""
+
+
+class Compiled:
+    """A module as the cache keeps it: an object file, kernel plans, images of variables."""
+
+    def __init__(
+        self, image: bytes, plans: list[KernelPlan], variables: list[Image], functions: list[str]
+    ) -> None:
+        self.image = image
+        self.plans = plans
+        self.variables = variables
+        self.functions = functions
+
+    def symbols(self) -> Iterator[str]:
+        """Yield the names in the object file that loading needs."""
+        for plan in self.plans:
+            if plan.unsupported:
+                continue
+            if not plan.suspensions:
+                yield f"{plan.name}.blocks"
+            for region in range(len(plan.suspensions)):
+                yield f"{plan.name}.full.{region}"
+                yield f"{plan.name}.range.{region}"
+        if self.variables:
+            yield _ADDRESS_TABLE
+        if self.functions:
+            yield _FUNCTION_TABLE
+
+    def pack(self) -> tuple[dict[str, Any], bytes]:
+        """Return what to keep: data fit for JSON, and bytes."""
+        data = {
+            "image": len(self.image),
+            "plans": [asdict(plan) for plan in self.plans],
+            "variables": [variable.record() for variable in self.variables],
+            "functions": self.functions,
+        }
+        return data, b"".join([self.image, *(variable.data for variable in self.variables)])
+
+    @classmethod
+    def unpack(cls, data: dict[str, Any], content: bytes) -> Compiled:
+        """Return what was packed."""
+        at = data["image"]
+        variables = []
+        for record in data["variables"]:
+            end = at + record["stored"]
+            variables.append(Image.from_record(record, content[at:end]))
+            at = end
+        plans = [KernelPlan(**plan) for plan in data["plans"]]
+        return cls(content[: data["image"]], plans, variables, data["functions"])
+
+
+class LoadedModule:
+    """A module in memory: ``kernels`` by name, ``globals`` as (address, bytes) by name.
+
+    A kernel that cannot run says why in ``plan.unsupported`` and must not be launched.
+    """
+
+    def __init__(self, compiled: Compiled, memory: Memory) -> None:
+        from pycuda_guard.cpu.objects import LoadedObject
+
+        code = LoadedObject(compiled.image, compiled.symbols())
+        self._memory = memory
+        self.kernels = {plan.name: Kernel(plan, code.addresses, code) for plan in compiled.plans}
+        self.globals: dict[str, tuple[int, int]] = {}
+        try:
+            self._place(compiled.variables)
+            self._initialize(compiled, code.addresses)
+        except BaseException:
+            self.unload()
+            raise
+
+    def unload(self) -> None:
+        """Free the module's variables and let go of its code, which stays while a kernel is referenced."""
+        for address, _ in self.globals.values():
+            self._memory.free(address)
+        self.globals = {}
+        self.kernels = {}
+
+    def _place(self, variables: list[Image]) -> None:
+        for variable in variables:
+            self.globals[variable.name] = (
+                self._memory.allocate(max(1, variable.nbytes), "global"),
+                variable.nbytes,
+            )
+
+    def _initialize(self, compiled: Compiled, code: dict[str, int]) -> None:
+        addresses = {name: address for name, (address, _) in self.globals.items()}
+        if compiled.variables:
+            table = [addresses[variable.name] for variable in compiled.variables]
+            _words(code[_ADDRESS_TABLE], len(table))[:] = table
+        if compiled.functions:
+            entries = _words(code[_FUNCTION_TABLE], len(compiled.functions))
+            addresses.update(zip(compiled.functions, entries, strict=True))
+        for variable in compiled.variables:
+            data = variable.resolved(addresses.__getitem__)
+            if data:
+                self._memory.write(addresses[variable.name], data)
+            else:
+                self._memory.fill(addresses[variable.name], 0, variable.nbytes)
+
+
+def load_module(image: bytes, memory: Memory) -> LoadedModule:
+    """Load a PTX image (as given to cuModuleLoadData, trailing NULs allowed), compiling it if it is new.
+
+    Raises InvalidPtx, UnsupportedPtx, and what ``memory`` raises.
+    """
+    ptx = _check(image)
+    kept = _cache()
+    key = kept.key(ptx, _environment())
+    entry = kept.get(key)
+    if entry is None:
+        compiled = compile_ptx(ptx)
+        kept.put(key, *compiled.pack())
+    else:
+        compiled = Compiled.unpack(*entry)
+    return LoadedModule(compiled, memory)
+
+
+def compile_ptx(ptx: bytes) -> Compiled:
+    """Compile the text of a PTX module. Raises InvalidPtx, UnsupportedPtx."""
+    # imported here, as a module that is in the cache needs none of it
+    from pycuda_guard.cpu.codegen.module import lower_module
+    from pycuda_guard.cpu.codegen.errors import Unsupported
+    from pycuda_guard.kernels.ptx import PtxSyntaxError, parse
+
+    try:
+        lowered = lower_module(parse(ptx.decode(errors="replace")))
+    except PtxSyntaxError as error:
+        raise InvalidPtx(str(error)) from error
+    except Unsupported as error:
+        raise UnsupportedPtx(str(error)) from error
+    return compile_lowered(lowered)
+
+
+def compile_lowered(lowered: LoweredModule) -> Compiled:
+    """Compile what the code generator made. Raises InvalidPtx."""
+    from pycuda_guard.cpu.objects import compile_ir
+
+    symbols = {variable.name for variable in lowered.globals}.union(lowered.functions)
+    try:
+        variables = [image_of(variable, symbols) for variable in lowered.globals]
+    except VariableError as error:
+        raise InvalidPtx(str(error)) from error
+    return Compiled(compile_ir(lowered.ir), lowered.kernels, variables, list(lowered.functions))
+
+
+def _check(image: bytes) -> bytes:
+    """Return the PTX text of an image; raise InvalidPtx if it is none."""
+    for start, kind in _BINARIES:
+        if image.startswith(start):
+            raise InvalidPtx(
+                f"the image is {kind}; the CPU device runs PTX only",
+                'compile with pycuda.compiler.compile(..., target="ptx"), or with `nvcc -ptx`',
+            )
+    ptx = image.rstrip(b"\0")
+    if b".version" not in ptx:
+        raise InvalidPtx("the image is not PTX: it has no .version directive; the CPU device runs PTX only")
+    return ptx
+
+
+def _words(address: int, count: int) -> ctypes.Array[ctypes.c_uint64]:
+    return (ctypes.c_uint64 * count).from_address(address)
+
+
+@cache
+def _cache() -> Cache:
+    return Cache(directory())
+
+
+@cache
+def _environment() -> str:
+    from pycuda_guard.cpu.objects import describe_target
+
+    return f"{fingerprint()} {describe_target()}"

@@ -31,7 +31,6 @@ MOST_REGISTERS = 1 << 20  #: of one declaration; hardware has 255 a thread, nvcc
 DEEPEST = 20  #: levels of braces in an initializer
 
 _VECTORS = {".v2": 2, ".v4": 4, ".v8": 8}
-_OPAQUE = frozenset({"texref", "samplerref", "surfref"})
 
 
 def read_linkage(cursor: Cursor) -> tuple[str, ...]:
@@ -98,7 +97,7 @@ def _property(cursor: Cursor, variable: Variable) -> None:
         variable.pointer = _pointer(cursor)
     elif text in _VECTORS:
         variable.vector = _VECTORS[text]
-    elif text[1:] in TYPE_SIZES or text[1:] in _OPAQUE:
+    elif text[1:] in TYPE_SIZES:
         if variable.type:
             cursor.position -= 1
             raise cursor.unexpected("a name")

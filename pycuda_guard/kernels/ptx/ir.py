@@ -25,13 +25,14 @@ class Space(Enum):
     REG = "reg"
 
 
-#: size in bytes of each fundamental type; ``pred`` counts as one byte
+#: size in bytes of each type; ``pred`` counts as one byte, opaque types as the handles that they are
 TYPE_SIZES: dict[str, int] = {
     "b8": 1, "u8": 1, "s8": 1, "e4m3": 1, "e5m2": 1,
     "b16": 2, "u16": 2, "s16": 2, "f16": 2, "bf16": 2,
     "b32": 4, "u32": 4, "s32": 4, "f32": 4, "f16x2": 4, "bf16x2": 4, "tf32": 4,
     "b64": 8, "u64": 8, "s64": 8, "f64": 8,
     "b128": 16, "pred": 1,
+    "texref": 8, "samplerref": 8, "surfref": 8,
 }  # fmt: skip
 
 

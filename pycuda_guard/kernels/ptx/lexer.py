@@ -40,7 +40,7 @@ _DECIMAL = re.compile(r"\d{1,400}\.\d{0,400}(?:[eE][+-]?\d{1,9})?|\d{1,400}[eE][
 
 
 class Cursor:
-    """The tokens of a text and a position among them.
+    """The tokens of a text, or of its part from ``start`` to ``end``, and a position among them.
 
     ``texts[position]`` is the next token. The list ends in two ``END`` tokens, so looking one
     token ahead needs no test.
@@ -48,10 +48,11 @@ class Cursor:
 
     __slots__ = ("_line_starts", "offsets", "position", "source", "texts")
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, start: int = 0, end: int | None = None) -> None:
+        end = len(source) if end is None else end
         texts: list[str] = []
         offsets: list[int] = []
-        for match in _TOKEN.finditer(source):
+        for match in _TOKEN.finditer(source, start, end):
             texts.append(match[1])
             offsets.append(match.start(1))
         self.source = source
@@ -61,7 +62,7 @@ class Cursor:
         self._line_starts: list[int] = []
         odd = {t for t in set(texts) if len(t) == 1 and t not in _PUNCTUATION and t not in _SINGLE_WORDS}
         texts += (END, END)
-        offsets += (len(source), len(source))
+        offsets += (end, end)
         if odd:
             self.position = min(texts.index(text) for text in odd)
             raise self.error(_describe_odd(source, offsets[self.position]))

@@ -14,16 +14,19 @@ from pycuda_guard.kernels.ptx.lexer import END, Cursor, immediate, is_word
 from pycuda_guard.kernels.ptx.statements import read_body
 
 
+def as_text(text: str | bytes) -> str:
+    """Return PTX as text. Bytes may end in NUL, as images for the driver do."""
+    return text.rstrip(b"\0").decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text
+
+
 def parse(text: str | bytes) -> Module:
     """Parse a PTX module.
 
-    Bytes may end in NUL, as images for the driver do. Opcodes and modifiers that the ISA does not
-    know are kept as they are. Raises PtxSyntaxError, and nothing else, where the text does not
-    follow the grammar. Takes time linear in the length of the text.
+    Opcodes and modifiers that the ISA does not know are kept as they are. Raises PtxSyntaxError,
+    and nothing else, where the text does not follow the grammar. Takes time linear in the length
+    of the text.
     """
-    if isinstance(text, bytes):
-        text = text.rstrip(b"\0").decode("utf-8", "surrogateescape")
-    cursor = Cursor(text)
+    cursor = Cursor(as_text(text))
     module = _header(cursor)
     while cursor.texts[cursor.position] != END:
         _item(cursor, module)
@@ -70,7 +73,8 @@ def _item(cursor: Cursor, module: Module) -> None:
         linkage = read_linkage(cursor)
         text = cursor.texts[cursor.position]
         if text in (".entry", ".func"):
-            module.items.append(_function(cursor, linkage, start))
+            cursor.position = start
+            module.items.append(read_function(cursor))
         elif text in SPACES and text not in (".reg", ".param", ".local"):
             module.items.extend(read_variables(cursor, linkage))
         else:
@@ -99,7 +103,10 @@ def _verbatim(cursor: Cursor) -> Verbatim:
     return Verbatim(cursor.source[start : cursor.offsets[cursor.position - 1] + 1])
 
 
-def _function(cursor: Cursor, linkage: tuple[str, ...], start: int) -> Function:
+def read_header(cursor: Cursor) -> Function:
+    """Read a function from its linkage to its directives, all that stands before the body."""
+    start = cursor.position
+    linkage = read_linkage(cursor)
     function = Function("", cursor.take() == ".entry", linkage=linkage, span=cursor.span(start))
     if cursor.accept(".attribute"):
         function.directives.append(("attribute", (read_attribute(cursor),)))
@@ -110,6 +117,12 @@ def _function(cursor: Cursor, linkage: tuple[str, ...], start: int) -> Function:
         function.parameters = read_parameters(cursor)
     while cursor.texts[cursor.position][:1] == ".":
         function.directives.append(_directive(cursor))
+    return function
+
+
+def read_function(cursor: Cursor) -> Function:
+    """Read a function with its body, or the declaration of one."""
+    function = read_header(cursor)
     if cursor.accept(";"):
         return function
     if cursor.texts[cursor.position] != "{":

@@ -1,0 +1,1 @@
+"""Dataflow over flat PTX functions."""

@@ -1,0 +1,137 @@
+"""Atomic operations and fences.
+
+Scopes mean nothing to one coherent memory. Orderings are LLVM's: ``.relaxed``, or none, is monotonic.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llvmlite import ir
+
+from pycuda_guard.cpu.codegen.instructions.addresses import take_space
+from pycuda_guard.cpu.codegen.instructions.memory import take_hints
+from pycuda_guard.cpu.codegen.instructions.moves import read_bits
+from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, kind_of, lowers
+from pycuda_guard.cpu.codegen.instructions.rounding import float_of_16, nearest_16
+from pycuda_guard.cpu.codegen.instructions.values import extend, integer, intrinsic
+from pycuda_guard.cpu.codegen.types import is_signed, width
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pycuda_guard.cpu.codegen.emitter import Emitter
+    from pycuda_guard.kernels.ptx.ir import Instruction, Operand
+
+_OPERATIONS = ("add", "min", "max", "inc", "dec", "and", "or", "xor", "exch", "cas")
+_ORDERINGS = {"relaxed": "monotonic", "acquire": "acquire", "release": "release", "acq_rel": "acq_rel"}
+#: LLVM's names where they are not PTX's
+_NAMES = {"inc": "uinc_wrap", "dec": "udec_wrap", "exch": "xchg"}
+
+
+@lowers("atom", limits="no vector forms")
+def atomic(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``atom``: an operation whose old value is returned."""
+    destination, *rest = i.operands
+    old, kind = _operate(e, i, m, tuple(rest))
+    e.write(destination, old, kind)
+
+
+@lowers("red", limits="no vector and no asynchronous forms")
+def reduction(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``red``: an operation whose old value is not returned."""
+    _operate(e, i, m, i.operands)
+
+
+def _operate(e: Emitter, i: Instruction, m: Modifiers, operands: tuple[Operand, ...]) -> tuple[ir.Value, str]:
+    """Emit the operation; return the old value's bits and their type."""
+    space = take_space(m)
+    name = m.one_of(*_OPERATIONS)
+    ordering = _ORDERINGS[m.one_of(*_ORDERINGS, default="relaxed")]
+    take_hints(m)
+    m.flag("noftz")
+    kind = m.type()
+    place = e.pointer(operands[0], space, width(kind) // 8)
+    bits = f"b{width(kind)}"
+    if name == "cas":
+        expected, wanted = (read_bits(e, operand, kind) for operand in operands[1:3])
+        result = e.builder.cmpxchg(place, expected, wanted, ordering, _without_release(ordering))
+        return e.builder.extract_value(result, 0), bits
+    if name == "exch":
+        return e.builder.atomic_rmw("xchg", place, read_bits(e, operands[1], kind), ordering), bits
+    if kind_of(i) == "half":
+        return _replace(e, place, ordering, _half_operation(e, name, operands[1], kind), width(kind)), bits
+    if kind_of(i) == "float":
+        return _float(e, name, operands[1], kind, place, ordering), bits
+    value = e.read(operands[1], kind)
+    if name in ("min", "max"):
+        name = name if is_signed(kind) else f"u{name}"
+    old = e.builder.atomic_rmw(_NAMES.get(name, name), place, value, ordering)
+    return old, kind
+
+
+def _without_release(ordering: str) -> str:
+    """The ordering of a compare-and-swap that fails, which stores nothing."""
+    return {"acq_rel": "acquire", "release": "monotonic"}.get(ordering, ordering)
+
+
+def _float(e: Emitter, name: str, operand: Operand, kind: str, place: ir.Value, ordering: str) -> ir.Value:
+    if name != "add":
+        e.unsupported(f"atomic .{name} of floating-point numbers")
+    old = e.builder.atomic_rmw("fadd", place, e.read(operand, kind), ordering)
+    return e.bits(old)
+
+
+def _half_operation(e: Emitter, name: str, operand: Operand, kind: str) -> Callable[[ir.Value], ir.Value]:
+    """Return what computes the new bits of one or two 16-bit numbers from the old ones."""
+    lane_format = kind.removesuffix("x2")
+    if name not in ("add", "min", "max"):
+        e.unsupported(f"atomic .{name} of type .{kind}")
+    size = width(kind)
+    given = e.read(operand, f"b{size}")
+
+    def lane(word: ir.Value, index: int) -> ir.Value:
+        shifted = e.builder.lshr(word, integer(size, 16 * index))
+        return float_of_16(e, extend(e, shifted, 16, False), lane_format)
+
+    def operation(old: ir.Value) -> ir.Value:
+        word: ir.Value = integer(size, 0)
+        for index in range(size // 16):
+            a, b = lane(old, index), lane(given, index)
+            if name == "add":
+                result = e.builder.fadd(a, b)
+            else:
+                result = intrinsic(e, "minimumnum" if name == "min" else "maximumnum", a, b)
+            pattern = extend(e, nearest_16(e, result, lane_format), size, False)
+            word = e.builder.or_(word, e.builder.shl(pattern, integer(size, 16 * index)))
+        return word
+
+    return operation
+
+
+def _replace(
+    e: Emitter, place: ir.Value, ordering: str, operation: Callable[[ir.Value], ir.Value], size: int
+) -> ir.Value:
+    """Replace a word by a function of it, by compare-and-swap until nobody interferes; return the old one."""
+    b = e.builder
+    first = b.load_atomic(place, "monotonic", size // 8, typ=ir.IntType(size))
+    before = b.block
+    loop, after = b.append_basic_block("atomic"), b.append_basic_block("atomic.done")
+    b.branch(loop)
+    b.position_at_end(loop)
+    old = b.phi(ir.IntType(size))
+    old.add_incoming(first, before)
+    outcome = b.cmpxchg(place, old, operation(old), ordering, _without_release(ordering))
+    old.add_incoming(b.extract_value(outcome, 0), b.block)
+    b.cbranch(b.extract_value(outcome, 1), after, loop)
+    b.position_at_end(after)
+    return old
+
+
+@lowers("membar", "fence")
+def fence(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``membar``, ``fence``: as strong as they come; proxies see the same memory anyhow."""
+    weak = m.flag("acq_rel", "acquire", "release") and not m.flag("sc")
+    m.flag("sc", "cta", "cluster", "gpu", "gl", "sys", "proxy", "alias", "async", "global", "mbarrier_init")
+    m.drop("shared", "sync_restrict", "generic", "tensormap")
+    e.builder.fence("acq_rel" if weak else "seq_cst")

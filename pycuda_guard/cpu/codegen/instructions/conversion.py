@@ -1,0 +1,181 @@
+"""``cvt`` between all numbers, and addresses between spaces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llvmlite import ir
+
+from pycuda_guard.cpu.codegen.instructions.floating import canonical, clipped, flush, saturated
+from pycuda_guard.cpu.codegen.instructions.operands import write_halves
+from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers
+from pycuda_guard.cpu.codegen.instructions.rounding import (
+    MODES,
+    Pair,
+    exact_sum,
+    exactly,
+    float_of_16,
+    round_pair,
+    widen,
+)
+from pycuda_guard.cpu.codegen.instructions.values import (
+    clamp,
+    convert,
+    extend,
+    integer,
+    intrinsic,
+    is_nan,
+)
+from pycuda_guard.cpu.codegen.types import DOUBLE, bits_type, is_signed, value_type, width
+
+if TYPE_CHECKING:
+    from pycuda_guard.cpu.codegen.emitter import Emitter
+    from pycuda_guard.kernels.ptx.ir import Instruction
+
+_FLOATS = frozenset({"f16", "bf16", "f32", "f64"})
+_TO_INTEGRAL = {"rni": "roundeven", "rzi": "trunc", "rmi": "floor", "rpi": "ceil"}
+
+
+class _Cvt:
+    """The modifiers of a ``cvt``, and the steps that they ask for."""
+
+    def __init__(self, e: Emitter, m: Modifiers) -> None:
+        self.e = e
+        self.integral = m.one_of(*_TO_INTEGRAL, default="")
+        self.mode = m.one_of(*MODES, default="")
+        self.saturate = m.flag("sat")
+        self.relu = m.flag("relu")
+        self._ftz = m.flag("ftz")
+
+    def read(self, i: Instruction, index: int, kind: str) -> ir.Value:
+        """Return a floating-point operand as float or double."""
+        if kind in ("f16", "bf16"):
+            return float_of_16(self.e, self.e.read(i.operands[index], "b16"), kind)
+        value = self.e.read(i.operands[index], kind)
+        return flush(self.e, value) if self._ftz else value
+
+    def finish(self, value: ir.Value) -> ir.Value:
+        """Return a float or double after ``.sat``, ``.relu`` and ``.ftz``."""
+        if self.saturate:
+            value = saturated(self.e, value)
+        if self.relu:
+            value = clipped(self.e, value)
+        return flush(self.e, value) if self._ftz else value
+
+    def narrow(self, pair: Pair, target: str) -> ir.Value:
+        """Round to a 16-bit format after ``.sat`` and ``.relu``, which only choose between exact numbers."""
+        chosen = self.finish(pair.value) if self.saturate or self.relu else pair.value
+        kept = self.e.builder.fcmp_ordered("==", chosen, pair.value)
+        error = self.e.builder.select(kept, pair.error, ir.Constant(DOUBLE, 0.0))
+        return round_pair(self.e, Pair(chosen, error), target, self.mode or "rn")
+
+
+@lowers("cvt", limits="no 8-, 6- or 4-bit floating point, no .rna and .rs rounding")
+def convert_number(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``cvt``: between integers, floating-point numbers and both; ``.pack`` clamps integers."""
+    if m.flag("pack"):
+        return _pack(e, i, m)
+    target, source = m.types(2)
+    cvt = _Cvt(e, m)
+    if target in ("f16x2", "bf16x2"):
+        if source != "f32":
+            e.unsupported(f"packing of type .{source}")
+        low, high = (
+            cvt.narrow(exactly(widen(e, cvt.read(i, index, source))), target.removesuffix("x2"))
+            for index in (2, 1)
+        )
+        return write_halves(e, i.operands[0], low, high)
+    for kind in (target, source):
+        if kind not in _FLOATS and kind[0] not in "us":
+            e.unsupported(f"type .{kind}")
+    if source in _FLOATS and target in _FLOATS:
+        return _float_to_float(e, i, cvt, target, source)
+    if source in _FLOATS:
+        return _float_to_integer(e, i, cvt, target, source)
+    if target in _FLOATS:
+        return _integer_to_float(e, i, cvt, target, source)
+    value = e.read(i.operands[1], source)
+    if cvt.saturate:
+        return e.write(i.operands[0], saturate(e, value, source, target), target)
+    return e.write(i.operands[0], extend(e, value, width(target), is_signed(source)), target)
+
+
+def _float_to_float(e: Emitter, i: Instruction, cvt: _Cvt, target: str, source: str) -> None:
+    value = cvt.read(i, 1, source)
+    if cvt.integral:
+        value = intrinsic(e, _TO_INTEGRAL[cvt.integral], value)
+    if target in ("f16", "bf16"):
+        return e.write(i.operands[0], cvt.narrow(exactly(widen(e, value)), target), "b16")
+    if target == "f32" and source == "f64":
+        value = round_pair(e, exactly(value), "f32", cvt.mode or "rn")
+    elif target == "f64":
+        value = widen(e, value)
+    value = cvt.finish(value)
+    return e.write(i.operands[0], value if cvt.saturate else canonical(e, value), target)
+
+
+def _float_to_integer(e: Emitter, i: Instruction, cvt: _Cvt, target: str, source: str) -> None:
+    """Clamp to the target's range; NaN is 0, or 1 followed by zeros where a 64-bit type is involved."""
+    if not cvt.integral:
+        e.unsupported("conversion to an integer without .rni, .rzi, .rmi or .rpi")
+    value = cvt.read(i, 1, source)
+    rounded = intrinsic(e, _TO_INTEGRAL[cvt.integral], value)
+    result = convert(e, "fptosi.sat" if is_signed(target) else "fptoui.sat", rounded, bits_type(target))
+    if source == "f64" or width(target) == 64:
+        size = width(target)
+        result = e.builder.select(is_nan(e, value), integer(size, 1 << (size - 1)), result)
+    e.write(i.operands[0], result, target)
+
+
+def _integer_to_float(e: Emitter, i: Instruction, cvt: _Cvt, target: str, source: str) -> None:
+    value = e.read(i.operands[1], source)
+    if target in ("f32", "f64") and cvt.mode in ("", "rn"):
+        step = e.builder.sitofp if is_signed(source) else e.builder.uitofp
+        return e.write(i.operands[0], cvt.finish(step(value, value_type(target))), target)
+    pair = _exact_double(e, value, is_signed(source))
+    if target in ("f16", "bf16"):
+        return e.write(i.operands[0], cvt.narrow(pair, target), "b16")
+    return e.write(i.operands[0], cvt.finish(round_pair(e, pair, target, cvt.mode)), target)
+
+
+def _exact_double(e: Emitter, value: ir.Value, signed: bool) -> Pair:
+    """An integer as an exact pair of doubles."""
+    b = e.builder
+    step = b.sitofp if signed else b.uitofp
+    if value.type.width < 64:
+        return exactly(step(value, DOUBLE))
+    low = b.uitofp(b.and_(value, integer(64, 0xFFFF_FFFF)), DOUBLE)
+    high = (b.ashr if signed else b.lshr)(value, integer(64, 32))
+    return exact_sum(e, b.fmul(step(high, DOUBLE), ir.Constant(DOUBLE, 2.0**32)), low)
+
+
+def saturate(e: Emitter, value: ir.Value, source: str, target: str) -> ir.Value:
+    """Clamp an integer of type ``source`` to the range of ``target`` and change its width."""
+    size = width(target)
+    low, high = _range(size, is_signed(target))
+    # room for every value of either type; LLVM narrows the computation again
+    room = 128 if 64 in (width(source), size) else 64
+    return extend(e, clamp(e, extend(e, value, room, is_signed(source)), low, high), size, False)
+
+
+def _range(size: int, signed: bool) -> tuple[int, int]:
+    return (-(1 << (size - 1)), (1 << (size - 1)) - 1) if signed else (0, (1 << size) - 1)
+
+
+_PACKED = {f"{sign}{size}": (size, sign == "s") for sign in "us" for size in (2, 4, 8, 16)}
+
+
+def _pack(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``cvt.pack``: a and b clamped to few bits, put beside each other and below c."""
+    b = e.builder
+    m.flag("sat")
+    size, signed = _PACKED[m.one_of(*_PACKED)]
+    m.flag("s32")
+    m.flag("b32")
+    low, high = _range(size, signed)
+    first, second = (clamp(e, e.read(operand, "s32"), low, high) for operand in i.operands[1:3])
+    mask = integer(32, (1 << size) - 1)
+    result = b.or_(b.shl(b.and_(first, mask), integer(32, size)), b.and_(second, mask))
+    if size < 16:
+        result = b.or_(result, b.shl(e.read(i.operands[3], "b32"), integer(32, 2 * size)))
+    e.write(i.operands[0], result, "b32")

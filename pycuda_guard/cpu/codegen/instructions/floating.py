@@ -1,0 +1,265 @@
+"""Arithmetic of f32 and f64.
+
+Rounding to nearest is the processor's own; the other directions are exact too (see
+:mod:`pycuda_guard.cpu.codegen.instructions.rounding`). An f32 result that is NaN is 0x7fffffff, as on a GPU.
+``.ftz`` takes denormal f32 inputs as zero and gives zero for denormal results, with their signs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llvmlite import ir
+
+from pycuda_guard.cpu.codegen.instructions.operands import read_all
+from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers
+from pycuda_guard.cpu.codegen.instructions.rounding import (
+    MODES,
+    QUIET_NAN,
+    Pair,
+    by_environment,
+    exact_sum,
+    exactly,
+    round_pair,
+    widen,
+)
+from pycuda_guard.cpu.codegen.instructions.values import from_bits, integer, intrinsic, is_nan, number
+from pycuda_guard.cpu.codegen.types import DOUBLE, FLOAT, I1, I32, I64, value_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pycuda_guard.cpu.codegen.emitter import Emitter
+    from pycuda_guard.kernels.ptx.ir import Instruction, Operand
+
+_SMALLEST_NORMAL = 2.0**-126
+
+
+def canonical(e: Emitter, value: ir.Value) -> ir.Value:
+    """An f32 result with the one NaN that a GPU has; f64 as it is."""
+    if value.type != FLOAT:
+        return value
+    return e.builder.select(is_nan(e, value), from_bits(e, FLOAT, QUIET_NAN["f32"]), value)
+
+
+def flush(e: Emitter, value: ir.Value) -> ir.Value:
+    """A float with denormals replaced by zeros of their sign."""
+    if value.type != FLOAT:
+        return value
+    size = intrinsic(e, "fabs", value)
+    is_denormal = e.builder.fcmp_ordered("<", size, ir.Constant(FLOAT, _SMALLEST_NORMAL))
+    zero = intrinsic(e, "copysign", ir.Constant(FLOAT, 0.0), value)
+    return e.builder.select(is_denormal, zero, value)
+
+
+def saturated(e: Emitter, value: ir.Value) -> ir.Value:
+    """A number limited to 0 … 1; NaN becomes 0."""
+    b, zero, one = e.builder, ir.Constant(value.type, 0.0), ir.Constant(value.type, 1.0)
+    value = b.select(b.fcmp_ordered(">", value, zero), value, zero)
+    return b.select(b.fcmp_ordered("<", value, one), value, one)
+
+
+def clipped(e: Emitter, value: ir.Value) -> ir.Value:
+    """``.relu``: a number with 0 for negative ones; NaN stays."""
+    zero = ir.Constant(value.type, 0.0)
+    return e.builder.select(e.builder.fcmp_unordered(">", value, zero), value, zero)
+
+
+class Operation:
+    """The modifiers that most f32 and f64 instructions share, and what they mean for operands and result."""
+
+    def __init__(self, e: Emitter, i: Instruction, m: Modifiers) -> None:
+        self.kind = m.type("f32", "f64")
+        self.mode = m.one_of(*MODES, default="rn")
+        self.approximate = m.flag("approx")
+        self._flush = m.flag("ftz")
+        self._saturate = m.flag("sat")
+        self._emitter = e
+        self._instruction = i
+
+    def inputs(self) -> list[ir.Value]:
+        """Return the source operands."""
+        return [self.input(operand) for operand in self._instruction.operands[1:]]
+
+    def input(self, operand: Operand) -> ir.Value:
+        """Return one operand, flushed if the instruction says so."""
+        return self.flushed(self._emitter.read(operand, self.kind))
+
+    def flushed(self, value: ir.Value) -> ir.Value:
+        """Return a number, flushed if the instruction says so."""
+        return flush(self._emitter, value) if self._flush else value
+
+    def output(self, value: ir.Value) -> None:
+        """Write the result, flushed and saturated if the instruction says so."""
+        e = self._emitter
+        value = self.flushed(value)
+        value = saturated(e, value) if self._saturate else canonical(e, value)
+        e.write(self._instruction.operands[0], value, self.kind)
+
+
+@lowers("add", "sub", "mul", kind="float")
+def arithmetic(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``add``, ``sub``, ``mul``."""
+    operation = Operation(e, i, m)
+    a, b = operation.inputs()
+    name, mode = i.opcode, operation.mode
+    if mode == "rn":
+        step = {"add": e.builder.fadd, "sub": e.builder.fsub, "mul": e.builder.fmul}[name]
+        return operation.output(step(a, b))
+    if a.type == DOUBLE:
+        return operation.output(_by_environment(e, name, mode, [a, b]))
+    if name == "mul":
+        pair = exactly(e.builder.fmul(widen(e, a), widen(e, b)))
+        return operation.output(round_pair(e, pair, "f32", mode))
+    if name == "sub":
+        b = e.builder.fneg(b)
+    return operation.output(_directed_sum(e, widen(e, a), widen(e, b), mode))
+
+
+@lowers("fma", "mad", kind="float")
+def fused(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``fma``: one rounding; ``mad`` of floating-point numbers is the same."""
+    operation = Operation(e, i, m)
+    a, b, c = operation.inputs()
+    if operation.mode == "rn":
+        return operation.output(intrinsic(e, "fma", a, b, c))
+    if a.type == DOUBLE:
+        return operation.output(_by_environment(e, "fma", operation.mode, [a, b, c]))
+    product = e.builder.fmul(widen(e, a), widen(e, b))  # exact: 48 bits
+    return operation.output(_directed_sum(e, product, widen(e, c), operation.mode))
+
+
+def _directed_sum(e: Emitter, a: ir.Value, b: ir.Value, mode: str) -> ir.Value:
+    """Sum of two doubles that came from floats, rounded to f32."""
+    f = e.builder
+    pair = exact_sum(e, a, b)
+    if mode == "rm":
+        # x - x is -0 when rounding down
+        either = f.and_(f.or_(f.bitcast(a, I64), f.bitcast(b, I64)), integer(64, 1 << 63))
+        is_zero = f.fcmp_ordered("==", pair.value, ir.Constant(DOUBLE, 0.0))
+        pair = Pair(f.select(is_zero, f.bitcast(either, DOUBLE), pair.value), pair.error)
+    return round_pair(e, pair, "f32", mode)
+
+
+_BUILDERS: dict[str, Callable[[ir.IRBuilder, list[ir.Value]], ir.Value]] = {
+    "add": lambda b, values: b.fadd(*values),
+    "sub": lambda b, values: b.fsub(*values),
+    "mul": lambda b, values: b.fmul(*values),
+    "div": lambda b, values: b.fdiv(*values),
+    "rcp": lambda b, values: b.fdiv(ir.Constant(values[0].type, 1.0), values[0]),
+}
+
+
+def _by_environment(e: Emitter, name: str, mode: str, values: list[ir.Value]) -> ir.Value:
+    kind = values[0].type
+    if name in _BUILDERS:
+        return by_environment(e, name, mode, values, _BUILDERS[name])
+    function = e.intrinsic(f"llvm.{name}.{kind.intrinsic_name}", kind, [kind] * len(values))
+    return by_environment(e, name, mode, values, lambda b, arguments: b.call(function, arguments))
+
+
+@lowers("div", kind="float", limits="approximate forms are rounded correctly")
+def divide(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``div``; ``.approx`` gives 0 for divisors above 2^126, as its reciprocal would be denormal."""
+    m.flag("full")
+    operation = Operation(e, i, m)
+    a, b = operation.inputs()
+    if operation.mode != "rn":
+        return operation.output(_by_environment(e, "div", operation.mode, [a, b]))
+    quotient = e.builder.fdiv(a, b)
+    if operation.approximate:
+        size = intrinsic(e, "fabs", b)
+        huge = e.builder.fcmp_ordered(">", size, ir.Constant(FLOAT, 2.0**126))
+        finite = e.builder.fcmp_ordered("<", size, ir.Constant(FLOAT, float("inf")))
+        nothing = e.builder.fmul(a, intrinsic(e, "copysign", ir.Constant(FLOAT, 0.0), b))
+        quotient = e.builder.select(e.builder.and_(huge, finite), nothing, quotient)
+    return operation.output(quotient)
+
+
+@lowers("rcp", "sqrt", "rsqrt", limits="approximate forms are rounded correctly, those of f64 to 20 bits")
+def reciprocal_or_root(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``rcp``, ``sqrt``, ``rsqrt``; approximate f64 forms give the high word only."""
+    operation = Operation(e, i, m)
+    (a,) = operation.inputs()
+    one = ir.Constant(a.type, 1.0)
+    if operation.mode != "rn":
+        return operation.output(_by_environment(e, i.opcode, operation.mode, [a]))
+    if i.opcode == "rcp":
+        result = e.builder.fdiv(one, a)
+    elif i.opcode == "sqrt":
+        result = intrinsic(e, "sqrt", a)
+    else:
+        result = _reciprocal_root(e, a)
+    if operation.approximate and operation.kind == "f64":
+        high = e.builder.and_(e.builder.bitcast(result, I64), integer(64, 0xFFFF_FFFF_0000_0000))
+        result = e.builder.bitcast(high, DOUBLE)
+    return operation.output(result)
+
+
+def _reciprocal_root(e: Emitter, a: ir.Value) -> ir.Value:
+    """``1/sqrt(a)``; of a float through double, which leaves one rounding that counts."""
+    root = intrinsic(e, "sqrt", widen(e, a))
+    result = e.builder.fdiv(ir.Constant(DOUBLE, 1.0), root)
+    return e.builder.fptrunc(result, FLOAT) if a.type == FLOAT else result
+
+
+@lowers("abs", "neg", kind="float")
+def sign_operation(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``abs``, ``neg``: of bits, so that a NaN keeps its payload."""
+    kind, flushes = m.type("f32", "f64"), m.flag("ftz")
+    value = e.read(i.operands[1], kind)
+    if flushes:
+        value = flush(e, value)
+    result = intrinsic(e, "fabs", value) if i.opcode == "abs" else e.builder.fneg(value)
+    e.write(i.operands[0], result, kind)
+
+
+@lowers("min", "max", kind="float")
+def extremum(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``min``, ``max`` of two or three numbers: -0 is below +0; NaN only wins with ``.NaN``."""
+    name = ("minimum" if i.opcode == "min" else "maximum") + ("" if m.flag("NaN") else "num")
+    sign_of_product, absolute = m.flag("xorsign"), m.flag("abs")
+    operation = Operation(e, i, m)
+    values = operation.inputs()
+    signs = values
+    if absolute:
+        values = [intrinsic(e, "fabs", value) for value in values]
+    result = values[0]
+    for value in values[1:]:
+        result = intrinsic(e, name, result, value)
+    result = canonical(e, result)
+    if sign_of_product:
+        kind = ir.IntType(32)
+        sign = e.builder.xor(*(e.builder.bitcast(value, kind) for value in signs))
+        sign_bit = e.builder.and_(sign, number(sign, 1 << 31))
+        result = e.builder.bitcast(e.builder.or_(e.builder.bitcast(result, kind), sign_bit), FLOAT)
+    e.write(i.operands[0], operation.flushed(result), operation.kind)
+
+
+@lowers("copysign")
+def copy_sign(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``copysign d, a, b``: the size of b with the sign of a."""
+    kind = m.type("f32", "f64")
+    sign, size = read_all(e, i, kind)
+    e.write(i.operands[0], intrinsic(e, "copysign", size, sign), kind)
+
+
+#: LLVM's classes of numbers; zeros count as normal
+_CLASSES = {
+    "finite": 0x1F8,
+    "infinite": 0x204,
+    "number": 0x3FC,
+    "notanumber": 0x003,
+    "normal": 0x168,
+    "subnormal": 0x090,
+}
+
+
+@lowers("testp")
+def test_property(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``testp``: finite, infinite, number, notanumber, normal or subnormal."""
+    mask = _CLASSES[m.one_of(*_CLASSES)]
+    kind = m.type("f32", "f64")
+    value = e.read(i.operands[1], kind)
+    function = e.intrinsic(f"llvm.is.fpclass.{kind}", I1, [value_type(kind), I32])
+    e.write(i.operands[0], e.call(function, [value, integer(32, mask)]), "pred")

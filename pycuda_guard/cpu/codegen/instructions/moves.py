@@ -1,0 +1,67 @@
+"""``mov``, with packing and unpacking of vectors, and the constants of the running launch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llvmlite import ir
+
+from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers
+from pycuda_guard.cpu.codegen.instructions.values import extend, number
+from pycuda_guard.cpu.codegen.types import I32, width
+from pycuda_guard.kernels.ptx.ir import Immediate, Vector
+
+if TYPE_CHECKING:
+    from pycuda_guard.cpu.codegen.emitter import Emitter
+    from pycuda_guard.kernels.ptx.ir import Instruction, Operand
+
+
+def read_bits(e: Emitter, operand: Operand, kind: str) -> ir.Value:
+    """Return an operand's bits as an integer of the width of ``kind``, whatever number they stand for."""
+    if isinstance(operand, Immediate):
+        return e.bits(e.read(operand, kind))
+    return e.read(operand, "pred" if kind == "pred" else f"b{width(kind)}")
+
+
+def write_bits(e: Emitter, operand: Operand, value: ir.Value, kind: str) -> None:
+    """Write an integer of the width of ``kind``; a wider register gets it extended by that type's sign."""
+    e.write(operand, value, kind)
+
+
+@lowers("mov")
+def move(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``mov``: of a value, an address, a special register, or between a word and its parts."""
+    kind = m.type()
+    destination, source = i.operands
+    if isinstance(source, Vector):
+        _pack(e, destination, source, kind)
+    elif isinstance(destination, Vector):
+        _unpack(e, destination, source, kind)
+    else:
+        e.write(destination, read_bits(e, source, kind), kind)
+
+
+def _pack(e: Emitter, destination: Operand, source: Vector, kind: str) -> None:
+    size = width(kind) // len(source.elements)
+    word: ir.Value | None = None
+    for index, element in enumerate(source.elements):
+        part = extend(e, e.read(element, f"b{size}"), width(kind), False)
+        if index:
+            part = e.builder.shl(part, number(part, index * size))
+        word = part if word is None else e.builder.or_(word, part)
+    e.write(destination, word, kind)
+
+
+def _unpack(e: Emitter, destination: Vector, source: Operand, kind: str) -> None:
+    size = width(kind) // len(destination.elements)
+    word = e.read(source, f"b{width(kind)}")
+    for index, element in enumerate(destination.elements):
+        part = e.builder.lshr(word, number(word, index * size)) if index else word
+        e.write(element, extend(e, part, size, False), f"b{size}")
+
+
+@lowers("activemask", limits="names the executing thread alone, as if all threads had diverged")
+def active_mask(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``activemask``: threads run one after the other, so that each is alone."""
+    m.type("b32")
+    e.write(i.operands[0], e.builder.shl(ir.Constant(I32, 1), e.lane), "b32")

@@ -1,0 +1,109 @@
+"""Small steps that several families share: constants, calls of intrinsics, shifts as PTX defines them.
+
+Everything here is about values; nothing reads or writes PTX registers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llvmlite import ir
+
+from pycuda_guard.cpu.codegen.types import DOUBLE, FLOAT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pycuda_guard.cpu.codegen.emitter import Emitter
+
+FLOAT_WIDTHS = {FLOAT: 32, DOUBLE: 64}
+
+
+def integer(width: int, value: int) -> ir.Constant:
+    """A constant of ``width`` bits; ``value`` is taken modulo its range."""
+    return ir.Constant(ir.IntType(width), value & ((1 << width) - 1))
+
+
+def number(like: ir.Value, value: int) -> ir.Constant:
+    """An integer constant of the type of ``like``."""
+    return integer(like.type.width, value)
+
+
+def from_bits(e: Emitter, kind: ir.Type, pattern: int) -> ir.Value:
+    """A float or double by its IEEE bit pattern."""
+    return e.builder.bitcast(integer(FLOAT_WIDTHS[kind], pattern), kind)
+
+
+def _mangled(kind: ir.Type) -> str:
+    return str(kind.intrinsic_name)
+
+
+def intrinsic(e: Emitter, name: str, *arguments: ir.Value) -> ir.Value:
+    """Call ``llvm.<name>`` overloaded on, and returning, the type of the first argument."""
+    kind = arguments[0].type
+    function = e.intrinsic(f"llvm.{name}.{_mangled(kind)}", kind, [value.type for value in arguments])
+    return e.call(function, arguments)
+
+
+def convert(e: Emitter, name: str, value: ir.Value, kind: ir.Type) -> ir.Value:
+    """Call ``llvm.<name>`` overloaded on its result ``kind`` and its argument."""
+    function = e.intrinsic(f"llvm.{name}.{_mangled(kind)}.{_mangled(value.type)}", kind, [value.type])
+    return e.call(function, [value])
+
+
+def runtime(e: Emitter, name: str, return_type: ir.Type, arguments: Sequence[ir.Value]) -> ir.Value:
+    """Call a function of the C runtime or of libm."""
+    return e.call(e.runtime(name, return_type, [value.type for value in arguments]), arguments)
+
+
+def extend(e: Emitter, value: ir.Value, width: int, signed: bool) -> ir.Value:
+    """Change an integer's width: truncate it, or extend it by its signedness."""
+    target = ir.IntType(width)
+    if value.type.width == width:
+        return value
+    if value.type.width > width:
+        return e.builder.trunc(value, target)
+    return e.builder.sext(value, target) if signed else e.builder.zext(value, target)
+
+
+def minimum(e: Emitter, a: ir.Value, b: ir.Value, signed: bool = False) -> ir.Value:
+    """Smaller of two integers."""
+    return intrinsic(e, "smin" if signed else "umin", a, b)
+
+
+def maximum(e: Emitter, a: ir.Value, b: ir.Value, signed: bool = False) -> ir.Value:
+    """Larger of two integers."""
+    return intrinsic(e, "smax" if signed else "umax", a, b)
+
+
+def clamp(e: Emitter, value: ir.Value, low: int, high: int) -> ir.Value:
+    """A signed integer limited to ``low`` … ``high``."""
+    return minimum(e, maximum(e, value, number(value, low), True), number(value, high), True)
+
+
+def shift_left(e: Emitter, value: ir.Value, count: ir.Value) -> ir.Value:
+    """``value << count``, 0 from the width on. Both have the same type; ``count`` is unsigned."""
+    width = value.type.width
+    inside = e.builder.icmp_unsigned("<", count, number(value, width))
+    shifted = e.builder.shl(value, e.builder.and_(count, number(value, width - 1)))
+    return e.builder.select(inside, shifted, number(value, 0))
+
+
+def shift_right(e: Emitter, value: ir.Value, count: ir.Value, signed: bool) -> ir.Value:
+    """``value >> count``, 0 or copies of the sign from the width on. Both have the same type."""
+    width = value.type.width
+    if signed:
+        return e.builder.ashr(value, minimum(e, count, number(value, width - 1)))
+    inside = e.builder.icmp_unsigned("<", count, number(value, width))
+    shifted = e.builder.lshr(value, e.builder.and_(count, number(value, width - 1)))
+    return e.builder.select(inside, shifted, number(value, 0))
+
+
+def low_mask(e: Emitter, width: int, count: ir.Value) -> ir.Value:
+    """The lowest ``count`` bits set (all from the width on); ``count`` has that width."""
+    return e.builder.not_(shift_left(e, integer(width, -1), count))
+
+
+def is_nan(e: Emitter, value: ir.Value) -> ir.Value:
+    """Whether a floating-point value is NaN."""
+    return e.builder.fcmp_unordered("uno", value, value)

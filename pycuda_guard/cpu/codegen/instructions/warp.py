@@ -1,0 +1,258 @@
+"""Operations of a warp or a block that meet at a suspension point.
+
+Before it each thread gives a value and says for whom it waits; after it each reads what the others gave.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llvmlite import ir
+
+from pycuda_guard.cpu.abi import Suspension
+from pycuda_guard.cpu.codegen.instructions.comparison import destinations
+from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, resumes, suspends
+from pycuda_guard.cpu.codegen.instructions.values import extend, integer, minimum, runtime
+from pycuda_guard.cpu.codegen.types import I1, I32, is_signed
+from pycuda_guard.kernels.ptx.ir import Immediate
+
+if TYPE_CHECKING:
+    from pycuda_guard.cpu.codegen.emitter import Emitter
+    from pycuda_guard.kernels.ptx.ir import Instruction, Operand
+
+
+def _require_sync(e: Emitter, m: Modifiers) -> None:
+    if not m.flag("sync"):
+        e.unsupported("without .sync (removed for compute capability 7.0 and later)")
+
+
+# --- shfl ---------------------------------------------------------------------------------------
+
+
+@suspends("shfl")
+def give_for_shuffle(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
+    """Give the value that other lanes may fetch."""
+    _require_sync(e, m)
+    m.one_of("up", "down", "bfly", "idx")
+    m.type("b32", "u32", "s32", "f32")
+    e.give(e.read(i.operands[1], "b32"))
+    e.set_members(e.read(i.operands[4], "b32"))
+    return Suspension.WARP
+
+
+@resumes("shfl")
+def shuffle(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``shfl.sync``: the value of another lane of the segment; ``p`` says whether there is such a lane."""
+    b = e.builder
+    m.flag("sync")
+    mode = m.one_of("up", "down", "bfly", "idx")
+    m.type()
+    step, control = e.read(i.operands[2], "b32"), e.read(i.operands[3], "b32")
+    lane, low_5 = e.lane, integer(32, 31)
+    segment = b.and_(b.lshr(control, integer(32, 8)), low_5)
+    first = b.and_(lane, segment)
+    limit = b.or_(first, b.and_(b.and_(control, low_5), b.not_(segment)))
+    step = b.and_(step, low_5)
+    if mode == "up":
+        source = b.sub(lane, step)
+        inside = b.icmp_signed(">=", source, limit)
+    else:
+        if mode == "down":
+            source = b.add(lane, step)
+        elif mode == "bfly":
+            source = b.xor(lane, step)
+        else:
+            source = b.or_(first, b.and_(step, b.not_(segment)))
+        inside = b.icmp_signed("<=", source, limit)
+    source = b.select(inside, source, lane)
+    thread = b.add(b.and_(e.thread_linear, integer(32, ~31)), source)
+    # the last warp may be incomplete: lanes that do not exist must not be read
+    thread = minimum(e, thread, b.sub(e.threads, integer(32, 1)))
+    values = (b.trunc(e.given(thread), I32), inside)
+    kinds = ("b32", "pred")
+    for destination, value, kind in zip(destinations(i.operands[0]), values, kinds, strict=False):
+        e.write(destination, value, kind)
+
+
+# --- vote, match, redux, elect ------------------------------------------------------------------
+
+
+@suspends("vote")
+def give_for_vote(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
+    """Give the predicate that is voted on."""
+    _require_sync(e, m)
+    m.one_of("all", "any", "uni", "ballot")
+    m.type("pred", "b32")
+    e.give(e.read(i.operands[1], "pred"))
+    e.set_members(e.read(i.operands[2], "b32"))
+    return Suspension.WARP
+
+
+@resumes("vote")
+def vote(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``vote.sync``: all, any, uni (all or none), or the mask of the lanes whose predicate holds."""
+    b = e.builder
+    m.flag("sync")
+    mode = m.one_of("all", "any", "uni", "ballot")
+    m.type()
+    members = e.read(i.operands[2], "b32")
+    ballot = runtime(e, "pg_ballot", I32, [e.block, e.thread_linear, members])
+    if mode == "ballot":
+        return e.write(i.operands[0], ballot, "b32")
+    if mode == "any":
+        return e.write(i.operands[0], b.icmp_unsigned("!=", ballot, integer(32, 0)), "pred")
+    # lanes that the block does not have vote for everything
+    against = b.icmp_unsigned("!=", ballot, _present(e, members))
+    every = b.not_(against)
+    if mode == "uni":
+        every = b.or_(every, b.icmp_unsigned("==", ballot, integer(32, 0)))
+    return e.write(i.operands[0], every, "pred")
+
+
+def _present(e: Emitter, members: ir.Value) -> ir.Value:
+    """The members of a mask that exist: the last warp of a block may be incomplete."""
+    b = e.builder
+    warp_start = b.and_(e.thread_linear, integer(32, ~31))
+    count = minimum(e, b.sub(e.threads, warp_start), integer(32, 32))
+    return b.and_(members, b.lshr(integer(32, -1), b.sub(integer(32, 32), count)))
+
+
+@suspends("match")
+def give_for_match(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
+    """Give the value to compare."""
+    _require_sync(e, m)
+    m.one_of("any", "all")
+    kind = m.type("b32", "b64")
+    e.give(e.read(i.operands[1], kind))
+    e.set_members(e.read(i.operands[2], "b32"))
+    return Suspension.WARP
+
+
+@resumes("match")
+def match(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``match.sync``: the lanes with the same value; ``.all``: the whole mask if all have it, else 0."""
+    b = e.builder
+    m.flag("sync")
+    mode, kind = m.one_of("any", "all"), m.type()
+    value, members = e.read(i.operands[1], kind), e.read(i.operands[2], "b32")
+    same = runtime(e, "pg_match_any", I32, [e.block, e.thread_linear, members, extend(e, value, 64, False)])
+    if mode == "any":
+        return e.write(i.operands[0], same, "b32")
+    everyone = b.icmp_unsigned("==", same, _present(e, members))
+    results = (b.select(everyone, same, integer(32, 0)), everyone)
+    for destination, result, result_kind in zip(
+        destinations(i.operands[0]), results, ("b32", "pred"), strict=False
+    ):
+        e.write(destination, result, result_kind)
+    return None
+
+
+#: numbers of the runtime's reductions, unsigned and signed
+_REDUCTIONS = {"add": (0, 0), "min": (1, 3), "max": (2, 4), "and": (5, 5), "or": (6, 6), "xor": (7, 7)}
+
+
+@suspends("redux", limits="integers only")
+def give_for_reduction(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
+    """Give the value to reduce."""
+    _require_sync(e, m)
+    m.one_of(*_REDUCTIONS)
+    m.type("u32", "s32", "b32")
+    e.give(e.read(i.operands[1], "b32"))
+    e.set_members(e.read(i.operands[2], "b32"))
+    return Suspension.WARP
+
+
+@resumes("redux")
+def reduce(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``redux.sync``: sum, smallest, largest, and, or, xor over the lanes of the mask."""
+    m.flag("sync")
+    name, kind = m.one_of(*_REDUCTIONS), m.type()
+    number = _REDUCTIONS[name][is_signed(kind)]
+    members = e.read(i.operands[2], "b32")
+    result = runtime(e, "pg_redux", I32, [e.block, e.thread_linear, members, integer(32, number)])
+    e.write(i.operands[0], result, kind)
+
+
+@suspends("elect")
+def give_for_election(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
+    """Wait for the other candidates."""
+    _require_sync(e, m)
+    e.set_members(e.read(i.operands[1], "b32"))
+    return Suspension.WARP
+
+
+@resumes("elect")
+def elect(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``elect.sync``: the lowest lane of the mask is the leader."""
+    m.flag("sync")
+    members = e.read(i.operands[1], "b32")
+    function = e.intrinsic("llvm.cttz.i32", I32, [I32, I1])
+    leader = e.call(function, [members, ir.Constant(I1, 0)])
+    results = (leader, e.builder.icmp_unsigned("==", leader, e.lane))
+    for destination, result, kind in zip(destinations(i.operands[0]), results, ("b32", "pred"), strict=False):
+        e.write(destination, result, kind)
+
+
+# --- barriers -----------------------------------------------------------------------------------
+
+_VOTES = {"popc": 0, "and": 1, "or": 2}
+
+
+@suspends(
+    "bar", "barrier", limits="bar.red at barrier 0 for the whole block only; no clusters of several blocks"
+)
+def stop_at_barrier(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
+    """``bar.warp.sync`` waits for lanes, ``bar.sync`` and ``.red`` for the block, ``.arrive`` for nobody."""
+    m.flag("aligned", "cta")
+    if m.flag("cluster"):
+        return _cluster(e, m)
+    if m.flag("warp"):
+        _require_sync(e, m)
+        e.set_members(e.read(i.operands[0], "b32"))
+        return Suspension.WARP
+    if m.flag("red"):
+        return _give_for_vote_of_block(e, i, m)
+    arrives = m.one_of("sync", "arrive") == "arrive"
+    barrier = i.operands[0]
+    count = i.operands[1] if len(i.operands) > 1 else None
+    if not arrives and count is None and _is_zero(barrier):
+        return Suspension.BARRIER
+    threads = e.read(count, "u32") if count is not None else integer(32, 0)
+    number = e.builder.and_(e.read(barrier, "u32"), integer(32, 15))
+    e.set_members(e.builder.or_(e.builder.shl(threads, integer(32, 4)), number))
+    return Suspension.ARRIVAL if arrives else Suspension.NAMED_BARRIER
+
+
+def _is_zero(operand: Operand) -> bool:
+    return isinstance(operand, Immediate) and operand.value == 0
+
+
+def _cluster(e: Emitter, m: Modifiers) -> Suspension:
+    """``barrier.cluster``: the block is alone in its cluster, so that waiting is a barrier of the block."""
+    m.flag("acquire", "release", "relaxed")
+    if not m.flag("wait"):
+        e.unsupported("barrier.cluster.arrive")
+    return Suspension.BARRIER
+
+
+def _give_for_vote_of_block(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
+    """``bar.red d, a{, b}, p``."""
+    m.one_of(*_VOTES)
+    m.type("u32", "pred")
+    if not _is_zero(i.operands[1]) or len(i.operands) != 3:
+        e.unsupported("reduction at another barrier than 0, or for a part of the block")
+    e.give(e.read(i.operands[2], "pred"))
+    return Suspension.VOTE_BARRIER
+
+
+@resumes("bar", "barrier")
+def leave_barrier(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """Write the outcome of ``bar.red``; the other barriers have none."""
+    m.flag(*i.modifiers)
+    if "red" not in i.modifiers:
+        return
+    name = next(name for name in _VOTES if name in i.modifiers)
+    result = runtime(e, "pg_barrier_vote", I32, [e.block, integer(32, _VOTES[name])])
+    if name == "popc":
+        return e.write(i.operands[0], result, "u32")
+    return e.write(i.operands[0], e.builder.icmp_unsigned("!=", result, integer(32, 0)), "pred")

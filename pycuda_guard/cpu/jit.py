@@ -1,7 +1,7 @@
 """From PTX to kernels that can be launched: parse, lower, compile, cache, load.
 
-What loading needs besides the object file (kernel plans, images of the variables) is kept with it in the cache, so
-that a module seen before is loaded without being parsed.
+What loading needs besides the object file (kernel plans, images of the variables) is kept with it in the
+cache, so that a module seen before is loaded without being parsed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pycuda_guard.errors import GuardError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from pycuda_guard.cpu.codegen.plan import LoweredModule
 
@@ -103,6 +104,8 @@ class Compiled:
             variables.append(Image.from_record(record, content[at:end]))
             at = end
         plans = [KernelPlan(**plan) for plan in data["plans"]]
+        for plan in plans:  # JSON knows no tuples
+            plan.parameters = [(offset, nbytes) for offset, nbytes in plan.parameters]
         return cls(content[: data["image"]], plans, variables, data["functions"])
 
 
@@ -144,9 +147,9 @@ class LoadedModule:
         addresses = {name: address for name, (address, _) in self.globals.items()}
         if compiled.variables:
             table = [addresses[variable.name] for variable in compiled.variables]
-            _words(code[_ADDRESS_TABLE], len(table))[:] = table
+            ctypes.memmove(code[_ADDRESS_TABLE], (ctypes.c_uint64 * len(table))(*table), 8 * len(table))
         if compiled.functions:
-            entries = _words(code[_FUNCTION_TABLE], len(compiled.functions))
+            entries = (ctypes.c_uint64 * len(compiled.functions)).from_address(code[_FUNCTION_TABLE])
             addresses.update(zip(compiled.functions, entries, strict=True))
         for variable in compiled.variables:
             data = variable.resolved(addresses.__getitem__)
@@ -162,7 +165,7 @@ def load_module(image: bytes, memory: Memory) -> LoadedModule:
     Raises InvalidPtx, UnsupportedPtx, and what ``memory`` raises.
     """
     ptx = _check(image)
-    kept = _cache()
+    kept = _cache(directory())
     key = kept.key(ptx, _environment())
     entry = kept.get(key)
     if entry is None:
@@ -176,8 +179,8 @@ def load_module(image: bytes, memory: Memory) -> LoadedModule:
 def compile_ptx(ptx: bytes) -> Compiled:
     """Compile the text of a PTX module. Raises InvalidPtx, UnsupportedPtx."""
     # imported here, as a module that is in the cache needs none of it
-    from pycuda_guard.cpu.codegen.module import lower_module
     from pycuda_guard.cpu.codegen.errors import Unsupported
+    from pycuda_guard.cpu.codegen.module import lower_module
     from pycuda_guard.kernels.ptx import PtxSyntaxError, parse
 
     try:
@@ -215,13 +218,9 @@ def _check(image: bytes) -> bytes:
     return ptx
 
 
-def _words(address: int, count: int) -> ctypes.Array[ctypes.c_uint64]:
-    return (ctypes.c_uint64 * count).from_address(address)
-
-
 @cache
-def _cache() -> Cache:
-    return Cache(directory())
+def _cache(folder: Path) -> Cache:
+    return Cache(folder)
 
 
 @cache

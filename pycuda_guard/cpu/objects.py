@@ -69,7 +69,7 @@ class LoadedObject:
     def __init__(self, image: bytes, symbols: Iterable[str]) -> None:
         """Link the object file; ``symbols`` are the names whose addresses are wanted.
 
-        Raises CompilationError if the object needs a symbol that is neither in the runtime nor in libc or libm.
+        Raises CompilationError if the object needs a symbol that is not in the runtime, libc or libm.
         """
         exports = set(symbols)
         builder = llvm.JITLibraryBuilder().add_object_img(image)

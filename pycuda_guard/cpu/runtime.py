@@ -7,6 +7,7 @@ they are called through ctypes, which lets go of the GIL meanwhile. Declarations
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import platform
 import sys
@@ -28,11 +29,11 @@ Triple = tuple[int, int, int]
 _OK, _FAULTED, _FORKED, _NO_MEMORY = range(4)
 
 
-class RegionError(GuardError):
+class RegionError(GuardError, OSError):
     """Memory for a range of the address region is not to be had; ``errno`` says why."""
 
     def __init__(self, message: str, errno: int, hint: str = "") -> None:
-        super().__init__(f"{message}: {os.strerror(errno)}", hint)
+        GuardError.__init__(self, f"{message}: {os.strerror(errno)}", hint)
         self.errno = errno
 
 
@@ -45,8 +46,8 @@ class Fault:
     """How a launch failed.
 
     ``address`` is a device address; it is exact if ``known``, else 0. ``block`` and ``thread`` are None where
-    unknown. ``message``, ``file``, ``line`` and ``function`` are those of a failed assertion; a deadlock has a
-    message only.
+    unknown. ``message``, ``file``, ``line`` and ``function`` are those of a failed assertion; a deadlock has
+    a message only.
     """
 
     kind: FaultKind
@@ -129,15 +130,19 @@ class Runtime:
             function = getattr(library, name)
             function.argtypes = arguments
             function.restype = result
-        error = library.pg_reserve()
+        self.base = self.reserve()
+        library.pg_arm()
+
+    def reserve(self) -> int:
+        """Reserve the address region, if that is not done yet, and return its base. Raises RegionError."""
+        error = self.library.pg_reserve()
         if error:
             raise RegionError(
                 "the CPU device cannot reserve its 4 TiB of addresses",
                 error,
-                "addresses, not memory: lift the limit on virtual memory (`ulimit -v unlimited`)",
+                "these are addresses, not memory: lift the limit on them with `ulimit -v unlimited`",
             )
-        self.base = c_uint64.in_dll(library, "pg_region_base").value
-        library.pg_arm()
+        return c_uint64.in_dll(self.library, "pg_region_base").value
 
     def launch(
         self, kernel: Kernel, grid: Triple, block: Triple, shared: int, parameters: bytes
@@ -212,14 +217,14 @@ def get_runtime() -> Runtime:
             f"the CPU device runs on Linux on x86-64 only, this is {sys.platform} on {platform.machine()}",
         )
     try:
-        from pycuda_guard.cpu import _runtime
+        module = importlib.import_module("pycuda_guard.cpu._runtime")
     except ImportError as error:
         raise StartError(
             f"the CPU device's native runtime is missing or stale ({error})",
             "build it with a C compiler installed: `python setup.py build_ext --inplace` in a clone, "
             "`pip install --force-reinstall --no-deps --no-binary :all: pycuda-guard` elsewhere",
         ) from error
-    return Runtime(ctypes.CDLL(_runtime.__file__))
+    return Runtime(ctypes.CDLL(module.__file__))
 
 
 @cache

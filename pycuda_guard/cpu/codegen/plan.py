@@ -1,4 +1,4 @@
-"""What the code generator hands to the loader."""
+"""What the loader and the scheduler must know of generated code."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class KernelPlan:
-    """A kernel as the runtime must know it; all sizes in bytes. Its fields can be written as JSON.
+    """One kernel of a lowered module; all values are plain data, so that it can be kept as JSON.
 
-    ``parameters`` are (offset, size) in order. ``local_bytes`` and ``frame_slots`` (of 8 bytes) are for each
-    thread. ``suspensions`` holds the ``abi.Suspension`` at the start of each region; it is empty if threads
-    never wait. ``registers`` is an estimate for one thread. ``max_threads`` is the kernel's own limit, or None.
-    ``unsupported`` says why the kernel cannot run; then there is no code for it.
+    ``parameters`` are (offset, bytes) in the parameter buffer of ``parameter_bytes``. ``static_shared`` is
+    in bytes, ``local_bytes`` for each thread, ``frame_slots`` in 8-byte slots for each thread.
+    ``suspensions`` has the abi.Suspension at the start of each region, and is empty for a kernel whose
+    threads never stop: that one is ``"{name}.blocks"(block, first, last)``, others are
+    ``"{name}.full.{i}"(block)`` and ``"{name}.range.{i}"(block, low, high)`` for each region ``i``.
+    ``registers`` estimates what a GPU would use. ``unsupported`` says why the kernel cannot be launched.
     """
 
     name: str
@@ -33,10 +35,11 @@ class KernelPlan:
 
 @dataclass(slots=True)
 class LoweredModule:
-    """A PTX module as LLVM text, and what loading it needs.
+    """LLVM text of a module, and what it takes to load it.
 
-    ``globals`` are the variables in the order of the table ``pg.globals``, ``functions`` the names of the
-    functions in that of ``pg.functions``.
+    ``globals`` are the module's variables in the order of the address table ``pg.globals`` (``i64`` device
+    addresses, to be filled before the first launch). ``functions`` are the device functions in the order
+    of the table ``pg.functions`` (``ptr``), for initializers that hold a function's address.
     """
 
     ir: str

@@ -7,7 +7,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-NATIVE := $(wildcard pycuda_guard/cpu/native/*.c pycuda_guard/cpu/native/*.h)
+NATIVE := $(wildcard pycuda_guard/*/native/*.c pycuda_guard/*/native/*.h)
 
 demo: setup
 	@$(BIN)/pycuda-guard demo; status=$$?; echo "(exit status $$status: 1 means that an error was found)"; [ $$status -eq 1 ]

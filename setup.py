@@ -1,4 +1,4 @@
-"""Builds the CPU device's native runtime where there is one. Everything else is in pyproject.toml."""
+"""Builds the C extensions where they can work. Everything else is in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ from setuptools import Extension, setup
 NATIVE = "pycuda_guard/cpu/native"
 SOURCES = ("module", "region", "faults", "printf", "heap", "scheduler")
 
+hostfault = Extension(
+    "pycuda_guard.hooks._hostfault",
+    sources=["pycuda_guard/hooks/native/hostfault.c"],
+    define_macros=[("Py_LIMITED_API", "0x030B0000")],
+    extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
+    extra_link_args=["-pthread"],
+    py_limited_api=True,
+    # without a C compiler the package installs all the same, and says at run time what is therefore off
+    optional=True,
+)
+
 runtime = Extension(
     "pycuda_guard.cpu._runtime",
     sources=[f"{NATIVE}/{name}.c" for name in SOURCES],
@@ -18,12 +29,13 @@ runtime = Extension(
     extra_compile_args=["-std=gnu11", "-O3", "-Wall", "-Wextra", "-fvisibility=hidden"],
     extra_link_args=["-pthread"],
     py_limited_api=True,
-    # without a C compiler the package installs all the same; the CPU device then says why it is off
     optional=True,
 )
 
-# signal handling and generated code are written for this system and processor
-if sys.platform == "linux" and platform.machine() == "x86_64":
-    setup(ext_modules=[runtime], options={"bdist_wheel": {"py_limited_api": "cp311"}})
-else:
-    setup()
+extensions = []
+if sys.platform == "linux":
+    extensions.append(hostfault)
+    # its signal handling and its generated code are written for this processor
+    if platform.machine() == "x86_64":
+        extensions.append(runtime)
+setup(ext_modules=extensions, options={"bdist_wheel": {"py_limited_api": "cp311"}} if extensions else {})

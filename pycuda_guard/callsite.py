@@ -29,7 +29,9 @@ class Site:
 
 
 #: Packages whose frames stand between the user's line and the driver.
-OWN_PACKAGES = frozenset({"pycuda_guard", "pycuda", "pytools", "wrapt", "numpy", "importlib", "_frozen_importlib"})
+OWN_PACKAGES = frozenset(
+    {"pycuda_guard", "pycuda", "pytools", "wrapt", "numpy", "importlib", "_frozen_importlib"}
+)
 
 #: Module names under which interactive input and ``python -c`` run.
 INTERACTIVE = frozenset({"__main__", "__console__"})
@@ -49,14 +51,17 @@ _codes: list[CodeType] = []
 _interned: dict[tuple[str, int, str], Site] = {}
 
 
-def here(depth: int = 1) -> Site | None:
+def here(depth: int = 1, frame: FrameType | None = None) -> Site | None:
     """Return the innermost line of the user's program, or None where there is none.
+
+    The stack is the caller's, or that of another thread whose innermost frame is ``frame``.
 
     Frames of pycuda_guard, PyCUDA and the packages under it are passed over. So are the standard
     library and generated code, unless nothing else is on the stack (a thread whose target is a
     PyCUDA function). ``depth`` frames are known to be the guard's own and are not even looked at.
     """
-    frame: FrameType | None = sys._getframe(depth)
+    if frame is None:
+        frame = sys._getframe(depth)
     stand_in: FrameType | None = None
     while frame is not None:
         code = frame.f_code
@@ -184,7 +189,9 @@ def _classify(frame: FrameType) -> None:
 _LAUNCH_PREFIX = {"__call__": 0, "prepared_call": 2, "prepared_timed_call": 2, "prepared_async_call": 3}
 
 #: Calls that hand out memory under a name that means nothing else.
-_ALLOCATING = frozenset({"mem_alloc", "mem_alloc_like", "mem_alloc_pitch", "to_device", "to_gpu", "to_gpu_async"})
+_ALLOCATING = frozenset(
+    {"mem_alloc", "mem_alloc_like", "mem_alloc_pitch", "to_device", "to_gpu", "to_gpu_async"}
+)
 
 
 class _Source:

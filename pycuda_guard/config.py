@@ -21,13 +21,17 @@ FALSE_WORDS = ("", "0", "no", "false", "off")
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option. ``choices`` empty and ``metavar`` empty is a flag; ``metavar`` alone names a file."""
+    """One option. ``choices`` empty and ``metavar`` empty is a flag; ``metavar`` alone names a file.
+
+    One that is ``for_run`` has a meaning for ``pycuda-guard run`` alone.
+    """
 
     name: str
     help: str
     choices: tuple[str, ...] = ()
     metavar: str = ""
     default: str | bool | None = False
+    for_run: bool = False
 
     @property
     def flag(self) -> str:
@@ -92,11 +96,16 @@ OPTIONS: tuple[Option, ...] = (
         "the least severe finding that makes the exit status 1 where the program's own is 0",
         choices=("error", "warning", "never"),
         default="error",
+        for_run=True,
     ),
-    Option("strict", "what the guard could not check (PG9xx) counts as an error for the exit status"),
+    Option(
+        "strict",
+        "what the guard could not check (PG9xx) counts as an error for the exit status",
+        for_run=True,
+    ),
     Option("quiet", "print errors and warnings only: no notes, no device line, no summary"),
     Option("races", "look for races inside kernels, too"),
-    Option("bare", "run the program on the chosen device without the guard, to compare"),
+    Option("bare", "run the program on the chosen device without the guard, to compare", for_run=True),
 )
 
 
@@ -158,10 +167,10 @@ def markdown() -> str:
     ]
     for option in OPTIONS:
         spelled = f"{option.flag} {option.values}".strip().replace("|", "\\|")
-        keyword = f"{option.name}={'…' if option.values else 'True'}"
+        keyword = "" if option.for_run else f"`{option.name}={'…' if option.values else 'True'}`"
         default = option.default or ("off" if option.default is False else "none")
         text = option.help[0].upper() + option.help[1:]
-        lines.append(f"| `{spelled}` | `{keyword}` | `{option.variable}` | {default} | {text}. |")
+        lines.append(f"| `{spelled}` | {keyword} | `{option.variable}` | {default} | {text}. |")
     return "\n".join(lines) + "\n"
 
 

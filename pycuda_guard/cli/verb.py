@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
 
 
-class Verb(ABC):
+class Verb:
     """One command. The docstring of its class is its help text, the first line its summary."""
 
     @classmethod
@@ -21,9 +20,10 @@ class Verb(ABC):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare what the command takes; nothing unless overridden."""
 
-    @abstractmethod
     def run(self, options: argparse.Namespace) -> int:
         """Do it and return the exit status.
 
-        Raises :class:`~pycuda_guard.errors.GuardError` where it can't be done: shown in one line, exit status 2.
+        Raises :class:`~pycuda_guard.errors.GuardError` where it can't be done: shown in one line,
+        exit status 2.
         """
+        raise NotImplementedError

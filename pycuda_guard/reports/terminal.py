@@ -1,0 +1,169 @@
+"""Findings for people: what is wrong, the lines of the story, and what to write instead."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import TYPE_CHECKING, TextIO
+
+from pycuda_guard import callsite
+from pycuda_guard.callsite import Site
+from pycuda_guard.findings import Finding, Severity
+from pycuda_guard.reports import scope
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+PREFIX = "pycuda-guard:"
+
+#: columns up to which the command that explains a rule is put on the line of the help
+LINE_WIDTH = 110
+
+_COLOURS = {Severity.ERROR: "31", Severity.WARNING: "33", Severity.NOTE: "36"}
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Tell whether ``stream`` is a terminal on which colours are welcome (NO_COLOR is not set)."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
+def short_path(file: str) -> str:
+    """Return ``file`` relative to the current folder where that is shorter."""
+    if file.startswith("<"):
+        return file
+    try:
+        relative = os.path.relpath(file)
+    except (OSError, ValueError):
+        return file
+    return relative if len(relative) < len(file) else file
+
+
+def render(finding: Finding, *, colour: bool = False) -> str:
+    """Return a finding as the lines of the report, without a newline at the end."""
+    times = f" ({finding.count} times)" if finding.count > 1 else ""
+    head = f"{finding.severity.value}[{finding.code}]"
+    if colour:
+        head = f"\033[1;{_COLOURS[finding.severity]}m{head}\033[0m"
+    lines = [f"{head} {finding.rule}: {_indent(finding.message)}{times}", *_places(finding)]
+    explain = f"pycuda-guard explain {finding.code}"
+    if not finding.help:
+        return "\n".join([*lines, f"  help: {explain}"])
+    text = f"  help: {_indent(finding.help)}"
+    last = text.rsplit("\n", 1)[-1]
+    separator = " " * 6 if len(last) + 6 + len(explain) <= LINE_WIDTH else "\n" + " " * 8
+    return "\n".join([*lines, text + separator + explain])
+
+
+def _places(finding: Finding) -> list[str]:
+    """Return one line for each place of the story, in columns: the location first."""
+    rows: list[tuple[str, str, str]] = []
+    if finding.kernel is not None and finding.kernel.file and finding.kernel.line:
+        site = Site(finding.kernel.file, finding.kernel.line, finding.kernel.name)
+        rows.append((f"kernel {finding.kernel.name} at", _place(site), callsite.call_text(site)))
+    for related in finding.related:
+        site = Site(related.file, related.line, "")
+        rows.append((f"{related.message} at", _place(site), callsite.call_text(site)))
+    message_width = max((len(message) for message, _, _ in rows), default=0)
+    place_width = max((len(place) for _, place, _ in rows), default=0)
+    lines = []
+    if finding.location is not None:
+        site = Site(finding.location.file, finding.location.line, finding.location.function)
+        lines.append(f"  --> {_place(site)}   {callsite.call_text(site)}".rstrip())
+    for message, place, text in rows:
+        lines.append(f"   |  {message:<{message_width}} {place:<{place_width}}  {text}".rstrip())
+    return lines
+
+
+def _place(site: Site) -> str:
+    return f"{short_path(site.file)}:{site.line}"
+
+
+def _indent(text: str) -> str:
+    return text.replace("\n", "\n    ")
+
+
+class Terminal:
+    """The report of one run on a stream: what is bad at once, the rest and a summary at the end."""
+
+    def __init__(self, stream: TextIO | None, *, quiet: bool) -> None:
+        self._stream = stream
+        self._quiet = quiet
+        self._colour = stream is not None and wants_colour(stream)
+        self._shown: set[tuple[object, ...]] = set()
+
+    def announce(self, text: str) -> None:
+        """Print a line about the run, unless it is to be quiet."""
+        if not self._quiet:
+            self.complain(text)
+
+    def complain(self, text: str) -> None:
+        """Print a line about something that is wrong with the guard itself."""
+        self._print(f"{PREFIX} {text}")
+
+    def show(self, finding: Finding) -> None:
+        """Print a finding."""
+        self._shown.add(finding.key)
+        self._print(render(finding, colour=self._colour))
+
+    def finish(
+        self,
+        findings: Sequence[Finding],
+        *,
+        live: Collection[str],
+        device: str,
+        races: bool,
+        blind: Sequence[str],
+    ) -> None:
+        """Print what was not shown yet, how often the rest came again, and the last line.
+
+        ``live`` are the codes of the rules that can fire, ``blind`` what this run did not look at.
+        """
+        for finding in sorted(findings, key=lambda finding: -finding.severity.rank):
+            if finding.key in self._shown:
+                if finding.count > 1:
+                    self._print(_again(finding))
+            elif finding.severity is not Severity.NOTE or not self._quiet:
+                self.show(finding)
+        if self._quiet:
+            return
+        if races and "PG501" not in live:
+            self._print(f"{PREFIX} races inside kernels: not checked in this version")
+        counted = count_words(findings)
+        unchecked = ", ".join([*blind, *scope.not_checked(live, findings)])
+        self._print(
+            f"{PREFIX} {counted} on {device}. Checked: {', '.join(scope.checked(live)) or 'nothing'}."
+            + (f" Not checked: {unchecked}." if unchecked else "")
+        )
+
+    def _print(self, text: str) -> None:
+        # The program may have none, or have closed it, or nobody reads it any more; the JSON report stays.
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            return
+
+
+def count_words(findings: Sequence[Finding]) -> str:
+    """Return ``1 error, 2 notes``, or ``nothing found``."""
+    counts = Counter(finding.severity for finding in findings)
+    words = [
+        f"{counts[severity]} {severity.value}{'s' if counts[severity] > 1 else ''}"
+        for severity in Severity
+        if counts[severity]
+    ]
+    return ", ".join(words) or "nothing found"
+
+
+def _again(finding: Finding) -> str:
+    place = ""
+    if finding.location is not None:
+        place = f" {short_path(finding.location.file)}:{finding.location.line}"
+    return f"{finding.severity.value}[{finding.code}]{place}: {finding.count} times in all"

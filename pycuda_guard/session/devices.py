@@ -1,0 +1,72 @@
+"""Which device the program's kernels run on: a GPU, or the CPU device.
+
+The choice is made without a single call into the driver: ``cuInit`` before the program forks
+would break CUDA in its children.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+from pycuda_guard.errors import StartError
+
+#: how each device is named in messages
+NAMES = {"cpu": "the CPU device", "gpu": "the GPU"}
+
+#: set once the CPU device has been put in the driver's place in this process
+_is_cpu_loaded = False
+
+
+def choose(wanted: str) -> str:
+    """Return ``cpu`` or ``gpu`` for ``auto``, ``cpu`` or ``gpu``, and see to it that PyCUDA gets it.
+
+    Raises :class:`StartError` where there is no such device, or PyCUDA is bound to the other one.
+    """
+    global _is_cpu_loaded
+    if _is_cpu_loaded:
+        if wanted == "gpu":
+            raise StartError("the CPU device is in use in this process, so the GPU can't be")
+        return "cpu"
+    if "pycuda._driver" in sys.modules:
+        if wanted == "cpu":
+            raise StartError(
+                "the CPU device can't be chosen any more: pycuda.driver is already imported",
+                "call pycuda_guard.enable() before importing pycuda, or use pycuda-guard run",
+            )
+        return "gpu"
+    missing = "" if wanted == "cpu" else missing_gpu()
+    if wanted == "gpu" and missing:
+        raise StartError(f"there is no GPU to use: {missing}", "--device cpu runs kernels on the CPU")
+    if wanted == "cpu" or missing:
+        from pycuda_guard import cpu
+
+        cpu.load(cpu.DeviceOptions())
+        _is_cpu_loaded = True
+        return "cpu"
+    return "gpu"
+
+
+def missing_gpu() -> str:
+    """Return why no GPU can be used, or an empty string if one can, as far as can be told from outside."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and visible.strip() in ("", "-1"):
+        return f"CUDA_VISIBLE_DEVICES={visible} hides every GPU"
+    if sys.platform == "win32":
+        return _missing_library("nvcuda.dll")
+    nodes = [*Path("/dev").glob("nvidia[0-9]*"), *Path("/dev").glob("dxg")]
+    if not nodes:
+        return "no device file /dev/nvidia* or /dev/dxg"
+    if not any(os.access(node, os.R_OK | os.W_OK) for node in nodes):
+        return f"no permission to open {nodes[0]}"
+    return _missing_library("libcuda.so.1")
+
+
+def _missing_library(name: str) -> str:
+    try:
+        ctypes.CDLL(name)
+    except OSError as error:
+        return f"the driver's library can't be loaded ({error})"
+    return ""

@@ -1,0 +1,269 @@
+"""The session: takes events from the hooks, has them checked, and reports what is found.
+
+Events are numbered and checked one at a time, whichever thread they come from. An event that
+arrives on a thread that is just checking another (a garbage collection in a hook frees memory)
+waits until that one is done.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import sys
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, TextIO
+
+import wrapt
+
+from pycuda_guard import callsite, hooks
+from pycuda_guard.checks.engine import Engine
+from pycuda_guard.checks.registry import RULES
+from pycuda_guard.errors import StartError
+from pycuda_guard.events import failures
+from pycuda_guard.events.model import Event, GuardFailed, RunEnded
+from pycuda_guard.findings import Finding, Severity
+from pycuda_guard.hooks.hostfault import HostFaultWatch
+from pycuda_guard.reports.json_report import JsonReport
+from pycuda_guard.reports.terminal import Terminal
+from pycuda_guard.session import devices
+from pycuda_guard.session.uncaught import Uncaught
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pycuda_guard.config import Config
+
+#: modules that pop the context they made when the interpreter exits
+CONTEXT_POPPERS = ("pycuda.autoinit", "pycuda.autoprimaryctx")
+
+_active: Session | None = None
+
+
+def active() -> Session | None:
+    """Return the session that is guarding this process, if there is one."""
+    return _active
+
+
+def begin(config: Config, stream: TextIO | None = None) -> Session:
+    """Start guarding this process and return its session; what is found goes to ``stream``, or stderr.
+
+    Raises :class:`StartError` if a session is active, if there is no such device, or if the JSON
+    file can't be written.
+    """
+    global _active
+    if _active is not None:
+        raise StartError("pycuda_guard is enabled already")
+    session = Session(config, stream or sys.stderr)
+    session.start()
+    _active = session
+    return session
+
+
+class Session:
+    """One guarded run, from :meth:`start` to :meth:`finish` or :meth:`stop`."""
+
+    def __init__(self, config: Config, stream: TextIO | None) -> None:
+        self.config = config
+        self.device = ""
+        self.uncaught = Uncaught()
+        self._terminal = Terminal(stream, quiet=config.quiet)
+        self._json: JsonReport | None = None
+        self._engine = Engine(self._found)
+        self._faults = HostFaultWatch(self)
+        self._numbers = itertools.count(1)
+        self._lock = threading.RLock()
+        self._waiting: deque[Event] = deque()
+        self._is_feeding = False
+        self._is_over = False
+        self._is_json_behind = False
+        self._has_forked = False
+
+    # -- the life of a run ----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Choose the device, write the empty report, and wrap PyCUDA's calls."""
+        self.device = devices.choose(self.config.device)
+        if self.config.json and not _is_worker():
+            self._json = JsonReport(self.config.json)
+        if self.device == "cpu" and self.config.device == "auto":
+            self._terminal.announce("no GPU found, using the CPU device")
+        self.uncaught.watch_threads()
+        hooks.install(self)
+        atexit.register(self._at_exit)
+        for name in CONTEXT_POPPERS:
+            wrapt.register_post_import_hook(self._run_before_pop, name)
+
+    def stop(self) -> None:
+        """Stop guarding. The rules for the end of a run are not applied and nothing is printed."""
+        global _active
+        self._is_over = True
+        if _active is self:
+            _active = None
+        hooks.uninstall()
+        self._faults.stop()
+        self.uncaught.uninstall()
+        atexit.unregister(self._at_exit)
+
+    def finish(self) -> list[Finding]:
+        """End the run: apply the rules for its end, report, stop guarding; return all findings.
+
+        Failures count as handled unless :attr:`uncaught` noted an exception that stands for them.
+        A second call returns the same findings.
+        """
+        if not self._is_over:
+            with self._lock:
+                escaped = tuple(sorted(self.uncaught.escaped))
+                self.emit(RunEnded(None, threading.get_ident(), 0, escaped))
+                self.stop()
+            self._write_json()
+            self._terminal.finish(
+                self.findings,
+                live=RULES.keys(),
+                device=devices.NAMES[self.device],
+                races=self.config.races,
+                blind=self._blind_spots(),
+            )
+        return self.findings
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What has been found so far; final after :meth:`finish`."""
+        return self._engine.findings
+
+    def findings_since(
+        self, before: Mapping[tuple[object, ...], int], error: BaseException | None
+    ) -> list[Finding]:
+        """Return the findings that are new, or came again, since ``before`` (counts by key).
+
+        ``error`` is what ended the block: failures that it does not stand for have been handled.
+        """
+        escaped = frozenset() if error is None else failures.sequences(error)
+        return [
+            finding if finding.failure is None or finding.failure in escaped else finding.handled()
+            for finding in self.findings
+            if finding.count > before.get(finding.key, 0)
+        ]
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether there are findings at the level at which the exit status must not be 0."""
+        if self.config.fail_on == "never":
+            return False
+        level = Severity(self.config.fail_on)
+        return any(
+            finding.severity.rank >= level.rank or (self.config.strict and finding.code.startswith("PG9"))
+            for finding in self.findings
+        )
+
+    # -- what hooks call ------------------------------------------------------------------------
+
+    def emit(self, event: Event) -> int:
+        """Number ``event``, have it checked, and return its number."""
+        with self._lock:
+            number = event.sequence = next(self._numbers)
+            if self._is_over:
+                return number
+            self._waiting.append(event)
+            if not self._is_feeding:
+                self._feed()
+        return number
+
+    def guard_error(self, where: str, error: BaseException) -> None:
+        """Note that the guard failed in ``where``: reported as PG903."""
+        text = f"{type(error).__name__}: {error}"
+        self.emit(GuardFailed(callsite.here(), threading.get_ident(), 0, where, text))
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _feed(self) -> None:
+        self._is_feeding = True
+        try:
+            while self._waiting:
+                event = self._waiting.popleft()
+                try:
+                    if type(event) in self._faults.events:
+                        self._faults.see(event)
+                    self._engine.feed(event)
+                except Exception as error:
+                    self._broken(event, error)
+        finally:
+            self._is_feeding = False
+
+    def _broken(self, event: Event, error: Exception) -> None:
+        """Report that checking ``event`` itself failed, unless it is the report of such a failure."""
+        where = f"the checks of {type(event).__name__}"
+        if isinstance(event, GuardFailed):
+            self._terminal.complain(f"{where} failed: {type(error).__name__}: {error}")
+        else:
+            self.guard_error(where, error)
+
+    def _found(self, finding: Finding) -> None:
+        """Take a new finding: on disk and on the screen before the driver sees the call."""
+        self._write_json()
+        if finding.failure is None and finding.severity is not Severity.NOTE:
+            self._terminal.show(finding)
+
+    def _write_json(self) -> None:
+        if self._json is None:
+            return
+        try:
+            self._json.write(self.findings)
+            self._is_json_behind = False
+        except OSError as error:
+            if not self._is_json_behind:
+                self._is_json_behind = True
+                self._terminal.complain(f"{self._json.path} can't be written any more: {error.strerror}")
+                self.guard_error("the JSON report", error)
+
+    def _blind_spots(self) -> list[str]:
+        """What this run did not look at for reasons of its own."""
+        spots = []
+        if self._has_forked:
+            spots.append("child processes")
+        if not self._faults.is_available:
+            spots.append("device memory touched by the host (its C extension is missing)")
+        return spots
+
+    def _run_before_pop(self, module: object) -> None:
+        """Be called at exit just before ``module``, imported now, pops its context (last in, first out)."""
+        if not self._is_over:
+            atexit.unregister(self._at_exit)
+            atexit.register(self._at_exit)
+
+    def _at_exit(self) -> None:
+        self.finish()
+
+    def forked(self) -> None:
+        """Note that the program has forked: what happens in the child is not seen."""
+        self._has_forked = True
+
+    def leave_child(self) -> None:
+        """Fall silent in a forked child: the lock may be another thread's, the report is the parent's."""
+        self._lock = threading.RLock()
+        self._is_over = True
+        self._waiting.clear()
+        self._faults.stop()
+
+
+def _is_worker() -> bool:
+    """Tell whether this process was started by multiprocessing: the report is its parent's."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
+
+
+def _after_fork_in_parent() -> None:
+    if _active is not None:
+        _active.forked()
+
+
+def _after_fork_in_child() -> None:
+    global _active
+    if _active is not None:
+        _active.leave_child()
+        _active = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -23,7 +23,8 @@ def mark(error: BaseException, sequence: int) -> None:
 
 def marks(error: BaseException) -> tuple[int, ...]:
     """Return the numbers noted on ``error`` itself."""
-    return error.__dict__.get(_ATTRIBUTE, ())
+    numbers: tuple[int, ...] = error.__dict__.get(_ATTRIBUTE, ())
+    return numbers
 
 
 def sequences(error: BaseException) -> frozenset[int]:

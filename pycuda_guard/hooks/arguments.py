@@ -1,0 +1,207 @@
+"""Describes kernel arguments as PyCUDA packs them.
+
+``Function.__call__`` makes a format string of its arguments' types, ``prepare()`` is given one, and
+``pycuda._pvt_struct`` lays both out. Where each argument lands is asked of that very module, so
+that what is reported is what the kernel gets, alignment mistakes included.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pycuda_guard.events.model import Argument, ArgumentKind
+from pycuda_guard.hooks.operands import name_of
+
+if TYPE_CHECKING:
+    from pycuda_guard.hooks.tap import Tap
+
+_POINTER = ArgumentKind.POINTER
+_INTEGER = ArgumentKind.INTEGER
+_FLOAT = ArgumentKind.FLOAT
+_BYTES = ArgumentKind.BYTES
+_INVALID = ArgumentKind.INVALID
+
+#: Kinds of struct characters: numbers of ``prepare()`` and the characters of NumPy's scalars.
+_KINDS = {
+    **dict.fromkeys("bBhHiIlLqQnN?c", _INTEGER),
+    **dict.fromkeys("fd", _FLOAT),
+    **dict.fromkeys("FDs", _BYTES),
+    "P": _POINTER,
+}
+_FORMAT_ITEM = re.compile(r"(\d*)([a-zA-Z?])")
+
+#: Longest host array given to In() whose entries are looked at: a table of pointers is short.
+MAX_TABLE = 64
+
+#: Descriptions of launches seen before; see Described.
+MAX_REMEMBERED = 1024
+
+Arguments = tuple[Argument, ...]
+
+
+@lru_cache(maxsize=4096)
+def layout(codes: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    """Return offset and size in bytes of each of ``codes``, struct items such as ``P`` or ``12s``.
+
+    An item that PyCUDA can't pack has size 0.
+    """
+    from pycuda._pvt_struct import calcsize, error
+
+    places = []
+    packed = ""
+    for code in codes:
+        try:
+            size = calcsize(code)
+            end = calcsize(packed + code)
+        except error:
+            places.append((calcsize(packed) if packed else 0, 0))
+            continue
+        packed += code
+        places.append((end - size, size))
+    return tuple(places)
+
+
+@lru_cache(maxsize=1024)
+def split_format(text: str) -> tuple[str, ...]:
+    """Split the format of ``prepare()`` into one struct item an argument.
+
+    ``4i`` is four arguments, ``16s`` is one, padding (``x``) goes with the argument after it.
+    """
+    codes: list[str] = []
+    padding = ""
+    for count, letter in _FORMAT_ITEM.findall(text):
+        if letter == "x":
+            padding += count + letter
+        elif letter == "s":
+            codes.append(padding + count + letter)
+            padding = ""
+        else:
+            codes += [padding + letter] + [letter] * (int(count or 1) - 1)
+            padding = ""
+    return tuple(codes)
+
+
+class Arranger:
+    """Describes argument lists, and remembers those that are launched again and again.
+
+    A list of numbers and of owners of device memory is described by its types and its packed bytes
+    alone, so a launch in a loop costs one look-up.
+    """
+
+    def __init__(self, tap: Tap) -> None:
+        self._tap = tap
+        self._remembered: dict[tuple[Any, ...], Arguments] = {}
+
+    def called(self, arguments: tuple[Any, ...], packed: bytes | None) -> Arguments:
+        """Describe the arguments of ``Function.__call__``; ``packed`` is None if packing failed."""
+        types = tuple(map(type, arguments))
+        key = (packed, types)
+        known = self._remembered.get(key)
+        if known is not None:
+            return known
+        rows = [self._called(argument) for argument in arguments]
+        places = layout(tuple([row[0] for row in rows]))
+        described = tuple(
+            [
+                Argument(kind if size or code == "0s" else _INVALID, name, offset, size, *rest)
+                for (code, kind, name, rest), (offset, size) in zip(rows, places, strict=True)
+            ]
+        )
+        return self._remember(key, types, described)
+
+    def prepared(self, form: str, arguments: tuple[Any, ...], packed: bytes | None) -> Arguments:
+        """Describe the arguments of a prepared call, packed by the format ``form``."""
+        types = tuple(map(type, arguments))
+        key = (packed, types, form)
+        known = self._remembered.get(key)
+        if known is not None:
+            return known
+        codes = split_format(form)
+        places = layout(codes)
+        end = sum(places[-1]) if places else 0
+        described = tuple(
+            [
+                _prepared(argument, codes[i], *places[i])
+                if i < len(codes)
+                else Argument(_INVALID, type(argument).__name__, end, 0)
+                for i, argument in enumerate(arguments)
+            ]
+        )
+        return self._remember(key, types, described)
+
+    def _remember(self, key: tuple[Any, ...], types: tuple[type, ...], described: Arguments) -> Arguments:
+        if key[0] is not None and all(map(self._is_plain, types)):
+            if len(self._remembered) >= MAX_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[key] = described
+        return described
+
+    def _is_plain(self, cls: type) -> bool:
+        return cls in self._tap.pointer_types or cls in (int, float) or issubclass(cls, np.number)
+
+    def _called(self, argument: Any) -> tuple[str, ArgumentKind, str, tuple[Any, ...]]:
+        """Return format item, kind, type name and the other fields, in PyCUDA's order of tests."""
+        name = type(argument).__name__
+        if isinstance(argument, np.number):
+            code = argument.dtype.char
+            value = argument.item()
+            return code, _KINDS.get(code, _BYTES), name, (value if isinstance(value, int | float) else None,)
+        driver: Any = self._tap.driver
+        if isinstance(argument, (driver.DeviceAllocation, driver.PooledDeviceAllocation)):
+            return "P", _POINTER, name, (int(argument),)
+        if isinstance(argument, driver.ArgumentHandler):
+            return "P", _POINTER, _host_name(argument.array), _handler(driver, argument)
+        if isinstance(argument, np.ndarray):
+            fields = (argument.shape, name_of(argument.dtype), argument.nbytes)
+            if isinstance(argument.base, driver.ManagedAllocationOrStub):
+                return "P", _POINTER, name, (int(argument.base), *fields)
+            return f"{argument.nbytes}s", _BYTES, name, (None, *fields)
+        if isinstance(argument, np.void):
+            size = argument.itemsize
+            return f"{size}s", _BYTES, name, (None, (), name_of(argument.dtype), size)
+        interface = getattr(argument, "__cuda_array_interface__", None)
+        if interface:
+            dtype = np.dtype(interface["typestr"])
+            shape = tuple(interface["shape"])
+            nbytes = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+            return "P", _POINTER, name, (int(interface["data"][0]), shape, name_of(dtype), nbytes)
+        data = getattr(argument, "gpudata", None)
+        if data is None:
+            return "", _INVALID, name, (argument if type(argument) in (int, float) else None,)
+        return "P", _POINTER, name, (int(data),)
+
+
+def _host_name(array: Any) -> str:
+    return type(array).__name__
+
+
+def _handler(driver: Any, handler: Any) -> tuple[Any, ...]:
+    """Return the fields of an In, Out or InOut from ``value`` on."""
+    array = handler.array
+    allocation = handler.dev_alloc
+    kinds = ("InOut", "In", "Out")  # InOut is both of the others
+    kind = next((name for name in kinds if isinstance(handler, getattr(driver, name))), None)
+    shape = dtype = table = None
+    if isinstance(array, np.ndarray):
+        shape, dtype = array.shape, name_of(array.dtype)
+        if kind != "Out" and array.dtype.kind in "iu" and array.itemsize == 8 and array.size <= MAX_TABLE:
+            table = tuple(array.ravel().tolist())
+    value = None if allocation is None else int(allocation)
+    return value, shape, dtype, getattr(array, "nbytes", None), kind, table
+
+
+def _prepared(argument: Any, code: str, offset: int, size: int) -> Argument:
+    name = type(argument).__name__
+    kind = _KINDS.get(code[-1], _INVALID)
+    if kind is _BYTES:
+        return Argument(kind, name, offset, size)
+    try:
+        value = float(argument) if kind is _FLOAT else operator.index(argument)
+    except TypeError:
+        return Argument(_INVALID, name, offset, size)
+    return Argument(kind, name, offset, size, value)

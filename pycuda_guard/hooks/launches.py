@@ -1,0 +1,187 @@
+"""Kernel launches.
+
+All of PyCUDA's ways to launch end in ``Function._launch_kernel``, which sees packed bytes only; the
+callers above it see the arguments. So each caller leaves them with the thread, and the hook of
+``_launch_kernel`` announces the launch: once, after the copies that ``In`` makes and before the
+driver is called.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pycuda_guard.callsite import here
+from pycuda_guard.events import failures
+from pycuda_guard.events.model import Argument, FunctionLimits, Launch
+from pycuda_guard.hooks.streams import stream_id
+from pycuda_guard.hooks.tap import WRONG_ARGUMENTS, Connect, PendingLaunch, Tap, Wrapped, like
+
+#: Attributes of a function, in the order of FunctionLimits' fields.
+_LIMITS = ("MAX_THREADS_PER_BLOCK", "SHARED_SIZE_BYTES", "MAX_DYNAMIC_SHARED_SIZE_BYTES", "NUM_REGS")
+_ONLY_INTS = frozenset({int})
+_UNKNOWN = (0, "", False)  # a function that was got before the guard was there
+
+
+def launcher(call: str) -> Connect:
+    """Hook one of the methods of Function that take arguments and end in ``_launch_kernel``."""
+
+    def connect(tap: Tap, wrapped: Wrapped) -> Wrapped:
+        threads = tap.threads
+
+        def hook(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if not tap.active:
+                return wrapped(self, *args, **kwargs)
+            state = threads.state
+            before = state.launch
+            state.launch = pending = PendingLaunch(call, self, args, kwargs)
+            try:
+                return wrapped(self, *args, **kwargs)
+            except BaseException as error:
+                # If it is still pending, PyCUDA refused it (an argument, the block's shape), unless
+                # a call that is hooked on its own account failed on the way.
+                if state.launch is pending and not failures.marks(error):
+                    _refused(tap, pending, error)
+                raise
+            finally:
+                state.launch = before
+
+        return like(wrapped, hook)
+
+    return connect
+
+
+def launch_kernel(tap: Tap, wrapped: Wrapped) -> Wrapped:
+    """Hook ``Function._launch_kernel``, through which every launch goes."""
+    emit = tap.emit
+    threads = tap.threads
+    functions = tap.functions
+
+    def hook(*args: Any, **kwargs: Any) -> Any:
+        if not tap.active:
+            return wrapped(*args, **kwargs)
+        sequence = 0
+        try:
+            self, grid, block, packed, shared, stream = args
+            state = threads.state
+            pending = state.launch
+            if pending is not None and pending.function is self:
+                state.launch = None
+                call = pending.call
+                arguments = _describe(tap, pending, packed)
+            else:
+                call = "_launch_kernel"
+                arguments = None
+            module, name, library = functions.get(id(self), _UNKNOWN)
+            sequence = emit(
+                Launch(
+                    here(2),
+                    state.thread,
+                    state.context,
+                    call,
+                    module,
+                    name,
+                    shape(grid),
+                    shape(block),
+                    shared,
+                    0 if stream is None else stream.handle,
+                    arguments,
+                    len(packed),
+                    library,
+                )
+            )
+        except Exception as error:
+            tap.guard_error("Function._launch_kernel", error)
+        try:
+            return wrapped(*args, **kwargs)
+        except BaseException as error:
+            _tell_limits(tap, args[0], error)
+            tap.failed("Function._launch_kernel", sequence, error)
+            raise
+
+    return like(wrapped, hook)
+
+
+def shape(extents: Any) -> tuple[int, ...]:
+    """Return a grid or block as a tuple of ints; empty if it is none."""
+    if type(extents) is tuple and _ONLY_INTS.issuperset(map(type, extents)):
+        return extents
+    try:
+        return tuple(int(extent) for extent in extents)
+    except (TypeError, ValueError):
+        return ()
+
+
+def _refused(tap: Tap, pending: PendingLaunch, error: BaseException) -> None:
+    """Report a launch that PyCUDA refused before it got to the driver."""
+    try:
+        _, grid, block, shared, stream = _as_called(pending)
+        state = tap.threads.state
+        module, name, library = tap.functions.get(id(pending.function), _UNKNOWN)
+        launch = Launch(
+            here(3),
+            state.thread,
+            state.context,
+            pending.call,
+            module,
+            name,
+            shape(grid),
+            shape(block),
+            shared if isinstance(shared, int) else 0,
+            stream_id(stream),
+            _describe(tap, pending, None),
+            0,
+            library,
+        )
+        sequence = tap.emit(launch)
+    except Exception as own:
+        sequence = 0
+        if not isinstance(own, WRONG_ARGUMENTS):
+            tap.guard_error(pending.call, own)
+    _tell_limits(tap, pending.function, error)
+    tap.failed(f"Function.{pending.call}", sequence, error)
+
+
+def _describe(tap: Tap, pending: PendingLaunch, packed: bytes | None) -> tuple[Argument, ...]:
+    if pending.call == "__call__":
+        return tap.arranger.called(pending.arguments, packed)
+    return tap.arranger.prepared(pending.function.arg_format, _as_called(pending)[0], packed)
+
+
+def _as_called(pending: PendingLaunch) -> tuple[tuple[Any, ...], Any, Any, Any, Any]:
+    """Return the kernel's arguments, grid, block, shared bytes and stream of a call."""
+    arguments, keywords = pending.arguments, pending.keywords
+    if pending.call == "__call__":
+        grid, block = keywords.get("grid", (1, 1)), keywords.get("block", ())
+        return arguments, grid, block, keywords.get("shared", 0), keywords.get("stream")
+    grid, block, *rest = arguments
+    stream = None
+    if pending.call == "prepared_async_call":
+        stream, *rest = rest
+    if pending.call != "prepared_timed_call" and not isinstance(block, tuple):
+        # The old form without a block: what stands in its place is the first argument or the stream.
+        if pending.call == "prepared_async_call":
+            stream, rest = block, [stream, *rest]
+        else:
+            rest = [block, *rest]
+        block = ()
+    return tuple(rest), grid, block, keywords.get("shared_size", 0), stream
+
+
+def _tell_limits(tap: Tap, function: Any, error: BaseException) -> None:
+    """Report the function's limits, so that a launch that the driver refused can be explained."""
+    if tap.driver is None or not isinstance(error, tap.driver.Error):
+        return
+    attributes = tap.driver.function_attribute
+    try:
+        read = [
+            int(function.get_attribute(getattr(attributes, name))) if hasattr(attributes, name) else 0
+            for name in _LIMITS
+        ]
+    except tap.driver.Error:
+        return  # after an asynchronous failure the context answers nothing any more
+    state = tap.threads.state
+    module, name, _ = tap.functions.get(id(function), _UNKNOWN)
+    try:
+        tap.emit(FunctionLimits(None, state.thread, state.context, module, name, *read))
+    except Exception as own:
+        tap.guard_error("FunctionLimits", own)

@@ -25,27 +25,24 @@ if TYPE_CHECKING:
 
     from pycuda_guard.kernels.ptx.ir import Function, Variable
 
-# comments and strings first, so that nothing inside them counts
-_STRUCTURE = re.compile(
-    r"""
-    //[^\n]*+ | /\*(?:[^*]|\*(?!/))*+\*/ | "(?:[^"\\\n]|\\.)*+"
-  | (?P<brace>[{}])
-  | (?<![\w.:])(?P<shared>\.shared)\b
-  | (?P<function>(?:\.(?:visible|extern|weak)\s+)*+\.(?:entry|func)\b)
-    """,
-    re.VERBOSE,
+# comments and strings come first, so that nothing inside them counts
+_IGNORED = r"//[^\n]*+|/\*(?:[^*]|\*(?!/))*+\*/|\"(?:[^\"\\\n]|\\.)*+\""
+_BRACE = re.compile(rf"{_IGNORED}|\{{|\}}")
+_FUNCTION = re.compile(
+    rf"{_IGNORED}|(?P<head>(?:\.(?:visible|extern|weak)\s+)*+\.(?P<kind>entry|func)\b)|\.pragma[^;]*+;|;"
 )
+_SHARED = re.compile(rf"{_IGNORED}|(?P<shared>\.shared)\b|[\w.:]+")
 _NAME = re.compile(r"[\w$%]+", re.ASCII)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Outline:
-    """A function of a module by its place in the text: its header, body and shared variables."""
+    """A function by its place in the text: from its linkage to the brace that closes its body."""
 
     start: int
-    opening: int = 0
-    end: int = 0
-    shared: tuple[int, ...] = ()
+    opening: int
+    end: int
+    entry: bool
 
 
 def read_signatures(
@@ -56,107 +53,127 @@ def read_signatures(
     ``source`` is the CUDA C text that was compiled, if known. ``source_line`` counts from 1 in that
     very text. ``follows`` is found for parameters that the source declares with two stars or more;
     ``follow_all`` looks at all kernels. ``static_shared`` adds up the shared variables of the kernel
-    and of the functions it calls by name, in the order of declaration; ptxas may pack them closer.
+    and of the functions it names, in the order of declaration; ptxas may pack them closer.
     A 64-bit parameter that the source doesn't tell about is a pointer if PTX says ``.ptr`` or
     converts its value with ``cvta.to``, otherwise an integer.
 
     Raises PtxSyntaxError where a header does not follow the grammar. Bodies are not checked.
     """
     text = as_text(ptx)
-    outlines, module_shared = _outline(text)
+    outlines = _outline(text)
     kernels = find_kernels(source) if source else ()
-    headers = [(outline, read_header(Cursor(text, outline.start, outline.opening))) for outline in outlines]
-    shared = _SharedSizes(text, headers, module_shared)
+    shared = _SharedSizes(text, outlines)
     signatures = []
-    for outline, header in headers:
-        if header.entry:
-            kernel = match_kernel(header.name, len(header.parameters), kernels)
-            parameters = tuple(_parameters(header, text[outline.opening : outline.end], kernel))
-            look = follow_all or any(parameter.depth > 1 for parameter in parameters)
-            signatures.append(
-                KernelSignature(
-                    header.name,
-                    parameters,
-                    shared.of(header.name),
-                    _max_threads(header),
-                    None,
-                    kernel.line if kernel else None,
-                    _follows(text, outline) if look else (),
-                )
+    for outline in outlines:
+        if not outline.entry:
+            continue
+        header = read_header(Cursor(text, outline.start, outline.opening))
+        kernel = match_kernel(header.name, len(header.parameters), kernels)
+        parameters = tuple(_parameters(header, text[outline.opening : outline.end], kernel))
+        look = follow_all or any(parameter.depth > 1 for parameter in parameters)
+        signatures.append(
+            KernelSignature(
+                header.name,
+                parameters,
+                shared.of(outline),
+                _max_threads(header),
+                None,
+                kernel.line if kernel else None,
+                _follows(text, outline) if look else (),
             )
+        )
     return tuple(signatures)
 
 
-def _outline(text: str) -> tuple[list[_Outline], list[int]]:
-    """Find the functions that have bodies, and the shared variables of the module."""
+def _outline(text: str) -> list[_Outline]:
+    """Find the functions that have bodies, by the braces of the module's level."""
     functions: list[_Outline] = []
-    module_shared: list[int] = []
-    shared = module_shared
-    current: _Outline | None = None
-    depth = 0
-    for match in _STRUCTURE.finditer(text):
-        kind = match.lastgroup
-        if kind == "brace":
-            if match.group() == "{":
-                if depth == 0 and current is not None:
-                    current.opening = match.start()
-                    shared = []
-                depth += 1
-            elif depth:
-                depth -= 1
-                if depth == 0 and current is not None:
-                    current.end = match.end()
-                    current.shared = tuple(shared)
-                    functions.append(current)
-                    current, shared = None, module_shared
-        elif kind == "shared":
-            shared.append(match.start())
-        elif kind == "function" and depth == 0:
-            current = _Outline(match.start())
-            declaration = re.compile("[;{]").search(text, match.end())
-            if declaration is None or declaration.group() == ";":
-                current = None
-    return functions, module_shared
+    depth = opening = previous = 0
+    for match in _BRACE.finditer(text):
+        brace = match.group()
+        if brace == "{":
+            if depth == 0:
+                opening = match.start()
+            depth += 1
+        elif brace == "}" and depth:
+            depth -= 1
+            if depth == 0:
+                if head := _head(text, previous, opening):
+                    functions.append(_Outline(head.start(), opening, match.end(), head["kind"] == "entry"))
+                previous = match.end()
+    return functions
+
+
+def _head(text: str, start: int, end: int) -> re.Match[str] | None:
+    """Find where the function starts whose body opens at ``end``; None if something else opens there."""
+    head = None
+    for match in _FUNCTION.finditer(text, start, end):
+        if match["head"]:
+            head = match
+        elif match.group() == ";":
+            head = None
+    return head
 
 
 class _SharedSizes:
-    """Static shared memory of each function, with that of the functions it names."""
+    """Static shared memory of kernels, with that of the functions they name."""
 
-    def __init__(self, text: str, headers: list[tuple[_Outline, Function]], module_shared: list[int]) -> None:
+    def __init__(self, text: str, outlines: list[_Outline]) -> None:
         self.text = text
-        self.module_variables = {v.name: v for v in _read_variables(text, module_shared)}
-        self.own = {header.name: _read_variables(text, outline.shared) for outline, header in headers}
-        self.bodies = {header.name: outline for outline, header in headers}
-        self.any = bool(module_shared) or any(self.own.values())
+        self.own: dict[_Outline, list[Variable]] = {}
+        self.of_module: dict[str, Variable] = {}
+        self.functions: dict[str, _Outline] = {}
+        self.named: dict[_Outline, set[str]] = {}
+        if ".shared" not in text:
+            return
+        previous = 0
+        for outline in outlines:
+            self._of_module(previous, outline.start)
+            self.own[outline] = _shared_variables(text, outline.opening, outline.end)
+            previous = outline.end
+        self._of_module(previous, len(text))
+        if self.of_module or any(found and not outline.entry for outline, found in self.own.items()):
+            for outline in outlines:
+                header = read_header(Cursor(text, outline.start, outline.opening))
+                self.functions[header.name] = outline
 
-    def of(self, name: str) -> int:
-        """Return the bytes for the kernel ``name``."""
-        if not self.any:
-            return 0
-        variables: dict[str, Variable] = {}
-        seen: set[str] = set()
-        pending = [name]
+    def _of_module(self, start: int, end: int) -> None:
+        self.of_module.update({v.name: v for v in _shared_variables(self.text, start, end)})
+
+    def of(self, kernel: _Outline) -> int:
+        """Return the bytes for a kernel."""
+        variables: list[Variable] = []
+        reached = {kernel: None}  # in the order met
+        pending = [kernel]
+        names: set[str] = set()
         while pending:
             function = pending.pop()
-            if function in seen:
-                continue
-            seen.add(function)
-            variables.update({f"{function} {v.name}": v for v in self.own[function]})
-            outline = self.bodies[function]
-            named = set(_NAME.findall(self.text, outline.opening, outline.end))
-            variables.update({n: v for n, v in self.module_variables.items() if n in named})
-            pending.extend(named & self.bodies.keys())
+            variables.extend(self.own.get(function, ()))
+            if not self.functions:
+                break
+            if function not in self.named:
+                words = set(_NAME.findall(self.text, function.opening, function.end))
+                self.named[function] = words & (self.functions.keys() | self.of_module.keys())
+            names |= self.named[function]
+            called = [self.functions[name] for name in self.named[function] & self.functions.keys()]
+            pending.extend(other for other in called if other not in reached)
+            reached.update(dict.fromkeys(called))
+        variables.extend(variable for name, variable in self.of_module.items() if name in names)
         size = 0
-        for variable in variables.values():
+        for variable in variables:
             size = _aligned(size, variable.alignment) + variable.size
         return size
 
 
-def _read_variables(text: str, starts: tuple[int, ...] | list[int]) -> list[Variable]:
+def _shared_variables(text: str, start: int, end: int) -> list[Variable]:
+    """Read the declarations of shared variables between two places."""
+    if text.find(".shared", start, end) < 0:
+        return []
     found: list[Variable] = []
-    for start in starts:
-        end = text.find(";", start)
-        found.extend(read_variables(Cursor(text, start, end + 1 if end >= 0 else len(text))))
+    for match in _SHARED.finditer(text, start, end):
+        if match["shared"]:
+            stop = text.find(";", match.start(), end)
+            found.extend(read_variables(Cursor(text, match.start(), stop + 1 if stop >= 0 else end)))
     return found
 
 

@@ -122,7 +122,7 @@ class _Flattener:
             self.copies += 1
             new = f"{name}${self.copies}"
         self.taken.add(new)
-        if new != name or name in self.renamed:
+        if new != name:
             self.renamed[name] = new
         return new
 

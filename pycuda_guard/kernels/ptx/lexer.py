@@ -31,6 +31,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
+_NEWLINE = re.compile("\n")
 _PUNCTUATION = frozenset("{}()[]<>,;:|!@+-=")
 _SINGLE_WORDS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_$%0123456789")
 
@@ -46,7 +47,7 @@ class Cursor:
     token ahead needs no test.
     """
 
-    __slots__ = ("_line_starts", "offsets", "position", "source", "texts")
+    __slots__ = ("_first_line", "_line_starts", "_part", "offsets", "position", "source", "texts")
 
     def __init__(self, source: str, start: int = 0, end: int | None = None) -> None:
         end = len(source) if end is None else end
@@ -59,7 +60,9 @@ class Cursor:
         self.texts = texts
         self.offsets = offsets
         self.position = 0
-        self._line_starts: list[int] = []
+        self._part = start, end
+        self._first_line = 1
+        self._line_starts: list[int] = []  # of the part; made when a place is asked for
         odd = {t for t in set(texts) if len(t) == 1 and t not in _PUNCTUATION and t not in _SINGLE_WORDS}
         texts += (END, END)
         offsets += (end, end)
@@ -70,15 +73,18 @@ class Cursor:
     def span(self, position: int) -> Span:
         """Return where the token at ``position`` stands, by line and column."""
         if not self._line_starts:
-            self._line_starts = [0, *(match.end() for match in re.finditer("\n", self.source))]
+            start, end = self._part
+            self._first_line = self.source.count("\n", 0, start) + 1
+            inside = (match.end() for match in _NEWLINE.finditer(self.source, start, end))
+            self._line_starts = [self.source.rfind("\n", 0, start) + 1, *inside]
         offset = self.offsets[position]
-        line = bisect_right(self._line_starts, offset)
-        return Span(line, offset - self._line_starts[line - 1] + 1)
+        index = bisect_right(self._line_starts, offset) - 1
+        return Span(self._first_line + index, offset - self._line_starts[index] + 1)
 
     def error(self, message: str, position: int | None = None) -> PtxSyntaxError:
         """Make the error for the token at ``position`` (default: the next one)."""
         span = self.span(self.position if position is None else position)
-        start = self._line_starts[span.line - 1]
+        start = self._line_starts[span.line - self._first_line]
         end = self.source.find("\n", start)
         text = self.source[start : end if end >= 0 else len(self.source)]
         return PtxSyntaxError(message, span.line, span.column, text)

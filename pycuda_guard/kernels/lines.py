@@ -1,0 +1,164 @@
+"""Where in the user's Python file a line of kernel source stands.
+
+Kernel source is usually a string literal of the calling module. Where the very text (or what
+``textwrap.dedent`` makes of it) is found in one, a line of the kernel is a line of the file.
+Formatted and generated sources are not found: their lines are those of the generated text.
+"""
+
+from __future__ import annotations
+
+import io
+import linecache
+import re
+import textwrap
+import token
+import tokenize
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+#: what PyCUDA's SourceModule puts around source, unless told ``no_extern_c``
+WRAPPER = 'extern "C" {\n', "\n}\n"
+
+_PREFIX = re.compile(r"([A-Za-z]*)('''|\"\"\"|'|\")")
+_PIECE = re.compile(
+    r"\\(?:\n|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|N\{[^}]*\}|[0-7]{1,3}|.)|\n|[^\\\n]+"
+)
+_RAW_PIECE = re.compile(r"\n|[^\n]+")
+_SIMPLE_ESCAPES = {
+    "\n": "", "\\": "\\", "'": "'", '"': '"', "a": "\a", "b": "\b",
+    "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePlace:
+    """A kernel source found in a Python file: ``lines[n - 1]`` is the file's line of its line n."""
+
+    filename: str
+    lines: tuple[int, ...]
+
+    def line(self, number: int) -> int | None:
+        """Return the file's line for line ``number`` of the kernel source; None outside of it."""
+        return self.lines[number - 1] if 1 <= number <= len(self.lines) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Literal:
+    """A string literal: its value, and the file's line on which each line of the value starts."""
+
+    value: str
+    lines: tuple[int, ...]
+
+
+def locate_source(source: str, frames: Iterable[tuple[str, int]]) -> SourcePlace | None:
+    """Find ``source`` among the string literals of the files of ``frames`` (file name and line).
+
+    ``source`` may be the text as written or with PyCUDA's ``extern "C"`` wrapper around it; lines
+    count in the text that is given. The first file that has it wins; of several literals in it the
+    one that starts last at or before the frame's line, else the first. None where no literal has
+    the exact text. Never raises for files that can't be read or aren't Python.
+    """
+    for filename, line in frames:
+        text = "".join(linecache.getlines(filename))
+        if places := find_literals(source, text):
+            before = [lines for lines in places if lines and _first(lines) <= line]
+            return SourcePlace(filename, max(before, key=_first) if before else places[0])
+    return None
+
+
+def find_literals(source: str, text: str) -> tuple[tuple[int, ...], ...]:
+    """Return, for each string literal of the Python text that contains ``source``, its lines there.
+
+    Each is the line of ``text`` for each line of ``source``. A wrapper's own lines stand for the
+    first and the last line of what it wraps.
+    """
+    if not source.strip():
+        return ()
+    direct = tuple(_found(source, text))
+    opening, closing = WRAPPER
+    if direct or not (source.startswith(opening) and source.endswith(closing)):
+        return direct
+    inner = source[len(opening) : len(source) - len(closing)]
+    if not inner.strip():
+        return ()
+    return tuple((lines[0], *lines, lines[-1], lines[-1]) for lines in _found(inner, text))
+
+
+def _first(lines: tuple[int, ...]) -> int:
+    return lines[0]
+
+
+def _found(source: str, text: str) -> Iterator[tuple[int, ...]]:
+    count = source.count("\n") + 1
+    for literal in _literals(text):
+        for value in dict.fromkeys((literal.value, textwrap.dedent(literal.value))):
+            start = value.find(source)
+            if start >= 0:
+                first = value.count("\n", 0, start)
+                yield literal.lines[first : first + count]
+                break
+
+
+@lru_cache(maxsize=64)
+def _literals(text: str) -> tuple[_Literal, ...]:
+    """Return the plain string literals of a Python text, adjacent ones joined."""
+    found = []
+    group: list[tokenize.TokenInfo] = []
+    formatted = False
+    try:
+        for entry in tokenize.generate_tokens(io.StringIO(text).readline):
+            if entry.type == token.STRING:
+                group.append(entry)
+            elif token.tok_name[entry.type].startswith(("FSTRING", "TSTRING")):
+                formatted = True
+            elif entry.type not in (token.NL, token.COMMENT):
+                if group and not formatted and (literal := _joined(group)):
+                    found.append(literal)
+                group, formatted = [], False
+    except (tokenize.TokenError, SyntaxError, ValueError, KeyError):
+        return ()
+    return tuple(found)
+
+
+def _joined(group: list[tokenize.TokenInfo]) -> _Literal | None:
+    """Join adjacent literals, following on which line of the file each line of the value starts."""
+    value: list[str] = []
+    lines = [group[0].start[0]]
+    line_is_empty = True
+    for entry in group:
+        match = _PREFIX.match(entry.string)
+        if match is None or not set("bft").isdisjoint(match[1].lower()):
+            return None
+        raw = "r" in match[1].lower()
+        line = entry.start[0]
+        body = entry.string[match.end() : len(entry.string) - len(match[2])]
+        for piece in (_RAW_PIECE if raw else _PIECE).findall(body):
+            text = piece if raw or piece[0] != "\\" else _unescaped(piece)
+            if text and line_is_empty:
+                lines[-1] = line
+            line += piece.count("\n")
+            if text:
+                value.append(text)
+                line_is_empty = text == "\n"
+                if line_is_empty:
+                    lines.append(line)
+    return _Literal("".join(value), tuple(lines))
+
+
+def _unescaped(piece: str) -> str:
+    """Return what an escape sequence of a string literal stands for."""
+    kind, digits = piece[1], piece[2:]
+    if kind in _SIMPLE_ESCAPES:
+        return _SIMPLE_ESCAPES[kind]
+    if kind in "xuU" and digits:
+        return chr(int(digits, 16))
+    if kind in "01234567":
+        return chr(int(piece[1:], 8))
+    if kind == "N" and digits:
+        return unicodedata.lookup(digits[1:-1])
+    return piece

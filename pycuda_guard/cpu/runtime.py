@@ -103,13 +103,13 @@ class Kernel:
         self.name = plan.name
         self.plan = plan
         self._owner = owner
-        regions = len(plan.suspensions)
+        regions = 0 if plan.unsupported else len(plan.suspensions)
         self._full = (c_void_p * regions)(*(addresses[f"{plan.name}.full.{i}"] for i in range(regions)))
         self._range = (c_void_p * regions)(*(addresses[f"{plan.name}.range.{i}"] for i in range(regions)))
-        self._suspension = (c_uint8 * regions)(*plan.suspensions)
+        self._suspension = (c_uint8 * regions)(*plan.suspensions[:regions])
         self.native = _Kernel(
             name=plan.name.encode(),
-            blocks=None if regions else addresses[f"{plan.name}.blocks"],
+            blocks=None if regions or plan.unsupported else addresses[f"{plan.name}.blocks"],
             full=self._full,
             range=self._range,
             suspension=self._suspension,
@@ -152,6 +152,8 @@ class Runtime:
         ``grid`` and ``block`` are in blocks and threads, ``shared`` is dynamic shared memory in bytes.
         ``parameters`` is cut or padded with zeros to the kernel's size. Raises ForkedError, MemoryError.
         """
+        if kernel.plan.unsupported:
+            raise GuardError(f"kernel {kernel.name} cannot run: {kernel.plan.unsupported}")
         fault = _Fault()
         result = self.library.pg_launch_kernel(
             kernel.native, _Three(*grid), _Three(*block), shared, parameters, len(parameters), fault
@@ -194,10 +196,12 @@ class Runtime:
 
     def symbol(self, name: str) -> int | None:
         """Return the address of a function that generated code may call, or None if there is none."""
-        for library in (self.library, _process()):
+        # libgcc: what a processor without an instruction needs instead (half floats, 128-bit division)
+        for library in (self.library, None, "libgcc_s.so.1"):
             try:
-                return ctypes.cast(getattr(library, name), c_void_p).value
-            except AttributeError:
+                loaded = library if isinstance(library, ctypes.CDLL) else ctypes.CDLL(library)
+                return ctypes.cast(getattr(loaded, name), c_void_p).value
+            except (AttributeError, OSError):
                 continue
         return None
 
@@ -225,11 +229,6 @@ def get_runtime() -> Runtime:
             "`pip install --force-reinstall --no-deps --no-binary :all: pycuda-guard` elsewhere",
         ) from error
     return Runtime(ctypes.CDLL(module.__file__))
-
-
-@cache
-def _process() -> ctypes.CDLL:
-    return ctypes.CDLL(None)
 
 
 def _fault(fault: _Fault) -> Fault:

@@ -216,7 +216,8 @@ def test_a_handler_that_repairs_the_fault_lets_the_program_go_on():
 libc = ctypes.CDLL(None)
 libc.mmap.restype = ctypes.c_void_p
 page = libc.mmap(None, 4096, 0, 0x22, -1, 0)
-protect = ctypes.cast(libc.mprotect, ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int))
+prototype = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+protect = ctypes.cast(libc.mprotect, prototype)
 @ctypes.CFUNCTYPE(None, ctypes.c_int)
 def repair(number):
     protect(page, 4096, 3)

@@ -53,7 +53,7 @@ class Program:
         main = ModuleType("__main__")
         main.__dict__["__builtins__"] = sys.modules["builtins"]
         if sys.version_info < (3, 14):
-            main.__dict__["__annotations__"] = {}
+            main.__annotations__ = {}
         sys.modules["__main__"] = main
         if self.is_module:
             sys.argv[:] = ["-m", *self.arguments]
@@ -61,7 +61,7 @@ class Program:
             runpy._run_module_as_main(self.target)  # type: ignore[attr-defined]
         elif type(pkgutil.get_importer(self.target)) is not type(None):
             sys.argv[:] = [self.target, *self.arguments]
-            self._set_path(self.target)
+            self._set_path(os.path.abspath(self.target))
             runpy._run_module_as_main("__main__", False)  # type: ignore[attr-defined]
         else:
             self._run_script(main)

@@ -47,9 +47,11 @@ def sequences(error: BaseException) -> frozenset[int]:
 def without_guard_frames(traceback: TracebackType | None) -> TracebackType | None:
     """Unlink the guard's own frames from ``traceback`` and return what is left of it."""
     kept = [entry for entry in _entries(traceback) if not _is_own(entry)]
+    if not kept:
+        return None
     for entry, following in zip(kept, [*kept[1:], None], strict=True):
         entry.tb_next = following
-    return kept[0] if kept else None
+    return kept[0]
 
 
 def _entries(traceback: TracebackType | None) -> list[TracebackType]:

@@ -74,8 +74,8 @@ class Finding:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Findings with equal keys are one finding, counted."""
-        return (self.code, self.location, self.kernel)
+        """Findings with equal keys are one, counted. Without a place, the message tells them apart."""
+        return (self.code, self.location, self.kernel, "" if self.location is not None else self.message)
 
     def handled(self) -> Finding:
         """Return the note that stands for an error which the program caught itself."""

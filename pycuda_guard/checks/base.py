@@ -1,0 +1,110 @@
+"""What every rule is made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pycuda_guard.checks import messages
+from pycuda_guard.events import model
+from pycuda_guard.findings import Finding, Severity
+
+if TYPE_CHECKING:
+    from pycuda_guard.callsite import Site
+    from pycuda_guard.checks.collector import Collector
+    from pycuda_guard.checks.state import State
+    from pycuda_guard.findings import KernelLocation, Related
+
+#: The method of a rule that gets each type of event. A rule has only those that it needs.
+HANDLERS: dict[type[model.Event], str] = {
+    model.Allocated: "on_allocated",
+    model.Freed: "on_freed",
+    model.Copy: "on_copy",
+    model.Memset: "on_memset",
+    model.Launch: "on_launch",
+    model.CallFailed: "on_call_failed",
+    model.Synchronized: "on_synchronized",
+    model.StreamCreated: "on_stream_created",
+    model.StreamDestroyed: "on_stream_destroyed",
+    model.EventCreated: "on_event_created",
+    model.EventDestroyed: "on_event_destroyed",
+    model.EventRecorded: "on_event_recorded",
+    model.StreamWaited: "on_stream_waited",
+    model.EventTimed: "on_event_timed",
+    model.ContextChanged: "on_context_changed",
+    model.ModuleLoaded: "on_module_loaded",
+    model.FunctionLimits: "on_function_limits",
+    model.HostFault: "on_host_fault",
+    model.LateStart: "on_late_start",
+    model.GuardFailed: "on_guard_failed",
+    model.RunEnded: "on_run_ended",
+}
+
+
+class Rule:
+    """One thing to look for. Subclasses say what it is called and handle the events it needs.
+
+    The events arrive before :attr:`state` takes them in: at a copy, a rule sees memory as it was
+    when the copy was asked for. ``source`` is where the evidence comes from: ``api`` (the
+    intercepted calls), ``exit`` (the end of the run) or ``guard`` (the guard itself).
+    """
+
+    code: ClassVar[str]
+    name: ClassVar[str]
+    severity: ClassVar[Severity]
+    source: ClassVar[str] = "api"
+
+    def __init__(self, state: State, collector: Collector) -> None:
+        self.state = state
+        self._collector = collector
+
+    def report(
+        self,
+        event: model.Event,
+        message: str,
+        help: str,
+        *,
+        site: Site | None = None,
+        kernel: KernelLocation | None = None,
+        related: tuple[Related, ...] = (),
+        failure: int | None = None,
+    ) -> None:
+        """Report a finding that ``event`` gave away.
+
+        ``site`` is the line that has to change, by default that of the event. ``failure`` is the
+        sequence number of the failed call whose handling decides the severity.
+        """
+        place = site or event.site
+        finding = Finding(
+            code=self.code,
+            rule=self.name,
+            severity=self.severity,
+            message=message,
+            help=help,
+            location=messages.location(place),
+            kernel=kernel,
+            related=related,
+            failure=failure,
+        )
+        self._collector.add(finding, event, place)
+
+    def again(
+        self,
+        event: model.Event,
+        *,
+        site: Site | None = None,
+        kernel: str = "",
+        failure: int | None = None,
+    ) -> bool:
+        """Count a finding that was reported at this place before; False where there is none.
+
+        A loop that repeats its mistake a million times must not compose a million messages.
+        """
+        return self._collector.count(self.code, event, site or event.site, kernel, failure)
+
+    def explained(self, sequence: int) -> bool:
+        """Tell whether an error or a warning was already reported for an event."""
+        return sequence in self._collector.explained
+
+    def explain(self, sequence: int) -> None:
+        """Say that a finding of this rule also stands for another event."""
+        self._collector.explained.add(sequence)

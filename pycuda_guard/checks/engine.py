@@ -1,0 +1,82 @@
+"""Feeds the events of a run to the rules."""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from pycuda_guard.checks.base import HANDLERS
+from pycuda_guard.checks.collector import Collector
+from pycuda_guard.checks.registry import RULE_CLASSES
+from pycuda_guard.checks.state import State
+from pycuda_guard.events.model import Event, GuardFailed, RunEnded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pycuda_guard.checks.base import Rule
+    from pycuda_guard.findings import Finding
+
+
+class Engine:
+    """Judges a timeline: every event goes to the rules first, then into the state they share.
+
+    ``on_finding`` is called once for each new finding, as it is first reported. A rule that raises
+    is reported (PG903, once for each rule); the other rules and the next events go on.
+    """
+
+    def __init__(
+        self,
+        on_finding: Callable[[Finding], None] | None = None,
+        rules: Iterable[type[Rule]] = RULE_CLASSES,
+    ) -> None:
+        self.state = State()
+        self._collector = Collector(on_finding)
+        self._failed: set[str] = set()
+        self._waiting: deque[Event] = deque()
+        self._lock = Lock()
+        instances = [rule(self.state, self._collector) for rule in rules]
+        self._handlers: dict[type[Event], tuple[Callable[..., None], ...]] = {}
+        for kind, name in HANDLERS.items():
+            handlers = [getattr(rule, name) for rule in instances if hasattr(rule, name)]
+            if kind in self.state.appliers:
+                handlers.append(self.state.appliers[kind])
+            self._handlers[kind] = tuple(handlers)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The findings so far; final once :class:`RunEnded` was fed."""
+        return self._collector.findings
+
+    def feed(self, event: Event) -> None:
+        """Take in the next event.
+
+        Garbage collection in here may free device memory, whose hook feeds an event in turn, and
+        other threads may come in between: such events wait for the one being judged.
+        """
+        self._waiting.append(event)
+        while self._waiting and self._lock.acquire(blocking=False):
+            try:
+                while self._waiting:
+                    self._judge(self._waiting.popleft())
+            finally:
+                self._lock.release()
+
+    def _judge(self, event: Event) -> None:
+        for handler in self._handlers.get(type(event), ()):
+            try:
+                handler(event)
+            except Exception as error:
+                self._handler_failed(handler, error, event)
+        if type(event) is RunEnded:
+            self._collector.grade(event.escaped)
+
+    def _handler_failed(self, handler: Callable[..., None], error: Exception, event: Event) -> None:
+        owner = getattr(handler, "__self__", handler)
+        where = getattr(owner, "code", type(owner).__name__)
+        if where in self._failed:
+            return
+        self._failed.add(where)
+        text = f"{type(error).__name__}: {error}"
+        self._judge(GuardFailed(event.site, event.thread, event.context, f"the check {where}", text))

@@ -1,0 +1,68 @@
+"""The one table of rules."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from pycuda_guard.checks.rules.argument_count import ArgumentCount
+from pycuda_guard.checks.rules.argument_type import ArgumentType
+from pycuda_guard.checks.rules.copy_out_of_bounds import CopyOutOfBounds
+from pycuda_guard.checks.rules.guard_error import GuardErrorRule
+from pycuda_guard.checks.rules.implicit_sync import ImplicitSync
+from pycuda_guard.checks.rules.invalid_pointer import InvalidPointer
+from pycuda_guard.checks.rules.late_start import LateStartRule
+from pycuda_guard.checks.rules.launch_limits import LaunchLimits
+from pycuda_guard.checks.rules.noncontiguous_array import NoncontiguousArray
+from pycuda_guard.checks.rules.not_instrumented import NotInstrumented
+from pycuda_guard.checks.rules.use_after_free import UseAfterFree
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pycuda_guard.checks.base import Rule
+    from pycuda_guard.findings import Severity
+
+#: Every rule, in the order in which they see an event. The order matters where one cause could be
+#: told in two ways: the first rule to report an event explains it for those after it.
+RULE_CLASSES: tuple[type[Rule], ...] = (
+    ImplicitSync,
+    CopyOutOfBounds,
+    UseAfterFree,
+    InvalidPointer,
+    ArgumentType,
+    ArgumentCount,
+    LaunchLimits,
+    NoncontiguousArray,
+    NotInstrumented,
+    LateStartRule,
+    GuardErrorRule,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleInfo:
+    """What users read of a rule. ``page`` is its documentation, in Markdown."""
+
+    code: str
+    name: str
+    severity: Severity
+    source: str
+    summary: str
+    page: str
+
+
+def describe(rule: type[Rule]) -> RuleInfo:
+    """Return what users read of a rule, from its class and the docstring of its module."""
+    page = inspect.getdoc(sys.modules[rule.__module__]) or ""
+    summary = page.partition("\n")[0]
+    return RuleInfo(rule.code, rule.name, rule.severity, rule.source, summary, page)
+
+
+#: By code, in the order of the codes.
+RULES: Mapping[str, RuleInfo] = MappingProxyType(
+    {rule.code: describe(rule) for rule in sorted(RULE_CLASSES, key=lambda rule: rule.code)}
+)

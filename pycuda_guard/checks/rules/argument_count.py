@@ -1,0 +1,130 @@
+"""A kernel is launched with too few or too many arguments.
+
+What it does
+------------
+Compares the number of arguments of a launch with the number of parameters of the compiled kernel;
+for a launch from packed bytes, the number of bytes.
+
+Why is this bad
+---------------
+PyCUDA does not know how many parameters a kernel has. With too few, the launch succeeds and the
+kernel reads whatever lies behind the parameter buffer: an element count of 0, or of a billion. With
+too many, the driver answers "too many resources requested for launch", or every parameter after the
+surplus one is wrong.
+
+Example
+-------
+    import numpy as np
+    import pycuda.autoinit
+    import pycuda.driver as cuda
+    from pycuda.compiler import SourceModule
+
+    mod = SourceModule("__global__ void clear(float *x, int n) { if (threadIdx.x < n) x[threadIdx.x] = 0; }")
+    x = np.ones(64, np.float32)
+    mod.get_function("clear")(cuda.InOut(x), block=(64, 1, 1))
+
+Use instead
+-----------
+    import numpy as np
+    import pycuda.autoinit
+    import pycuda.driver as cuda
+    from pycuda.compiler import SourceModule
+
+    mod = SourceModule("__global__ void clear(float *x, int n) { if (threadIdx.x < n) x[threadIdx.x] = 0; }")
+    x = np.ones(64, np.float32)
+    mod.get_function("clear")(cuda.InOut(x), np.int32(64), block=(64, 1, 1))
+
+Known limits
+------------
+A struct passed field by field, or several parameters passed as one record, is right if the bytes
+come out the same, and is not reported. Kernels whose signature is not known are not checked
+(PG901).
+
+References
+----------
+PyCUDA documentation, pycuda.driver.Function; CUDA driver API, cuLaunchKernel.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pycuda_guard.checks import messages
+from pycuda_guard.checks.base import Rule
+from pycuda_guard.events.model import ArgumentKind, ParameterKind
+from pycuda_guard.findings import Severity
+
+if TYPE_CHECKING:
+    from pycuda_guard.events.model import Argument, KernelSignature, Launch
+
+
+class ArgumentCount(Rule):
+    """PG402."""
+
+    code: ClassVar[str] = "PG402"
+    name: ClassVar[str] = "argument-count"
+    severity: ClassVar[Severity] = Severity.ERROR
+
+    def on_launch(self, event: Launch) -> None:
+        """Compare the number of arguments with the kernel's."""
+        if event.library:
+            return
+        signature = self.state.signature(event)
+        if signature is None:
+            return
+        arguments = event.arguments
+        if arguments is None:
+            if event.packed < signature.packed_size and not self.again(event, kernel=event.function):
+                self._report_bytes(event, signature)
+        elif (
+            len(arguments) != len(signature.parameters)
+            and not _same_bytes(arguments, signature)
+            and not self.again(event, kernel=event.function)
+        ):
+            self._report_count(event, len(arguments), signature)
+
+    def _report_bytes(self, event: Launch, signature: KernelSignature) -> None:
+        self.report(
+            event,
+            f"kernel `{event.function}` reads {messages.size(signature.packed_size)} of parameters, "
+            f"but {event.packed} are passed",
+            f"pack all of: {_declared(signature)}",
+            kernel=messages.kernel_location(event),
+            related=messages.declaration(signature),
+        )
+
+    def _report_count(self, event: Launch, given: int, signature: KernelSignature) -> None:
+        parameters = signature.parameters
+        takes = messages.count(len(parameters), "argument")
+        text = f"kernel `{event.function}` takes {takes}, but {given} {'is' if given == 1 else 'are'} passed"
+        if given < len(parameters):
+            missing = ", ".join(f"`{p.declared or p.name}`" for p in parameters[given:])
+            text += f": nothing for {missing}, if the others are in order"
+        help = f"pass: {_declared(signature)}" if parameters else "pass no arguments"
+        if event.call.startswith("prepared"):
+            help = f"prepare() needs a character for each of: {_declared(signature)}"
+        self.report(
+            event,
+            text,
+            help,
+            kernel=messages.kernel_location(event),
+            related=messages.declaration(signature),
+        )
+
+
+def _declared(signature: KernelSignature) -> str:
+    """Return the parameter list as the source has it."""
+    return ", ".join(p.declared or p.name for p in signature.parameters)
+
+
+def _same_bytes(arguments: tuple[Argument, ...], signature: KernelSignature) -> bool:
+    """Tell whether the packed arguments are the kernel's parameters, only cut in other pieces."""
+    if max((a.offset + a.size for a in arguments), default=0) != signature.packed_size:
+        return False
+    starts = {a.offset for a in arguments}
+    blobs = [(a.offset, a.offset + a.size) for a in arguments if a.kind is ArgumentKind.BYTES]
+    structs = [(p.offset, p.offset + p.size) for p in signature.parameters if p.kind is ParameterKind.BYTES]
+    places = {p.offset for p in signature.parameters}
+    return all(
+        p.offset in starts or any(low <= p.offset < high for low, high in blobs) for p in signature.parameters
+    ) and all(a.offset in places or any(low <= a.offset < high for low, high in structs) for a in arguments)

@@ -1,0 +1,273 @@
+"""A pointer is null, is of the wrong kind, or points to nothing.
+
+What it does
+------------
+Reports a copy or memset through a null pointer, a host array where the call takes a device pointer
+and the reverse (swapped arguments), an address that nobody allocated and the driver does not know
+(such as `array.ctypes.data`, or memory that a kernel got from its own `malloc`), and the host
+touching device memory as if it were its own. Where a kernel died of an illegal address and exactly
+one of the launches in question had a null pointer argument, that launch is reported.
+
+Why is this bad
+---------------
+Device and host addresses are just integers to PyCUDA. The wrong one gives a bare "invalid
+argument" or "Python argument types did not match", kills the process by a segmentation fault, or
+makes a kernel fail so that every later CUDA call of the process fails too.
+
+Example
+-------
+    import numpy as np
+    import pycuda.autoinit
+    import pycuda.driver as cuda
+
+    a = np.arange(100, dtype=np.int32)
+    b = np.empty_like(a)
+    a_gpu = cuda.to_device(a)
+    cuda.memcpy_dtoh(a_gpu, b)  # destination and source are swapped
+
+Use instead
+-----------
+    import numpy as np
+    import pycuda.autoinit
+    import pycuda.driver as cuda
+
+    a = np.arange(100, dtype=np.int32)
+    b = np.empty_like(a)
+    a_gpu = cuda.to_device(a)
+    cuda.memcpy_dtoh(b, a_gpu)
+
+Known limits
+------------
+A null argument of a kernel is no finding by itself: kernels may test for it. Memory of other
+libraries that the driver knows is never reported.
+
+References
+----------
+PyCUDA documentation, memcpy_htod and memcpy_dtoh (destination first); CUDA C++ programming guide,
+Unified Virtual Address Space and Dynamic Global Memory Allocation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pycuda_guard.checks import messages
+from pycuda_guard.checks.base import Rule
+from pycuda_guard.checks.pointers import Place, locate, moves
+from pycuda_guard.events.model import (
+    ArgumentKind,
+    Copy,
+    CopyKind,
+    DeviceOperand,
+    HostOperand,
+    MemoryKind,
+    Memset,
+    OddOperand,
+    ParameterKind,
+)
+from pycuda_guard.findings import Severity
+
+if TYPE_CHECKING:
+    from pycuda_guard.events.model import CallFailed, HostFault, Launch, Operand
+
+ILLEGAL_ADDRESS = "an illegal memory access was encountered"
+
+#: Which ends of a copy are device memory (destination, source); None where either may be.
+_ENDS: dict[CopyKind, tuple[bool, bool]] = {
+    CopyKind.HTOD: (True, False),
+    CopyKind.DTOH: (False, True),
+    CopyKind.DTOD: (True, True),
+    CopyKind.PEER: (True, True),
+}
+
+_HELP = "a device pointer comes from mem_alloc, to_device or GPUArray.gpudata"
+
+#: What to write for a type that PyCUDA does not take as a device pointer.
+_ODD = {
+    "NoneType": "allocate the memory first, with mem_alloc or to_device",
+    "GPUArray": "pass its `.gpudata`, or use GPUArray.get() and GPUArray.set()",
+    "ndarray": _HELP,
+}
+
+_DEVICE_ONLY = frozenset({MemoryKind.DEVICE, MemoryKind.POOL, MemoryKind.GLOBAL, MemoryKind.IPC})
+
+
+class InvalidPointer(Rule):
+    """PG204."""
+
+    code: ClassVar[str] = "PG204"
+    name: ClassVar[str] = "invalid-pointer"
+    severity: ClassVar[Severity] = Severity.ERROR
+
+    def on_copy(self, event: Copy) -> None:
+        """Look at the kind and the address of both ends."""
+        expected = _ENDS.get(event.kind)
+        if expected is not None and not (
+            (type(event.destination) is DeviceOperand) is expected[0]
+            and (type(event.source) is DeviceOperand) is expected[1]
+        ):
+            self._check_kinds(event, expected)
+            return
+        find = self.state.memory.find
+        for position, operand in enumerate((event.destination, event.source)):
+            if type(operand) is DeviceOperand and find(operand.address) is None:
+                self._check_address(event, operand, position)
+
+    def on_memset(self, event: Memset) -> None:
+        """Look at the address of a memset."""
+        operand = event.destination
+        if type(operand) is DeviceOperand and self.state.memory.find(operand.address) is None:
+            self._check_address(event, operand, 0)
+
+    def on_call_failed(self, event: CallFailed) -> None:
+        """Look for the pointer behind a refused copy or a kernel's illegal address."""
+        if event.status == ILLEGAL_ADDRESS:
+            self._check_null_argument(event)
+        elif event.status == "invalid argument" and not self.explained(event.announced):
+            announced = self.state.announced(event.announced)
+            if isinstance(announced, (Copy, Memset)):
+                source = [announced.source] if isinstance(announced, Copy) else []
+                for position, operand in enumerate([announced.destination, *source]):
+                    if isinstance(operand, DeviceOperand):
+                        self._check_address(announced, operand, position, refused=True)
+
+    def on_host_fault(self, event: HostFault) -> None:
+        """Report the host using a device address as its own."""
+        memory = self.state.memory
+        region = memory.find(event.address) or memory.find_freed(event.address)
+        if region is None or region.kind not in _DEVICE_ONLY or self.again(event):
+            return
+        verb = "writes" if event.write else "reads"
+        name = messages.region_name(region)
+        offset = messages.size(event.address - region.base)
+        self.report(
+            event,
+            f"the host {verb} device memory {name} as if it were its own, {offset} from its start: "
+            f"{messages.address(event.address)} is no host address",
+            "copy it to a host array first: cuda.memcpy_dtoh(array, pointer)",
+            related=messages.story(region),
+        )
+
+    def _check_kinds(self, event: Copy, expected: tuple[bool, bool]) -> None:
+        """Report a host array in the place of a device pointer, or the reverse."""
+        names = messages.copy_names(event)
+        ends = (event.destination, event.source)
+        wrong = [
+            (position, operand)
+            for position, (operand, device) in enumerate(zip(ends, expected, strict=True))
+            if _is_wrong(operand, device)
+        ]
+        if not wrong or self.again(event):
+            return
+        if len(wrong) == 2 and expected[0] is not expected[1]:
+            self.report(
+                event,
+                f"{event.call} takes (destination, source): {names[0] or 'the first'} is "
+                f"{_what(ends[0])} and {names[1] or 'the second'} is {_what(ends[1])}; they are swapped",
+                f"write {event.call}({names[1].strip('`')}, {names[0].strip('`')})"
+                if all(names)
+                else "swap the two arguments",
+            )
+            return
+        position, operand = wrong[0]
+        role = ("destination", "source")[position]
+        place = "device memory" if expected[position] else "a host array"
+        help = _HELP if expected[position] else "pass a numpy array, or use memcpy_dtod"
+        if isinstance(operand, OddOperand):
+            help = _ODD[operand.type_name]
+        given = names[position] or f"the {role}"
+        self.report(event, f"{event.call} takes {place} as its {role}, {given} is {_what(operand)}", help)
+
+    def _check_address(
+        self, event: Copy | Memset, operand: DeviceOperand, position: int, refused: bool = False
+    ) -> None:
+        """Report an address that is null or that nobody knows."""
+        place, _ = locate(self.state, operand, refused)
+        if place not in (Place.NULL, Place.UNKNOWN) or not moves(operand.extent) or self.again(event):
+            return
+        name = messages.copy_names(event)[position] or "the device pointer"
+        role = ("to", "from")[position] if isinstance(event, Copy) else "of"
+        text = f"{event.call} of {messages.extent(operand.extent)} {role} {name}"
+        if place is Place.NULL:
+            if operand.address:
+                text += f", {operand.address} bytes from a null pointer"
+            else:
+                text += ", which is null"
+            help = "allocate the memory first, with mem_alloc or to_device"
+        elif _is_host_expression(name):
+            text += f", the address of host memory ({messages.address(operand.address)})"
+            help = f"pass the array itself to a copy of the right direction; {_HELP}"
+        else:
+            text += f", where nothing was allocated ({messages.address(operand.address)})"
+            help = f"{_HELP}; host addresses and memory from malloc() in a kernel can't be copied"
+        self.report(event, text, help)
+
+    def _check_null_argument(self, event: CallFailed) -> None:
+        """Report the one launch that a kernel's illegal address can come from, if its pointer was null."""
+        if self.explained(event.sequence):
+            return
+        suspects = [
+            (launch, index)
+            for launch in self.state.pending.unfinished(event.context, event.announced)
+            if (index := self._null_pointer(launch)) is not None
+        ]
+        if len(suspects) != 1:
+            return
+        launch, index = suspects[0]
+        if self.again(event, site=launch.site, kernel=launch.function):
+            return
+        signature = self.state.signature(launch)
+        parameter = signature.parameters[index] if signature is not None else None
+        named = (
+            f"`{parameter.declared or parameter.name}`" if parameter is not None else f"argument {index + 1}"
+        )
+        self.report(
+            event,
+            f"kernel `{launch.function}` was launched with a null pointer for {named} and then made an "
+            "illegal memory access",
+            f"test {named} for null in the kernel before using it, or pass memory",
+            site=launch.site,
+            kernel=messages.kernel_location(launch),
+            related=messages.related("the failure showed up here", event.site),
+        )
+
+    def _null_pointer(self, launch: Launch) -> int | None:
+        """Return the position of a launch's null pointer argument, if it has one."""
+        signature = self.state.signature(launch)
+        for index, argument in enumerate(launch.arguments or ()):
+            if argument.value != 0 or argument.kind is ArgumentKind.FLOAT or argument.size != 8:
+                continue
+            if signature is None:
+                pointer = argument.kind is ArgumentKind.POINTER
+            else:
+                parameters = signature.parameters
+                pointer = index < len(parameters) and parameters[index].kind is ParameterKind.POINTER
+            if pointer:
+                return index
+        return None
+
+
+def _is_wrong(operand: Operand, device: bool) -> bool:
+    """Tell whether an operand certainly is not what the call takes."""
+    if device:
+        return isinstance(operand, HostOperand) or (
+            isinstance(operand, OddOperand) and operand.type_name in _ODD
+        )
+    return isinstance(operand, DeviceOperand)
+
+
+def _what(operand: Operand) -> str:
+    """Say what kind of thing an operand is."""
+    if isinstance(operand, DeviceOperand):
+        return "a device pointer"
+    if isinstance(operand, HostOperand):
+        inside = messages.array(operand.shape, operand.dtype)
+        return f"a host array ({inside})" if inside else f"host memory ({operand.type_name})"
+    if isinstance(operand, OddOperand):
+        return "None" if operand.type_name == "NoneType" else f"a {operand.type_name}"
+    return "a CUDA array"
+
+
+def _is_host_expression(name: str) -> bool:
+    """Tell whether the source text of an address says that it is a host array's."""
+    return any(mark in name for mark in (".ctypes", "__array_interface__", "addressof"))

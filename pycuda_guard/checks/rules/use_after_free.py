@@ -1,0 +1,149 @@
+"""A copy, a memset or a kernel uses memory that was freed.
+
+What it does
+------------
+Remembers the addresses of freed device memory, of blocks given back to a memory pool, and of
+allocations that garbage collection freed, until the driver hands them out again. A copy, a memset
+or a kernel argument that points there is reported, and so is a table of addresses passed with
+`cuda.In` to a kernel that follows them, if all of them are freed.
+
+Why is this bad
+---------------
+A `DeviceAllocation` that goes out of scope frees its memory; an integer made from it with `int()`
+keeps nothing alive. The driver may refuse the address with "invalid argument", or the memory may
+already belong to another allocation, or still hold the old bytes: right on one day, wrong on
+another.
+
+Example
+-------
+    import numpy as np
+    import pycuda.autoinit
+    import pycuda.driver as cuda
+
+    def upload(array):
+        buffer = cuda.to_device(array)
+        return int(buffer)  # the buffer is freed on return
+
+    x_gpu = upload(np.arange(100, dtype=np.int32))
+    out = np.empty(100, np.int32)
+    cuda.memcpy_dtoh(out, x_gpu)
+
+Use instead
+-----------
+    import numpy as np
+    import pycuda.autoinit
+    import pycuda.driver as cuda
+
+    def upload(array):
+        return cuda.to_device(array)
+
+    x_gpu = upload(np.arange(100, dtype=np.int32))
+    out = np.empty(100, np.int32)
+    cuda.memcpy_dtoh(out, x_gpu)
+
+Known limits
+------------
+An address that PyCUDA was given again belongs to its new owner. Memory that a kernel reaches
+through a pointer stored in device memory is not seen here.
+
+References
+----------
+PyCUDA documentation, DeviceAllocation; CUDA driver API, cuMemFree.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pycuda_guard.checks import messages
+from pycuda_guard.checks.base import Rule
+from pycuda_guard.checks.pointers import Place, locate, moves
+from pycuda_guard.events.model import ArgumentKind, DeviceOperand, ParameterKind
+from pycuda_guard.findings import Severity
+
+if TYPE_CHECKING:
+    from pycuda_guard.checks.state.allocations import Region
+    from pycuda_guard.events.model import Argument, Copy, KernelSignature, Launch, Memset, Operand
+
+
+class UseAfterFree(Rule):
+    """PG203."""
+
+    code: ClassVar[str] = "PG203"
+    name: ClassVar[str] = "use-after-free"
+    severity: ClassVar[Severity] = Severity.ERROR
+
+    def on_copy(self, event: Copy) -> None:
+        """Look at both ends of a copy."""
+        self._check(event, event.destination, "to", 0)
+        self._check(event, event.source, "from", 1)
+
+    def on_memset(self, event: Memset) -> None:
+        """Look at the memory of a memset."""
+        self._check(event, event.destination, "of", 0)
+
+    def on_launch(self, event: Launch) -> None:
+        """Look at the pointers among a kernel's arguments."""
+        arguments = event.arguments
+        if arguments is None or not self.state.memory.freed:
+            return
+        signature = self.state.signature(event)
+        if signature is not None and len(signature.parameters) != len(arguments):
+            signature = None
+        for index, argument in enumerate(arguments):
+            if argument.kind is ArgumentKind.POINTER or argument.kind is ArgumentKind.INTEGER:
+                region = self._freed_argument(signature, index, argument)
+                if region is not None and not self.again(event, kernel=event.function):
+                    self._report_argument(event, index, argument, region)
+
+    def _check(self, event: Copy | Memset, operand: Operand, preposition: str, position: int) -> None:
+        if type(operand) is not DeviceOperand or self.state.memory.find(operand.address) is not None:
+            return
+        place, region = locate(self.state, operand)
+        if place is not Place.FREED or region is None or not moves(operand.extent) or self.again(event):
+            return
+        name = messages.copy_names(event)[position]
+        freed = messages.region_name(region)
+        what = f"{name}, memory of {freed}" if name and name != freed else freed
+        self.report(
+            event,
+            f"{event.call} of {messages.extent(operand.extent)} {preposition} {what}, which {_was(region)}",
+            "keep the allocation itself, not its integer address, until its last use",
+            related=messages.story(region),
+        )
+
+    def _freed_argument(
+        self, signature: KernelSignature | None, index: int, argument: Argument
+    ) -> Region | None:
+        """Return the freed memory that an argument points into, directly or through its table."""
+        if signature is not None and signature.parameters[index].kind is not ParameterKind.POINTER:
+            return None
+        if argument.table is not None:
+            follows = signature is not None and index in signature.follows
+            return self._freed_table(argument.table) if follows else None
+        if type(argument.value) is not int or (signature is None and argument.kind is ArgumentKind.INTEGER):
+            return None
+        return self.state.memory.find_freed(argument.value)
+
+    def _freed_table(self, table: tuple[int, ...]) -> Region | None:
+        """Return the first freed region of a table whose entries are all freed or null."""
+        regions = [self.state.memory.find_freed(entry) for entry in table if entry]
+        return regions[0] if regions and all(region is not None for region in regions) else None
+
+    def _report_argument(self, event: Launch, index: int, argument: Argument, region: Region) -> None:
+        described = messages.described_argument(event, index, argument)
+        if argument.table is not None:
+            text = f"{described} of kernel `{event.function}` is a table of addresses, all of them freed"
+            help = "keep the allocations in a list while the kernel uses their addresses"
+        else:
+            freed = messages.region_name(region)
+            text = f"{described} of kernel `{event.function}` points into {freed}, which {_was(region)}"
+            help = "keep the allocation itself, not its integer address, until the kernel has run"
+        self.report(event, text, help, kernel=messages.kernel_location(event), related=messages.story(region))
+
+
+def _was(region: Region) -> str:
+    """Say how memory was lost."""
+    if region.freed_how == "collected":
+        return "garbage collection has freed, since nothing referred to it any more"
+    return "was freed"

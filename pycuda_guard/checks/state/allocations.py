@@ -1,0 +1,184 @@
+"""Who owns an address: live memory, freed memory, and what was last copied into it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pycuda_guard.events.model import MemoryKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pycuda_guard.callsite import Site
+    from pycuda_guard.events.model import Address, Allocated, ContextId, Freed, HostOperand
+
+#: Kinds whose freed addresses stay meaningless until the driver hands them out again. Host memory
+#: is not among them: its addresses go back to the C library, which reuses them unseen.
+_REMEMBERED = frozenset({MemoryKind.DEVICE, MemoryKind.POOL, MemoryKind.MANAGED, MemoryKind.IPC})
+
+_MAX_FREED = 20_000
+
+
+@dataclass(slots=True, eq=False)
+class Region:
+    """One allocation: the requested bytes from ``base`` up to ``end``, and its story.
+
+    ``contents`` is the host array last copied to its start, by the event ``copied``; ``written`` is
+    the last event that may have put something else there. ``freed`` is the event that freed it, or 0.
+    """
+
+    base: Address
+    end: Address
+    kind: MemoryKind
+    site: Site | None
+    context: ContextId
+    sequence: int
+    name: str = ""
+    contents: HostOperand | None = None
+    copied: int = 0
+    written: int = 0
+    freed: int = 0
+    freed_site: Site | None = None
+    freed_how: str = ""
+
+    @property
+    def nbytes(self) -> int:
+        """Requested size in bytes."""
+        return self.end - self.base
+
+
+class Intervals:
+    """Disjoint ranges of addresses, each belonging to a region; found by bisection."""
+
+    def __init__(self) -> None:
+        self._starts: list[Address] = []
+        self._ends: list[Address] = []
+        self._regions: list[Region] = []
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __iter__(self) -> Iterator[Region]:
+        return iter(self._regions)
+
+    def find(self, address: Address) -> Region | None:
+        """Return the region whose range holds ``address``."""
+        index = bisect_right(self._starts, address) - 1
+        return self._regions[index] if index >= 0 and address < self._ends[index] else None
+
+    def below(self, address: Address) -> Region | None:
+        """Return the region of the last range that starts at or below ``address``."""
+        index = bisect_right(self._starts, address) - 1
+        return self._regions[index] if index >= 0 else None
+
+    def above(self, address: Address) -> Region | None:
+        """Return the region of the first range that starts above ``address``."""
+        index = bisect_right(self._starts, address)
+        return self._regions[index] if index < len(self._regions) else None
+
+    def add(self, start: Address, end: Address, region: Region) -> None:
+        """Enter a range that overlaps none of those here."""
+        index = bisect_left(self._starts, start)
+        self._starts.insert(index, start)
+        self._ends.insert(index, end)
+        self._regions.insert(index, region)
+
+    def cut(self, start: Address, end: Address) -> list[tuple[Address, Address, Region]]:
+        """Remove every range that overlaps [start, end); return the removed ranges."""
+        first = bisect_right(self._starts, start) - 1
+        if first < 0 or self._ends[first] <= start:
+            first += 1
+        last = bisect_left(self._starts, end)
+        if first >= last:
+            return []
+        removed = list(
+            zip(self._starts[first:last], self._ends[first:last], self._regions[first:last], strict=True)
+        )
+        del self._starts[first:last], self._ends[first:last], self._regions[first:last]
+        return removed
+
+
+class Memory:
+    """All memory that the program allocated through PyCUDA, by address.
+
+    Where the driver hands an address out again, the newest allocation owns it: an allocation
+    removes whatever overlaps it, since not every free can be seen.
+    """
+
+    def __init__(self) -> None:
+        self.live = Intervals()
+        self.freed = Intervals()
+        self.arrays: dict[int, Region] = {}
+        #: the last event after which the contents of no region are known (a launch of unknown arguments)
+        self.blind = 0
+        self._bases: dict[Address, Region] = {}
+
+    def find(self, address: Address) -> Region | None:
+        """Return the live region that holds ``address``; the newest where several did."""
+        return self._bases.get(address) or self.live.find(address)
+
+    def find_freed(self, address: Address) -> Region | None:
+        """Return the freed region that held ``address``, where nothing live covers it now."""
+        return None if self.find(address) else self.freed.find(address)
+
+    def allocate(self, event: Allocated) -> None:
+        """Enter new memory. Its addresses mean nothing else any more."""
+        if event.nbytes <= 0:
+            return
+        start, end = event.address, event.address + event.nbytes
+        region = Region(start, end, event.kind, event.site, event.context, event.sequence, event.name)
+        if event.kind is MemoryKind.ARRAY:
+            self.arrays[start] = region
+            return
+        known = self._bases.get(start)
+        if known is not None and known.end == end and known.kind is event.kind is MemoryKind.GLOBAL:
+            return  # get_global() of the same variable once more
+        for _, _, covered in self.live.cut(start, end):
+            self._bases.pop(covered.base, None)
+        for old_start, old_end, old in self.freed.cut(start, end):
+            if old_start < start:
+                self.freed.add(old_start, start, old)
+            if end < old_end:
+                self.freed.add(end, old_end, old)
+        self.live.add(start, end, region)
+        self._bases[start] = region
+
+    def free(self, event: Freed) -> None:
+        """Move memory from live to freed; memory that is not known stays so."""
+        if event.kind is MemoryKind.ARRAY:
+            self.arrays.pop(event.address, None)
+            return
+        region = self._bases.pop(event.address, None)
+        if region is None:
+            return
+        self.live.cut(region.base, region.end)
+        region.freed, region.freed_site, region.freed_how = event.sequence, event.site, event.how
+        if region.kind not in _REMEMBERED:
+            return
+        self.freed.add(region.base, region.end, region)
+        if len(self.freed) > _MAX_FREED:
+            self._forget_oldest()
+
+    def undo_free(self, event: Freed) -> None:
+        """Bring back what ``event`` freed: the call raised, so it freed nothing."""
+        region = self.freed.find(event.address)
+        if region is None or region.freed != event.sequence:
+            return
+        self.freed.cut(region.base, region.end)
+        region.freed, region.freed_site, region.freed_how = 0, None, ""
+        self.live.add(region.base, region.end, region)
+        self._bases[region.base] = region
+
+    def forget_context(self, context: ContextId) -> None:
+        """Drop all memory of a context that may be gone: its addresses are unknown from now on."""
+        for region in [region for region in self.live if region.context == context]:
+            self.live.cut(region.base, region.end)
+            self._bases.pop(region.base, None)
+
+    def _forget_oldest(self) -> None:
+        """Forget the older half of the freed memory, so that long runs stay within bounds."""
+        middle = sorted(region.freed for region in self.freed)[len(self.freed) // 2]
+        for region in [region for region in self.freed if region.freed < middle]:
+            self.freed.cut(region.base, region.end)

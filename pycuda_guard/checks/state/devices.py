@@ -1,0 +1,30 @@
+"""Contexts: the limits of their devices, and which of them each thread has on its stack."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pycuda_guard.events.model import ContextChanged, ContextId, DeviceLimits
+
+
+class Devices:
+    """Device limits by context, and PyCUDA's context stack of each thread."""
+
+    def __init__(self) -> None:
+        self.limits: dict[ContextId, DeviceLimits] = {}
+        #: for each thread, the events that put a context on its stack, bottom first
+        self.stacks: defaultdict[int, list[ContextChanged]] = defaultdict(list)
+
+    def change(self, event: ContextChanged) -> None:
+        """Follow a change of a context stack."""
+        if event.device is not None:
+            self.limits[event.subject] = event.device
+        stack = self.stacks[event.thread]
+        if event.change in ("created", "pushed"):
+            stack.append(event)
+        elif event.change == "popped" and stack:
+            stack.pop()
+        elif event.change == "detached":
+            stack[:] = [entry for entry in stack if entry.subject != event.subject]

@@ -1,0 +1,119 @@
+"""PG401 over hand-made events."""
+
+from __future__ import annotations
+
+import pytest
+from dsl import A, alloc, arg, codes, failed, findings, kernel, launch, module, ptr
+
+from pycuda_guard.events import model as m
+
+FIRING = {
+    "int64 for int": (["int n"], [arg("int64", 5)]),
+    "int64 for int, more behind it": (
+        ["float *x", "int n", "float a", "float b"],
+        [ptr(A), arg("int64", 5), arg("float32", 1.0), arg("float32", 2.0)],
+    ),
+    "int32 for long long": (["long long n"], [arg("int32", 5)]),
+    "int8 for int": (["int n"], [arg("int8", 5)]),
+    "float64 for float": (["float f"], [arg("float64", 3.0)]),
+    "float32 for double": (["double f"], [arg("float32", 3.0)]),
+    "integer for float": (["float f"], [arg("int32", 3)]),
+    "float for integer": (["int n"], [arg("float32", 3.0)]),
+    "float for a pointer": (["float *x"], [arg("float64", 3.0)]),
+    "pointer for a double": (["double f"], [ptr(A)]),
+    "int32 for a pointer": (["float *x"], [arg("int32", 0)]),
+    "array for a pointer": (["int *x"], [arg("ndarray", size=256, shape=(64,), dtype="int32")]),
+    "array of eight bytes for a pointer": (
+        ["float *x"],
+        [arg("ndarray", size=8, shape=(2,), dtype="float32")],
+    ),
+    "Python int": (["int n"], [arg("int", 5)]),
+    "Python float": (["float f"], [arg("float", 5.0)]),
+    "a smaller struct": (["P p:16:4"], [arg("void", size=12)]),
+    "a larger struct": (["P p:12:4"], [arg("void", size=16)]),
+    "a struct at the wrong offset": (["int n", "P p:16:8"], [arg("int32", 5), arg("void", size=16)]),
+    "a float array of one for int": (["int n"], [arg("ndarray", size=4, shape=(), dtype="float32")]),
+}
+
+SILENT = {
+    "all right": (["float *x", "int n", "double f"], [ptr(A), arg("int32", 5), arg("float64", 1.0)]),
+    "integer of the size of a pointer": (["float *x"], [arg("uint64", A)]),
+    "null": (["float *x"], [arg("int64", 0)]),
+    "address for a 64-bit integer": (["size_t address"], [ptr(A)]),
+    "signed for unsigned": (["unsigned int n"], [arg("int32", 5)]),
+    "unsigned for signed": (["int n"], [arg("uint32", 5)]),
+    "bool": (["bool b"], [arg("bool", 1)]),
+    "char": (["char c"], [arg("int8", 1)]),
+    "struct by value": (["float *x", "P p:12:4"], [ptr(A), arg("void", size=12)]),
+    "complex by value": (["C c:8:8"], [arg("complex64", size=8)]),
+    "record without the padding at its end": (["P p:16:8"], [arg("void", size=12)]),
+    "aligned struct in front": (["P p:16:8", "int n"], [arg("void", size=16), arg("int32", 5)]),
+    "half float": (["short h"], [arg("float16", 1.0)]),
+    "half float as bytes": (["half h:2:2"], [arg("float16", 1.0)]),
+    "enum": (["color c:4:4"], [arg("int32", 2)]),
+    "array of one element for a number": (["int n"], [arg("ndarray", size=4, shape=(), dtype="int32")]),
+    "array of one address for a pointer": (
+        ["float *x"],
+        [arg("ndarray", size=8, shape=(1,), dtype="uint64")],
+    ),
+    "In": (["float *x"], [m.Argument(m.ArgumentKind.POINTER, "In", 0, 8, handler="In")]),
+    "struct that holds an address": (["span s:8:8"], [ptr(A)]),
+    "wrong count, shifted": (["float *x", "int n", "float f"], [arg("int32", 5), arg("float32", 1.0)]),
+}
+
+
+@pytest.mark.parametrize(("parameters", "arguments"), FIRING.values(), ids=FIRING)
+def test_fires(parameters: list[str], arguments: list[m.Argument]) -> None:
+    events = [module(kernel("k", *parameters)), alloc(A, 400), launch("k", *arguments, line=10)]
+    assert codes(*events) == [("PG401", 10)]
+
+
+@pytest.mark.parametrize(("parameters", "arguments"), SILENT.values(), ids=SILENT)
+def test_stays_silent(parameters: list[str], arguments: list[m.Argument]) -> None:
+    events = [module(kernel("k", *parameters)), alloc(A, 400), launch("k", *arguments, line=10)]
+    assert ("PG401", 10) not in codes(*events)
+
+
+def test_unknown_signature_is_silent_but_for_refused_types() -> None:
+    assert codes(launch("k", arg("int64", 5), arg("float64", 1.0))) == []
+    assert codes(launch("k", arg("int", 5), line=10)) == [("PG401", 10)]
+
+
+def test_library_kernels_are_silent() -> None:
+    assert codes(module(kernel("k", "int n")), launch("k", arg("int64", 5), library=True)) == []
+
+
+def test_one_finding_names_every_wrong_argument() -> None:
+    parameters = kernel("k", "float *x", "int n", "float f", source_file="script.py", source_line=4)
+    (finding,) = findings(module(parameters), launch("k", ptr(A), arg("int64", 5), arg("float64", 1.0)))
+    assert "argument 2 (int64) has 8 bytes, but `int n` takes 4" in finding.message
+    assert "argument 3 (float64) has 8 bytes, but `float f` takes 4" in finding.message
+    assert finding.help == "write np.int32(…)"
+    assert [(r.message, r.line) for r in finding.related] == [("`k` is declared here", 4)]
+
+
+def test_arguments_behind_a_wrong_one_are_not_blamed() -> None:
+    (finding,) = findings(
+        module(kernel("k", "int n", "int m")), launch("k", arg("int64", 5), arg("int32", 6))
+    )
+    assert "argument 2" not in finding.message
+
+
+def test_an_array_by_value_is_told_how_to_wrap_it() -> None:
+    (finding,) = findings(
+        module(kernel("k", "int *x")), launch("k", arg("ndarray", size=256, shape=(64,), dtype="int32"))
+    )
+    assert "(64 int32) is passed by value, but `int *x` is a pointer" in finding.message
+    assert "cuda.In(…)" in finding.help
+
+
+def test_prepared_calls_are_told_the_character() -> None:
+    (finding,) = findings(
+        module(kernel("k", "unsigned int n")), launch("k", arg("int64", 5), call="prepared_call")
+    )
+    assert finding.help == "in prepare(), write 'I' for `unsigned int n`"
+
+
+def test_the_failure_that_follows_is_no_second_finding() -> None:
+    events = [module(kernel("k", "int n")), launch("k", arg("int64", 5), block=(2048, 1, 1), line=10)]
+    assert codes(*events, failed("too many resources requested for launch")) == [("PG401", 10)]

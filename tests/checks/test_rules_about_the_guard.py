@@ -1,0 +1,37 @@
+"""PG901, PG902 and PG903 over hand-made events."""
+
+from __future__ import annotations
+
+from dsl import MOD, at, codes, findings, kernel, launch, module
+
+from pycuda_guard.events import model as m
+from pycuda_guard.findings import Severity
+
+
+def cubin(line: int = 3, **fields: bool) -> m.ModuleLoaded:
+    return m.ModuleLoaded(at(line), 11, 31, MOD, None, "it is a prebuilt cubin", **fields)
+
+
+def test_a_cubin_is_noted() -> None:
+    (finding,) = findings(cubin())
+    assert (finding.code, finding.severity) == ("PG901", Severity.NOTE)
+    assert "it is a prebuilt cubin" in finding.message
+
+
+def test_known_and_library_modules_are_not() -> None:
+    assert codes(module(kernel("k")), cubin(library=True), module()) == []
+
+
+def test_a_late_start_is_noted_once() -> None:
+    late = [m.LateStart(None, 11, 0, "2 modules were loaded") for _ in range(2)]
+    (finding,) = findings(*late)
+    assert (finding.code, finding.count) == ("PG902", 2)
+
+
+def test_guard_failures_are_told_apart_without_a_place() -> None:
+    events = [m.GuardFailed(None, 11, 0, where, "boom") for where in ("a hook", "a hook", "another")]
+    assert [(f.code, f.count) for f in findings(*events)] == [("PG903", 2), ("PG903", 1)]
+
+
+def test_nothing_is_noted_otherwise() -> None:
+    assert codes(launch("k"), m.RunEnded(None, 11, 0)) == []

@@ -1,0 +1,309 @@
+"""Contexts: a stack of them for each host thread, the primary context, limits."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from pycuda_guard.cpu.driver import state
+from pycuda_guard.cpu.driver.cells import put_i32, put_u64
+from pycuda_guard.cpu.driver.errors import DriverError, Result
+
+if TYPE_CHECKING:
+    from pycuda_guard.cpu.driver.modules import Module
+
+#: what cuCtxGetApiVersion says for a context made by any version since CUDA 3.2
+API_VERSION = 3020
+_FLAGS_MASK = 0xFF
+_CACHE_PREFERENCES = range(4)
+_SHARED_CONFIGS = range(3)
+
+_STACK_SIZE, _PRINTF_FIFO, _HEAP, _SYNC_DEPTH, _PENDING_LAUNCHES, _L2_FETCH, _L2_PERSISTING = range(7)
+#: limits that can only be asked for: shared memory of CIG contexts, and whether this is one
+_READ_ONLY_LIMITS = {7: 232448, 8: 0}
+#: defaults as on a GPU of compute capability 9.0
+_LIMITS = {
+    _STACK_SIZE: 1024,
+    _PRINTF_FIFO: 8650752,
+    _HEAP: 8 << 20,
+    _PENDING_LAUNCHES: 2048,
+    _L2_FETCH: 64,
+    _L2_PERSISTING: 0,
+}
+#: sizes are rounded up to a multiple of this
+_LIMIT_GRANULARITY = {_PRINTF_FIFO: 512 << 10, _HEAP: 4 << 20}
+
+
+class Context:
+    """A context; ``handle`` is its number in ``handles``. It owns allocations and modules."""
+
+    def __init__(self, flags: int, primary: bool = False) -> None:
+        self.flags = flags
+        self.primary = primary
+        self.references = 1
+        self.alive = True
+        self.limits = dict(_LIMITS)
+        self.cache_preference = 0
+        self.shared_config = 1
+        self.modules: set[Module] = set()
+        self.handle = handles.add(self)
+
+    def destroy(self) -> None:
+        """End the context: free what it owns. Its handle stays known, as that of a destroyed context."""
+        self.alive = False
+        for module in list(self.modules):
+            module.unload()
+        state.memory.free_owned(self)
+
+
+class _Stack(threading.local):
+    def __init__(self) -> None:
+        self.contexts: list[Context] = []
+
+
+handles = state.Handles(0x1000_0000)
+_stack = _Stack()
+_primary: Context | None = None
+_primary_references = 0
+_lock = threading.Lock()
+
+
+def current() -> Context:
+    """Return the current context, for a call that queues work or does not touch the device."""
+    return _current(False)
+
+
+def current_waiting() -> Context:
+    """Return the current context, for a call that waits for earlier work: it hears of failed kernels."""
+    return _current(True)
+
+
+def _current(waits: bool) -> Context:
+    contexts = _stack.contexts
+    if not contexts:
+        raise DriverError(Result.INVALID_CONTEXT if state.status.initialized else Result.NOT_INITIALIZED)
+    context = contexts[-1]
+    if state.status.trouble:
+        state.require(waits)
+    if not context.alive:
+        raise DriverError(Result.CONTEXT_IS_DESTROYED)
+    return context
+
+
+def _top() -> Context:
+    """Return the current context even if it is destroyed or the device is broken."""
+    if not _stack.contexts:
+        raise DriverError(Result.INVALID_CONTEXT)
+    return _stack.contexts[-1]
+
+
+def create(out: int, flags: int, device: int) -> None:
+    """Create a context and make it current."""
+    state.require(True)
+    if device != 0:
+        raise DriverError(Result.INVALID_DEVICE)
+    if flags & ~_FLAGS_MASK:
+        raise DriverError(Result.INVALID_VALUE)
+    context = Context(flags)
+    put_u64(out, context.handle)
+    _stack.contexts.append(context)
+
+
+def create_with_affinity(out: int, _affinity: int, _count: int, flags: int, device: int) -> None:
+    """Create a context and make it current; execution affinity is ignored."""
+    create(out, flags, device)
+
+
+def create_with_parameters(out: int, _parameters: int, flags: int, device: int) -> None:
+    """Create a context and make it current; other parameters are ignored."""
+    create(out, flags, device)
+
+
+def destroy(handle: int) -> None:
+    """Destroy a context; if it is current it is popped."""
+    context: Context = handles.get(handle)
+    if not context.alive:
+        raise DriverError(Result.CONTEXT_IS_DESTROYED)
+    if context.primary:
+        raise DriverError(Result.INVALID_CONTEXT)
+    contexts = _stack.contexts
+    if contexts and contexts[-1] is context:
+        contexts.pop()
+    context.destroy()
+
+
+def attach(out: int, flags: int) -> None:
+    """Count one more user of the current context."""
+    if flags:
+        raise DriverError(Result.INVALID_VALUE)
+    context = _top()
+    context.references += 1
+    put_u64(out, context.handle)
+
+
+def detach(handle: int) -> None:
+    """Count one user of the context less; the last one destroys it."""
+    if not handle:
+        raise DriverError(Result.INVALID_CONTEXT)
+    context: Context = handles.get(handle)
+    if not context.alive:
+        raise DriverError(Result.CONTEXT_IS_DESTROYED)
+    if context.primary:
+        raise DriverError(Result.CONTEXT_IS_DESTROYED)  # measured: what a GPU's driver says here
+    context.references -= 1
+    if not context.references:
+        destroy(handle)
+
+
+def push(handle: int) -> None:
+    """Make a context current; the one before stays below it."""
+    if not handle:
+        raise DriverError(Result.INVALID_VALUE)
+    _stack.contexts.append(handles.get(handle))
+
+
+def pop(out: int) -> None:
+    """Make the context below the current one current."""
+    context = _top()
+    _stack.contexts.pop()
+    if out:
+        put_u64(out, context.handle)
+
+
+def get_current(out: int) -> None:
+    """Return the current context, or null."""
+    put_u64(out, _stack.contexts[-1].handle if _stack.contexts else 0)
+
+
+def set_current(handle: int) -> None:
+    """Replace the current context; null pops it."""
+    context = handles.get(handle) if handle else None
+    if _stack.contexts:
+        _stack.contexts.pop()
+    if context is not None:
+        _stack.contexts.append(context)
+
+
+def get_device(out: int) -> None:
+    """Return the current context's device, which is 0."""
+    _top()
+    put_i32(out, 0)
+
+
+def get_flags(out: int) -> None:
+    """Return the flags that the current context was made with."""
+    put_i32(out, current().flags)
+
+
+def synchronize() -> None:
+    """Wait for everything queued in the current context."""
+    current_waiting()
+
+
+def get_api_version(handle: int, out: int) -> None:
+    """Return the version of the API that a context was made with."""
+    if not handle:
+        raise DriverError(Result.INVALID_CONTEXT)
+    handles.get(handle)
+    put_i32(out, API_VERSION)
+
+
+def get_limit(out: int, limit: int) -> None:
+    """Return a limit: sizes in bytes."""
+    context = current()
+    if limit in _READ_ONLY_LIMITS:
+        put_u64(out, _READ_ONLY_LIMITS[limit])
+        return
+    if limit not in context.limits:
+        raise DriverError(Result.UNSUPPORTED_LIMIT)
+    put_u64(out, context.limits[limit])
+
+
+def set_limit(limit: int, value: int) -> None:
+    """Set a limit; sizes are rounded up as on a GPU. Only that of the kernels' heap has an effect."""
+    context = current()
+    if limit in _READ_ONLY_LIMITS:
+        raise DriverError(Result.NOT_PERMITTED)
+    if limit not in context.limits:
+        raise DriverError(Result.UNSUPPORTED_LIMIT)
+    if limit == _L2_FETCH and value > 128:
+        raise DriverError(Result.INVALID_VALUE)
+    granularity = _LIMIT_GRANULARITY.get(limit, 1)
+    rounded = max(1, -(-value // granularity)) * granularity
+    if limit == _HEAP and not state.runtime.resize_heap(rounded):
+        raise DriverError(Result.INVALID_VALUE)
+    context.limits[limit] = rounded
+
+
+def get_cache_config(out: int) -> None:
+    """Return the preferred split between cache and shared memory (without effect)."""
+    put_i32(out, current().cache_preference)
+
+
+def set_cache_config(preference: int) -> None:
+    """Set the preferred split between cache and shared memory (without effect)."""
+    context = current()
+    if preference not in _CACHE_PREFERENCES:
+        raise DriverError(Result.INVALID_VALUE)
+    context.cache_preference = preference
+
+
+def get_shared_config(out: int) -> None:
+    """Return the width of shared memory banks (without effect)."""
+    put_i32(out, current().shared_config)
+
+
+def set_shared_config(config: int) -> None:
+    """Accept a width of shared memory banks; it has no effect, as on a GPU with fixed banks."""
+    current()
+    if config not in _SHARED_CONFIGS:
+        raise DriverError(Result.INVALID_VALUE)
+
+
+def enable_peer_access(handle: int, flags: int) -> None:
+    """Fail: there is only one device."""
+    current()
+    handles.get(handle)
+    raise DriverError(Result.INVALID_VALUE if flags else Result.PEER_ACCESS_UNSUPPORTED)
+
+
+def disable_peer_access(handle: int) -> None:
+    """Fail: there is only one device."""
+    current()
+    handles.get(handle)
+    raise DriverError(Result.PEER_ACCESS_NOT_ENABLED)
+
+
+def retain_primary(out: int, device: int) -> None:
+    """Return the primary context, making it if it is not there, and count one more user of it."""
+    global _primary, _primary_references
+    state.require(True)
+    if device != 0:
+        raise DriverError(Result.INVALID_DEVICE)
+    with _lock:
+        if _primary is None:
+            _primary = Context(0, primary=True)
+        put_u64(out, _primary.handle)
+        _primary_references += 1
+
+
+def release_primary(device: int) -> None:
+    """Count one user of the primary context less; the last one destroys it."""
+    global _primary, _primary_references
+    if device != 0:
+        raise DriverError(Result.INVALID_DEVICE)
+    with _lock:
+        if _primary is None:
+            raise DriverError(Result.INVALID_CONTEXT)
+        _primary_references -= 1
+        if not _primary_references:
+            ended, _primary = _primary, None
+            ended.destroy()
+
+
+def get_primary_state(device: int, flags: int, active: int) -> None:
+    """Return the primary context's flags and whether it is active."""
+    if device != 0:
+        raise DriverError(Result.INVALID_DEVICE)
+    put_i32(flags, 0)
+    put_i32(active, int(_primary is not None))

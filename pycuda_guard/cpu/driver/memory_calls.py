@@ -1,0 +1,189 @@
+"""Allocating, freeing and looking up memory: device, pinned, managed, registered."""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from typing import TYPE_CHECKING
+
+from pycuda_guard.cpu.driver import contexts, state
+from pycuda_guard.cpu.driver.cells import put_i32, put_u64
+from pycuda_guard.cpu.driver.errors import DriverError, Result
+from pycuda_guard.cpu.memory import ALIGNMENT, AddressRangeError, OutOfDeviceMemoryError
+
+if TYPE_CHECKING:
+    from pycuda_guard.cpu.memory import Allocation
+
+_HOST_FLAGS = 0x7  # PORTABLE, DEVICEMAP, WRITECOMBINED
+_DEVICEMAP = 0x2  # with unified addressing all pinned memory is mapped
+_REGISTER_FLAGS = 0xF  # PORTABLE, DEVICEMAP, IOMEMORY, READ_ONLY
+_ATTACH_GLOBAL, _ATTACH_HOST, _ATTACH_SINGLE = 1, 2, 4
+_ELEMENT_SIZES = (4, 8, 16)
+
+_registered: list[tuple[int, int]] = []  # (address, nbytes) of page-locked host memory, by address
+
+
+def get_info(free: int, total: int) -> None:
+    """Return how many bytes of device memory are free, and how many there are."""
+    contexts.current_waiting()
+    memory = state.memory
+    put_u64(free, memory.total - memory.used)
+    put_u64(total, memory.total)
+
+
+def allocate(out: int, nbytes: int) -> None:
+    """Allocate device memory, aligned to 512 bytes."""
+    context = contexts.current()
+    if not out or not nbytes:
+        raise DriverError(Result.INVALID_VALUE)
+    try:
+        put_u64(out, state.memory.allocate(nbytes, "device", 0, context))
+    except OutOfDeviceMemoryError:
+        raise DriverError(Result.OUT_OF_MEMORY) from None
+
+
+def allocate_pitch(out: int, pitch_out: int, width: int, height: int, element_size: int) -> None:
+    """Allocate rows of device memory; the pitch is a multiple of 512 bytes."""
+    if element_size not in _ELEMENT_SIZES or not width or not height:
+        contexts.current()
+        raise DriverError(Result.INVALID_VALUE)
+    pitch = -(-width // ALIGNMENT) * ALIGNMENT
+    allocate(out, pitch * height)
+    put_u64(pitch_out, pitch)
+
+
+def free(address: int) -> None:
+    """Free device or managed memory; null is ignored. Needs no current context."""
+    if state.status.trouble:
+        state.require(True)
+    if not address:
+        return
+    allocation = state.memory.find(address)
+    if allocation is None or allocation.kind not in ("device", "managed"):
+        raise DriverError(Result.INVALID_VALUE)
+    try:
+        state.memory.free(address)
+    except AddressRangeError:
+        raise DriverError(Result.INVALID_VALUE) from None
+
+
+def get_address_range(base: int, nbytes: int, address: int) -> None:
+    """Return base and size of the allocation that holds an address."""
+    contexts.current_waiting()
+    allocation = state.memory.find(address)
+    if allocation is None:
+        raise DriverError(Result.NOT_FOUND)
+    if base:
+        put_u64(base, allocation.address)
+    if nbytes:
+        put_u64(nbytes, allocation.nbytes)
+
+
+def allocate_host(out: int, nbytes: int, flags: int) -> None:
+    """Allocate pinned host memory; its address is good for the device too. Size 0 gives null."""
+    context = contexts.current_waiting()
+    if flags & ~_HOST_FLAGS:
+        raise DriverError(Result.INVALID_VALUE)
+    put_u64(out, _allocate_in_host_window(nbytes, "pinned", flags | _DEVICEMAP, context) if nbytes else 0)
+
+
+def allocate_host_plain(out: int, nbytes: int) -> None:
+    """Allocate pinned host memory, without options."""
+    allocate_host(out, nbytes, 0)
+
+
+def allocate_managed(out: int, nbytes: int, flags: int) -> None:
+    """Allocate memory that host and device share."""
+    context = contexts.current_waiting()
+    if flags not in (_ATTACH_GLOBAL, _ATTACH_HOST) or not nbytes:
+        raise DriverError(Result.INVALID_VALUE)
+    put_u64(out, _allocate_in_host_window(nbytes, "managed", flags, context))
+
+
+def _allocate_in_host_window(nbytes: int, kind: str, flags: int, context: contexts.Context) -> int:
+    try:
+        return state.memory.allocate_host(nbytes, kind, flags, context)
+    except OutOfDeviceMemoryError:
+        raise DriverError(Result.OUT_OF_MEMORY) from None
+
+
+def free_host(address: int) -> None:
+    """Free pinned host memory; null is ignored."""
+    if state.status.trouble:
+        state.require(True)
+    if not address:
+        return
+    allocation = _pinned(address)
+    if allocation.address != address:
+        raise DriverError(Result.INVALID_VALUE)
+    state.memory.free(address)
+
+
+def get_host_device_pointer(out: int, address: int, flags: int) -> None:
+    """Return the device address of pinned host memory, which is the same."""
+    contexts.current_waiting()
+    if flags:
+        raise DriverError(Result.INVALID_VALUE)
+    if _registration(address) is not None:
+        raise DriverError(
+            Result.NOT_SUPPORTED, "the CPU device has no device address for registered host memory"
+        )
+    _pinned(address)
+    put_u64(out, address)
+
+
+def get_host_flags(out: int, address: int) -> None:
+    """Return the flags that pinned host memory was allocated with."""
+    contexts.current_waiting()
+    put_i32(out, _pinned(address).flags)
+
+
+def _pinned(address: int) -> Allocation:
+    allocation = state.memory.find(address)
+    if allocation is None or allocation.kind != "pinned":
+        raise DriverError(Result.INVALID_VALUE)
+    return allocation
+
+
+def register_host(address: int, nbytes: int, flags: int) -> None:
+    """Note that host memory is page-locked. Copies may use it; kernels cannot reach it."""
+    contexts.current_waiting()
+    if not address or not nbytes or flags & ~_REGISTER_FLAGS:
+        raise DriverError(Result.INVALID_VALUE)
+    if any(start < address + nbytes and address < start + length for start, length in _registered):
+        raise DriverError(Result.HOST_MEMORY_ALREADY_REGISTERED)
+    insort(_registered, (address, nbytes))
+
+
+def unregister_host(address: int) -> None:
+    """Undo :func:`register_host` for the range that begins at ``address``."""
+    contexts.current_waiting()
+    registration = _registration(address)
+    if registration is None or registration[0] != address:
+        raise DriverError(Result.HOST_MEMORY_NOT_REGISTERED)
+    _registered.remove(registration)
+
+
+def _registration(address: int) -> tuple[int, int] | None:
+    index = bisect_right(_registered, (address, 1 << 64)) - 1
+    if index >= 0 and address < sum(_registered[index]):
+        return _registered[index]
+    return None
+
+
+def attach_managed(_stream: int, address: int, nbytes: int, flags: int) -> None:
+    """Accept where managed memory is attached to; host and device reach it at any time."""
+    contexts.current()
+    allocation = state.memory.find(address)
+    if (
+        allocation is None
+        or allocation.kind != "managed"
+        or flags
+        not in (
+            _ATTACH_GLOBAL,
+            _ATTACH_HOST,
+            _ATTACH_SINGLE,
+        )
+    ):
+        raise DriverError(Result.INVALID_VALUE)
+    if allocation.address != address or nbytes not in (0, allocation.nbytes):
+        raise DriverError(Result.INVALID_VALUE)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pycuda_guard.errors import GuardError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pycuda_guard.cli.verb import Verb
 
@@ -37,8 +37,8 @@ def load_verb(name: str) -> Verb:
     return verb
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line; a chosen command is ``options.verb``."""
+def build_parser(names: Iterable[str] = tuple(VERBS)) -> argparse.ArgumentParser:
+    """Return the parser of the command line with these commands; the chosen one is ``options.verb``."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Finds out, while a PyCUDA program runs, why its data are wrong.",
@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name in VERBS:
+    for name in names:
         verb = load_verb(name)
         text = verb.help_text()
         command = commands.add_parser(
@@ -64,7 +64,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status; ``arguments`` are those after the program's name."""
-    options = build_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    # only the command that is asked for is imported
+    options = build_parser(given[:1] if given[:1] and given[0] in VERBS else VERBS).parse_args(given)
     try:
         status: int = options.verb.run(options)
     except GuardError as error:

@@ -6,9 +6,13 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
+import textwrap
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 QUIET = ["-m", "pycuda_guard", "run", "--quiet", "--device", "cpu"]
 
@@ -102,8 +106,6 @@ def both(program: list[str], folder: Path, extra: tuple[str, ...] = ()) -> list[
 
 
 def write(folder: Path, text: str) -> None:
-    import textwrap
-
     (folder / "program.py").write_text(textwrap.dedent(text), encoding="utf-8")
 
 
@@ -157,7 +159,10 @@ def test_interrupt_from_outside(tmp_path: Path) -> None:
     write(tmp_path, "import time\nprint('ready', flush=True)\ntime.sleep(60)")
     for prefix in ([], QUIET):
         process = subprocess.Popen(
-            [sys.executable, *prefix, "program.py"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, *prefix, "program.py"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"

@@ -26,7 +26,9 @@ _TOKEN = re.compile(
       | \d++\.\d*+ (?:[eE][+-]?\d++)? | \d++[eE][+-]?\d++ | \d\w*+
       | \.\w++ (?:::\w++)*+                           # directive
       | "(?:[^"\\\n]|\\.)*+"
+      | /\*[\s\S]*+                                   # a comment that does not end
       | \S
+      | \Z                                            # blanks and comments at the end are skipped
     )
     """,
     re.VERBOSE | re.ASCII,
@@ -63,7 +65,7 @@ class Cursor:
         self._part = start, end
         self._first_line = 1
         self._line_starts: list[int] = []  # of the part; made when a place is asked for
-        odd = {t for t in set(texts) if len(t) == 1 and t not in _PUNCTUATION and t not in _SINGLE_WORDS}
+        odd = {text for text in set(texts) if _is_odd(text)}
         texts += (END, END)
         offsets += (end, end)
         if odd:
@@ -177,6 +179,11 @@ def negated(value: Immediate) -> Immediate:
     if value.kind == "int":
         return Immediate("int", -value.value)
     return Immediate(value.kind, value.value ^ (1 << (31 if value.kind == "f32" else 63)))
+
+
+def _is_odd(text: str) -> bool:
+    single = len(text) == 1 and text not in _PUNCTUATION and text not in _SINGLE_WORDS
+    return single or text.startswith("/*")
 
 
 def _describe_odd(source: str, offset: int) -> str:

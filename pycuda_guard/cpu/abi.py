@@ -24,9 +24,12 @@ REGION = 4 * WINDOW
 #: in ``a & REGION_MASK == region base`` for every valid device-side address
 REGION_MASK = ~(REGION - 1) & 0xFFFF_FFFF_FFFF_FFFF | WINDOW
 
-#: bytes of the device window reserved for each worker's shared memory, most of it never mapped, so that a
-#: 32-bit shared offset cannot leave it
-SHARED_WINDOW = 1 << 33
+#: bytes of the device window reserved for the shared memory of each resident block, most of it never mapped.
+#: A 32-bit offset may leave it, but for other blocks' windows, never for device or host memory
+SHARED_WINDOW = 1 << 31
+
+#: offset of dynamic shared memory in a block's shared window, above all static variables of any kernel
+DYNAMIC_SHARED = 1 << 20
 
 #: offset in the device window from which on it belongs to the runtime (shared windows, local memory, in-kernel
 #: heap); device memory is allocated below
@@ -49,6 +52,9 @@ class Suspension(IntEnum):
     VOTE_BARRIER = 3  # the whole block, exchanging a value (bar.red)
     LOCKSTEP = 4  # the warp, without a mask: around volatile shared stores (warp-synchronous code)
     YIELD = 5  # nobody in particular: a loop header, so that blocks and warps take turns
+    NAMED_BARRIER = 6  # barrier `warp_mask & 15` for `warp_mask >> 4` threads (0: the whole block)
+    ARRIVAL = 7  # bar.arrive: counts at that barrier, but waits for nobody
+    SPIN = 8  # nobody in particular, but going on helps only when others have: a loop that waits for a store
 
 
 #: fields of ``struct pg_block`` in order: name, C type, number of elements

@@ -59,12 +59,12 @@ class Emitter:
     """
 
     def __init__(self, context: FunctionContext, function: ir.Function, thread: special.Thread) -> None:
-        self.context = context
+        self.context: FunctionContext = context
         self.module: ir.Module = function.module
-        self.function = function
-        self.thread = thread
+        self.function: ir.Function = function
+        self.thread: special.Thread = thread
         self.instruction: Instruction | None = None
-        self.builder = ir.IRBuilder(function.append_basic_block("body"))
+        self.builder: ir.IRBuilder = ir.IRBuilder(function.append_basic_block("body"))
         self._entry = ir.IRBuilder(function.insert_basic_block(0, "entry"))
         self._registers: dict[str, ir.AllocaInstr] = {}
         self._carry: ir.AllocaInstr | None = None
@@ -121,6 +121,17 @@ class Emitter:
             self._registers[name] = slot
         return slot
 
+    def scratch(self, name: str, kind: ir.Type) -> ir.Value:
+        """Return a pointer to stack memory of this function, 16-byte aligned; one for each name."""
+
+        def make(entry: ir.IRBuilder) -> ir.Value:
+            slot = entry.alloca(kind)
+            slot.align = 16
+            slot.type = POINTER  # of llvmlite's typed pointers nothing may be stored but their own type
+            return slot
+
+        return self._once(("scratch", name), make)
+
     @property
     def carry(self) -> ir.AllocaInstr:
         """The alloca (``i1``) of the condition-code register CC.CF that ``add.cc`` and the like use."""
@@ -171,7 +182,7 @@ class Emitter:
         """
         if not isinstance(operand, Address):
             self.unsupported("operand that is no address")
-        return self.context.addresses.pointer(self, operand, space, nbytes)
+        return self.context.addresses.pointer(self, operand, space)
 
     def translate(self, address: ir.Value) -> ir.Value:
         """Return the host pointer behind a device address (``i64``), or one that faults."""
@@ -204,14 +215,28 @@ class Emitter:
         volatile: bool = False,
         invariant: bool = False,
     ) -> ir.Value:
-        """Load a scalar ``kind`` from a host pointer into ``space``; ``invariant``: nobody writes it."""
-        load = self.builder.load(pointer, typ=kind, align=self._alignment(kind, space))
+        """Load a scalar ``kind`` from a host pointer into ``space``.
+
+        ``invariant``: nobody writes it while the kernel runs. ``volatile``: done as written, and once (a
+        relaxed atomic access, as ``.volatile`` and ``.relaxed`` ask for).
+        """
+        alignment = self._alignment(kind, space)
+        if volatile:
+            load = self.builder.load_atomic(pointer, "monotonic", alignment, typ=kind)
+        else:
+            load = self.builder.load(pointer, typ=kind, align=alignment)
         self.context.metadata.memory(load, space, volatile=volatile, invariant=invariant)
         return load
 
     def store(self, value: ir.Value, pointer: ir.Value, space: Space, *, volatile: bool = False) -> None:
         """Store a scalar through a host pointer into ``space``."""
-        store = self.builder.store(value, pointer, align=self._alignment(value.type, space))
+        alignment = self._alignment(value.type, space)
+        if volatile:
+            # IRBuilder.store_atomic knows typed pointers only
+            store = ir.StoreAtomicInstr(self.builder.block, value, pointer, "monotonic", alignment)
+            self.builder._insert(store)
+        else:
+            store = self.builder.store(value, pointer, align=alignment)
         self.context.metadata.memory(store, space, volatile=volatile, invariant=False)
 
     def to_generic(self, address: ir.Value, space: Space) -> ir.Value:
@@ -280,8 +305,15 @@ class Emitter:
 
     def block_pointer(self, name: str) -> ir.Value:
         """Return a field that holds a host address as a pointer."""
-        field = self.block_field(name)
-        return self._once(("pointer", name), lambda entry: entry.inttoptr(field, POINTER))
+
+        def make(entry: ir.IRBuilder) -> ir.Value:
+            place = ir.Constant(I64, _BLOCK_OFFSETS[name])
+            pointer = entry.load(entry.gep(self.thread.block, [place], source_etype=I8), typ=POINTER, align=8)
+            readable = self.context.parameter_bytes if name == "parameters" else 0
+            self.context.metadata.pointee(pointer, readable)
+            return pointer
+
+        return self._once(("pointer", name), make)
 
     def _once(self, key: tuple[Any, ...], make: Any) -> ir.Value:
         """Return a value made once, in the function's entry block."""
@@ -313,14 +345,8 @@ class Emitter:
 
     @property
     def local_address(self) -> ir.Value:
-        """Device address (``i64``) of this thread's local memory."""
-        local, stride = self.block_field("local"), self.block_field("local_stride")
-
-        def make(entry: ir.IRBuilder) -> ir.Value:
-            thread = entry.zext(self.thread_linear, I64)
-            return entry.add(local, entry.mul(thread, entry.zext(stride, I64)))
-
-        return self._once(("local",), make)
+        """Device address (``i64``) of the running function's local variables."""
+        return self.thread.local
 
     @property
     def thread_linear(self) -> ir.Value:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from llvmlite import ir
 
-from pycuda_guard.cpu.codegen.types import I32, I64
+from pycuda_guard.cpu.codegen.types import I32, I64, POINTER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,10 +23,13 @@ _AXES = "xyz"
 class Thread:
     """Arguments that every function of generated code has: the block and which thread of it runs.
 
-    ``block`` points to ``struct pg_block``; the others are ``i32``, triples in the order x, y, z.
+    ``block`` points to ``struct pg_block``; ``local`` (``i64``) is the device address of the thread's free
+    local memory: variables of the function that runs are there. The others are ``i32``, triples in the
+    order x, y, z.
     """
 
     block: ir.Value
+    local: ir.Value
     index: tuple[ir.Value, ir.Value, ir.Value]
     linear: ir.Value
     block_index: tuple[ir.Value, ir.Value, ir.Value]
@@ -34,17 +37,17 @@ class Thread:
 
     def arguments(self) -> list[ir.Value]:
         """Return them as the leading arguments of a call."""
-        return [self.block, *self.index, self.linear, *self.block_index, *self.block_dimensions]
+        return [self.block, self.local, *self.index, self.linear, *self.block_index, *self.block_dimensions]
 
 
 #: types of ``Thread.arguments()``
-THREAD_TYPES = (ir.PointerType(), *(I32,) * 10)
+THREAD_TYPES = (POINTER, I64, *(I32,) * 10)
 
 
 def thread_of(arguments: list[ir.Value]) -> Thread:
     """Return the Thread that the leading arguments of a generated function describe."""
-    block, x, y, z, linear, *rest = arguments[: len(THREAD_TYPES)]
-    return Thread(block, (x, y, z), linear, (rest[0], rest[1], rest[2]), (rest[3], rest[4], rest[5]))
+    block, local, x, y, z, linear, *rest = arguments[: len(THREAD_TYPES)]
+    return Thread(block, local, (x, y, z), linear, (rest[0], rest[1], rest[2]), (rest[3], rest[4], rest[5]))
 
 
 def float_of_bits(kind: str, bits: int) -> float:

@@ -12,7 +12,8 @@
 #define PG_WINDOW ((uint64_t)1 << PG_WINDOW_BITS)
 #define PG_REGION (4 * PG_WINDOW)
 #define PG_REGION_MASK (~(PG_REGION - 1) | PG_WINDOW)
-#define PG_SHARED_WINDOW ((uint64_t)1 << 33)
+#define PG_SHARED_WINDOW ((uint64_t)1 << 31)
+#define PG_DYNAMIC_SHARED ((uint64_t)1 << 20)
 /* the upper half of the device window belongs to the runtime: shared windows, local memory, in-kernel heap */
 #define PG_SCRATCH (PG_WINDOW / 2)
 
@@ -29,6 +30,9 @@ enum pg_suspension {
     PG_VOTE_BARRIER = 3,
     PG_LOCKSTEP = 4,
     PG_YIELD = 5,
+    PG_NAMED_BARRIER = 6,
+    PG_ARRIVAL = 7,
+    PG_SPIN = 8,
 };
 
 enum pg_fault_kind {

@@ -1,0 +1,52 @@
+"""Registers that live across a cut, kept in the block's frame.
+
+A slot is an array over the threads of the block, in elements of the register's own width, so that
+neighbouring threads' values are neighbours in memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llvmlite import ir
+
+from pycuda_guard.cpu.codegen.operands import writes
+from pycuda_guard.cpu.codegen.types import I8, I64
+
+if TYPE_CHECKING:
+    from pycuda_guard.cpu.codegen.emitter import Emitter
+    from pycuda_guard.cpu.codegen.graph import Cut
+
+
+def restore(e: Emitter, name: str, slot: int) -> None:
+    """Load a register from its frame slot."""
+    register = e.register(name)
+    kind = register.allocated_type
+    stored = I8 if kind.width == 1 else kind
+    value = e.builder.load(_element(e, slot, stored), typ=stored, align=min(8, stored.width // 8))
+    e.context.metadata.frame(value)
+    e.builder.store(e.builder.trunc(value, kind) if stored is not kind else value, register)
+
+
+def keep(e: Emitter, name: str, slot: int) -> None:
+    """Store a register to its frame slot."""
+    register = e.register(name)
+    kind = register.allocated_type
+    stored = I8 if kind.width == 1 else kind
+    value = e.builder.load(register, typ=kind)
+    if stored is not kind:
+        value = e.builder.zext(value, stored)
+    store = e.builder.store(value, _element(e, slot, stored), align=min(8, stored.width // 8))
+    e.context.metadata.frame(store)
+
+
+def written_at(cut: Cut) -> tuple[str, ...]:
+    """Return the registers that the second half of a cut's instruction writes."""
+    return writes(cut.instruction) if cut.instruction is not None else ()
+
+
+def _element(e: Emitter, slot: int, kind: ir.IntType) -> ir.Value:
+    builder = e.builder
+    start = builder.mul(builder.zext(e.threads, I64), ir.Constant(I64, 8 * slot))
+    place = builder.mul(builder.zext(e.thread_linear, I64), ir.Constant(I64, kind.width // 8))
+    return e.offset_pointer(e.offset_pointer(e.block_pointer("frame"), start), place)

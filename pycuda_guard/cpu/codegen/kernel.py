@@ -1,0 +1,120 @@
+"""Kernels: one LLVM function for each region, and the loops over threads and blocks around them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llvmlite import ir
+
+from pycuda_guard.cpu.abi import State, Suspension
+from pycuda_guard.cpu.codegen import body, frames, instructions, loops, regions
+from pycuda_guard.cpu.codegen.context import FunctionContext, prepare
+from pycuda_guard.cpu.codegen.emitter import Emitter
+from pycuda_guard.cpu.codegen.graph import ENTRY
+from pycuda_guard.cpu.codegen.plan import KernelPlan
+from pycuda_guard.cpu.codegen.regions import Regions
+from pycuda_guard.cpu.codegen.special import THREAD_TYPES, thread_of
+from pycuda_guard.cpu.codegen.types import I32, width
+
+if TYPE_CHECKING:
+    from pycuda_guard.cpu.codegen.context import ModuleContext
+    from pycuda_guard.cpu.codegen.graph import Cut, Graph, Leave
+    from pycuda_guard.kernels.ptx.ir import FlatFunction, Function
+
+
+def lower(module: ModuleContext, flat: FlatFunction, stack_bytes: int) -> KernelPlan:
+    """Lower a kernel into the module; ``stack_bytes`` of local memory are for the functions it calls.
+
+    Raises Unsupported.
+    """
+    static_shared = module.layout.shared_size(flat.name)
+    context = FunctionContext(module, flat, regions.cut(flat), static_shared)
+    split = Regions(context)
+    plan = KernelPlan(
+        flat.name,
+        parameters=[(context.parameter_offset[p.name], p.size) for p in flat.function.parameters],
+        parameter_bytes=context.parameter_bytes,
+        static_shared=static_shared,
+        local_bytes=context.local_size + stack_bytes,
+        registers=_estimate_registers(split, flat, context.graph),
+        max_threads=_max_threads(flat.function),
+    )
+    lowered = [_Region(context, split, number) for number in range(len(split.starts))]
+    if split.is_straight:
+        loops.over_blocks(module, f"{flat.name}.blocks", lowered[0].function)
+        return plan
+    plan.frame_slots = split.slot_count
+    kinds = {ENTRY: Suspension.NONE}
+    for number, region in enumerate(lowered):
+        kinds.update(region.kinds)
+        loops.over_all_threads(module, f"{flat.name}.full.{number}", region.function, region.outcomes)
+        loops.over_some_threads(module, f"{flat.name}.range.{number}", region.function)
+    plan.suspensions = [int(kinds[start]) for start in split.starts]
+    return plan
+
+
+class _Region:
+    """One region of a kernel as an LLVM function that returns the thread's next region or EXITED."""
+
+    def __init__(self, context: FunctionContext, split: Regions, number: int) -> None:
+        self._context = context
+        self._split = split
+        self.outcomes: set[int] = set()
+        self.kinds: dict[str, Suspension] = {}
+        start = split.starts[number]
+        kind = ir.FunctionType(I32, THREAD_TYPES)
+        self.function = ir.Function(context.module.module, kind, f"{context.flat.name}.region.{number}")
+        self.function.linkage = "internal"
+        prepare(self.function)
+        self.function.attributes.add("alwaysinline")
+        self.function.args[0].add_attribute("noalias")
+        self._e = Emitter(context, self.function, thread_of(self.function.args))
+        for name in split.kept[start]:
+            frames.restore(self._e, name, split.slots[name])
+        for name in split.recomputed[start]:
+            body.emit_instruction(self._e, context.definitions.single[name].instruction)
+        body.emit(self._e, context.graph.reachable(start, across_cuts=False), start, self)
+        self._e.finish()
+
+    def leave(self, leave: Leave) -> None:
+        """A thread of a kernel that returns has exited."""
+        self._return(int(State.EXITED))
+
+    def cut(self, cut: Cut) -> None:
+        """Store what is live after the cut, and return where to go on."""
+        e = self._e
+        instruction = cut.instruction
+        self.kinds[cut.target] = instructions.suspend(e, instruction) if instruction else cut.kind
+        written = set(frames.written_at(cut))
+        for name in self._split.kept[cut.target]:
+            if name not in written:
+                frames.keep(e, name, self._split.slots[name])
+        self._return(self._split.number[cut.target])
+
+    def _return(self, outcome: int) -> None:
+        self.outcomes.add(outcome)
+        self._e.builder.ret(ir.Constant(I32, outcome))
+
+
+def _max_threads(function: Function) -> int | None:
+    """Return how many threads a block of the kernel may have, as its directives say."""
+    for name, values in function.directives:
+        if name in ("maxntid", "reqntid"):
+            product = 1
+            for value in values:
+                product *= int(value)
+            return product
+    return None
+
+
+def _estimate_registers(split: Regions, flat: FlatFunction, graph: Graph) -> int:
+    """Estimate the 32-bit registers a GPU would use: the most that live at once, and some to compute."""
+    most = max(
+        sum(
+            max(1, width(flat.registers[name]) // 32)
+            for name in split.liveness.live(block)
+            if name in flat.registers
+        )
+        for block in graph.blocks
+    )
+    return min(255, max(16, most + 8))

@@ -1,0 +1,86 @@
+"""PTX module to LLVM module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llvmlite import ir
+
+from pycuda_guard.cpu.codegen import device_function, kernel, metadata
+from pycuda_guard.cpu.codegen.context import FUNCTIONS_TABLE, ModuleContext
+from pycuda_guard.cpu.codegen.errors import Unsupported
+from pycuda_guard.cpu.codegen.inline import Inliner
+from pycuda_guard.cpu.codegen.layout import ModuleLayout
+from pycuda_guard.cpu.codegen.plan import KernelPlan, LoweredModule
+from pycuda_guard.cpu.codegen.types import POINTER
+
+if TYPE_CHECKING:
+    from pycuda_guard.kernels.ptx.ir import Module
+
+
+def lower_module(module: Module) -> LoweredModule:
+    """Lower all kernels of a module, and the device functions that they call.
+
+    A kernel that the device cannot run gets a plan that says why (``unsupported``), so that the others of
+    the module still work. Raises Unsupported only for what concerns the module as a whole.
+    """
+    layout = ModuleLayout(module)
+    inliner = Inliner(layout)
+    refused: dict[str, str] = {}  # device functions that cannot be lowered → why
+    while True:
+        context = ModuleContext(layout)
+        plans = [
+            _lower_kernel(context, inliner, name, refused)
+            for name in layout.flat
+            if layout.functions[name].entry
+        ]
+        for name in layout.table:
+            if name not in refused:
+                context.device_function(name)
+        found = _lower_functions(context, inliner)
+        if not found:
+            break
+        refused.update(found)
+    _define_function_table(context)
+    text = metadata.finish(str(context.module))
+    return LoweredModule(text, plans, layout.globals, layout.table)
+
+
+def _lower_kernel(context: ModuleContext, inliner: Inliner, name: str, refused: dict[str, str]) -> KernelPlan:
+    """Lower one kernel, or leave the module as it was and say why it cannot be."""
+    for called in sorted(context.layout.reached(name) & refused.keys()):
+        return KernelPlan(name, unsupported=refused[called])
+    before = set(context.module.globals)
+    wanted = dict(context.wanted)
+    try:
+        stack = device_function.stack_bytes(context.layout, name)
+        return kernel.lower(context, inliner.expand(name), stack)
+    except Unsupported as error:
+        for added in set(context.module.globals) - before:
+            del context.module.globals[added]
+        context.wanted = wanted
+        return KernelPlan(name, unsupported=str(error))
+
+
+def _lower_functions(context: ModuleContext, inliner: Inliner) -> dict[str, str]:
+    """Lower the device functions that are wanted; return those that cannot be, and why."""
+    refused = {}
+    done: set[str] = set()
+    while waiting := [name for name in context.wanted if name not in done]:
+        for name in waiting:
+            done.add(name)
+            try:
+                device_function.lower(context, inliner.expand(name), context.wanted[name])
+            except Unsupported as error:
+                refused[name] = str(error)
+    return refused
+
+
+def _define_function_table(context: ModuleContext) -> None:
+    """Define the table of the functions whose address is taken; null for those that are refused."""
+    names = context.layout.table
+    kind = ir.ArrayType(POINTER, max(1, len(names)))
+    table = ir.GlobalVariable(context.module, kind, FUNCTIONS_TABLE)
+    null = ir.Constant(POINTER, None)
+    entries = [context.wanted.get(name, null) for name in names]
+    table.initializer = ir.Constant(kind, entries or [null])

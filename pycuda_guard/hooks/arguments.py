@@ -38,7 +38,7 @@ _FORMAT_ITEM = re.compile(r"(\d*)([a-zA-Z?])")
 #: Longest host array given to In() whose entries are looked at: a table of pointers is short.
 MAX_TABLE = 64
 
-#: Descriptions of launches seen before; see Described.
+#: Argument lists that an Arranger remembers.
 MAX_REMEMBERED = 1024
 
 Arguments = tuple[Argument, ...]
@@ -90,59 +90,66 @@ class Arranger:
     """Describes argument lists, and remembers those that are launched again and again.
 
     A list of numbers and of owners of device memory is described by its types and its packed bytes
-    alone, so a launch in a loop costs one look-up.
+    alone; of a GPUArray shape and dtype are needed, too. So a launch in a loop costs one look-up.
     """
 
     def __init__(self, tap: Tap) -> None:
         self._tap = tap
         self._remembered: dict[tuple[Any, ...], Arguments] = {}
+        self._arrays: dict[tuple[type, ...], tuple[int, ...] | None] = {}  # see _find_arrays
 
     def called(self, arguments: tuple[Any, ...], packed: bytes | None) -> Arguments:
         """Describe the arguments of ``Function.__call__``; ``packed`` is None if packing failed."""
-        types = tuple(map(type, arguments))
-        key = (packed, types)
-        known = self._remembered.get(key)
-        if known is not None:
-            return known
-        rows = [self._called(argument) for argument in arguments]
-        places = layout(tuple([row[0] for row in rows]))
-        described = tuple(
-            [
-                Argument(kind if size or code == "0s" else _INVALID, name, offset, size, *rest)
-                for (code, kind, name, rest), (offset, size) in zip(rows, places, strict=True)
-            ]
-        )
-        return self._remember(key, types, described)
+        known = self._remembered.get((packed, "", *map(type, arguments)))
+        if known is None:
+            key = self._key(arguments, packed, "")
+            known = self._remembered.get(key) or self._remember(key, self._describe(arguments))
+        return known
 
     def prepared(self, form: str, arguments: tuple[Any, ...], packed: bytes | None) -> Arguments:
         """Describe the arguments of a prepared call, packed by the format ``form``."""
-        types = tuple(map(type, arguments))
-        key = (packed, types, form)
-        known = self._remembered.get(key)
-        if known is not None:
-            return known
-        codes = split_format(form)
-        places = layout(codes)
-        end = sum(places[-1]) if places else 0
-        described = tuple(
-            [
-                _prepared(argument, codes[i], *places[i])
-                if i < len(codes)
-                else Argument(_INVALID, type(argument).__name__, end, 0)
-                for i, argument in enumerate(arguments)
-            ]
-        )
-        return self._remember(key, types, described)
+        known = self._remembered.get((packed, form, *map(type, arguments)))
+        if known is None:
+            key = self._key(arguments, packed, form)
+            known = self._remembered.get(key) or self._remember(key, _describe_prepared(form, arguments))
+        return known
 
-    def _remember(self, key: tuple[Any, ...], types: tuple[type, ...], described: Arguments) -> Arguments:
-        if key[0] is not None and all(map(self._is_plain, types)):
+    def _key(self, arguments: tuple[Any, ...], packed: bytes | None, form: str) -> tuple[Any, ...]:
+        """Return what a list is remembered by; empty if it must not be."""
+        types = tuple(map(type, arguments))
+        if types not in self._arrays:
+            self._arrays[types] = self._find_arrays(types)
+        arrays = self._arrays[types]
+        if arrays is None or packed is None:
+            return ()
+        return packed, form, *types, *[(arguments[i].shape, arguments[i].dtype) for i in arrays]
+
+    def _find_arrays(self, types: tuple[type, ...]) -> tuple[int, ...] | None:
+        """Return where GPUArrays stand, or None if more than shapes and bytes has to be looked at."""
+        arrays = []
+        for i, cls in enumerate(types):
+            if cls.__module__ == "pycuda.gpuarray" and cls.__name__ == "GPUArray":
+                arrays.append(i)
+            elif not (cls in self._tap.pointer_types or cls in (int, float) or issubclass(cls, np.number)):
+                return None
+        return tuple(arrays)
+
+    def _remember(self, key: tuple[Any, ...], described: Arguments) -> Arguments:
+        if key:
             if len(self._remembered) >= MAX_REMEMBERED:
                 self._remembered.clear()
             self._remembered[key] = described
         return described
 
-    def _is_plain(self, cls: type) -> bool:
-        return cls in self._tap.pointer_types or cls in (int, float) or issubclass(cls, np.number)
+    def _describe(self, arguments: tuple[Any, ...]) -> Arguments:
+        rows = [self._called(argument) for argument in arguments]
+        places = layout(tuple([row[0] for row in rows]))
+        return tuple(
+            [
+                Argument(kind if size or code == "0s" else _INVALID, name, offset, size, *rest)
+                for (code, kind, name, rest), (offset, size) in zip(rows, places, strict=True)
+            ]
+        )
 
     def _called(self, argument: Any) -> tuple[str, ArgumentKind, str, tuple[Any, ...]]:
         """Return format item, kind, type name and the other fields, in PyCUDA's order of tests."""
@@ -193,6 +200,20 @@ def _handler(driver: Any, handler: Any) -> tuple[Any, ...]:
             table = tuple(array.ravel().tolist())
     value = None if allocation is None else int(allocation)
     return value, shape, dtype, getattr(array, "nbytes", None), kind, table
+
+
+def _describe_prepared(form: str, arguments: tuple[Any, ...]) -> Arguments:
+    codes = split_format(form)
+    places = layout(codes)
+    end = sum(places[-1]) if places else 0
+    return tuple(
+        [
+            _prepared(argument, codes[i], *places[i])
+            if i < len(codes)
+            else Argument(_INVALID, type(argument).__name__, end, 0)
+            for i, argument in enumerate(arguments)
+        ]
+    )
 
 
 def _prepared(argument: Any, code: str, offset: int, size: int) -> Argument:

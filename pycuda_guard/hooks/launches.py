@@ -18,8 +18,11 @@ from pycuda_guard.hooks.tap import WRONG_ARGUMENTS, Connect, PendingLaunch, Tap,
 
 #: Attributes of a function, in the order of FunctionLimits' fields.
 _LIMITS = ("MAX_THREADS_PER_BLOCK", "SHARED_SIZE_BYTES", "MAX_DYNAMIC_SHARED_SIZE_BYTES", "NUM_REGS")
-_ONLY_INTS = frozenset({int})
 _UNKNOWN = (0, "", False)  # a function that was got before the guard was there
+
+#: Grids and blocks seen before, so that a launch in a loop does not convert them again.
+MAX_SHAPES = 1024
+_shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
 
 
 def launcher(call: str) -> Connect:
@@ -33,7 +36,7 @@ def launcher(call: str) -> Connect:
                 return wrapped(self, *args, **kwargs)
             state = threads.state
             before = state.launch
-            state.launch = pending = PendingLaunch(call, self, args, kwargs)
+            state.launch = pending = (call, self, args, kwargs)
             try:
                 return wrapped(self, *args, **kwargs)
             except BaseException as error:
@@ -64,9 +67,9 @@ def launch_kernel(tap: Tap, wrapped: Wrapped) -> Wrapped:
             self, grid, block, packed, shared, stream = args
             state = threads.state
             pending = state.launch
-            if pending is not None and pending.function is self:
+            if pending is not None and pending[1] is self:
                 state.launch = None
-                call = pending.call
+                call = pending[0]
                 arguments = _describe(tap, pending, packed)
             else:
                 call = "_launch_kernel"
@@ -80,8 +83,8 @@ def launch_kernel(tap: Tap, wrapped: Wrapped) -> Wrapped:
                     call,
                     module,
                     name,
-                    shape(grid),
-                    shape(block),
+                    _shapes.get(grid) or shape(grid),
+                    _shapes.get(block) or shape(block),
                     shared,
                     0 if stream is None else stream.handle,
                     arguments,
@@ -103,25 +106,28 @@ def launch_kernel(tap: Tap, wrapped: Wrapped) -> Wrapped:
 
 def shape(extents: Any) -> tuple[int, ...]:
     """Return a grid or block as a tuple of ints; empty if it is none."""
-    if type(extents) is tuple and _ONLY_INTS.issuperset(map(type, extents)):
-        return extents
     try:
-        return tuple(int(extent) for extent in extents)
+        result = tuple(int(extent) for extent in extents)
     except (TypeError, ValueError):
         return ()
+    if len(_shapes) >= MAX_SHAPES:
+        _shapes.clear()
+    _shapes[result] = result
+    return result
 
 
 def _refused(tap: Tap, pending: PendingLaunch, error: BaseException) -> None:
     """Report a launch that PyCUDA refused before it got to the driver."""
+    call, function, _, _ = pending
     try:
         _, grid, block, shared, stream = _as_called(pending)
         state = tap.threads.state
-        module, name, library = tap.functions.get(id(pending.function), _UNKNOWN)
+        module, name, library = tap.functions.get(id(function), _UNKNOWN)
         launch = Launch(
             here(3),
             state.thread,
             state.context,
-            pending.call,
+            call,
             module,
             name,
             shape(grid),
@@ -136,35 +142,33 @@ def _refused(tap: Tap, pending: PendingLaunch, error: BaseException) -> None:
     except Exception as own:
         sequence = 0
         if not isinstance(own, WRONG_ARGUMENTS):
-            tap.guard_error(pending.call, own)
-    _tell_limits(tap, pending.function, error)
-    tap.failed(f"Function.{pending.call}", sequence, error)
+            tap.guard_error(call, own)
+    _tell_limits(tap, function, error)
+    tap.failed(f"Function.{call}", sequence, error)
 
 
 def _describe(tap: Tap, pending: PendingLaunch, packed: bytes | None) -> tuple[Argument, ...]:
-    if pending.call == "__call__":
-        return tap.arranger.called(pending.arguments, packed)
-    return tap.arranger.prepared(pending.function.arg_format, _as_called(pending)[0], packed)
+    call, function, arguments, _ = pending
+    if call == "__call__":
+        return tap.arranger.called(arguments, packed)
+    return tap.arranger.prepared(function.arg_format, _as_called(pending)[0], packed)
 
 
 def _as_called(pending: PendingLaunch) -> tuple[tuple[Any, ...], Any, Any, Any, Any]:
     """Return the kernel's arguments, grid, block, shared bytes and stream of a call."""
-    arguments, keywords = pending.arguments, pending.keywords
-    if pending.call == "__call__":
+    call, _, arguments, keywords = pending
+    if call == "__call__":
         grid, block = keywords.get("grid", (1, 1)), keywords.get("block", ())
         return arguments, grid, block, keywords.get("shared", 0), keywords.get("stream")
-    grid, block, *rest = arguments
+    grid, block = arguments[:2]
+    first = 2
     stream = None
-    if pending.call == "prepared_async_call":
-        stream, *rest = rest
-    if pending.call != "prepared_timed_call" and not isinstance(block, tuple):
-        # The old form without a block: what stands in its place is the first argument or the stream.
-        if pending.call == "prepared_async_call":
-            stream, rest = block, [stream, *rest]
-        else:
-            rest = [block, *rest]
-        block = ()
-    return tuple(rest), grid, block, keywords.get("shared_size", 0), stream
+    if call != "prepared_timed_call" and not isinstance(block, tuple):
+        first, block = 1, ()  # the old form, whose block was given before
+    if call == "prepared_async_call":
+        stream = arguments[first]
+        first += 1
+    return arguments[first:], grid, block, keywords.get("shared_size", 0), stream
 
 
 def _tell_limits(tap: Tap, function: Any, error: BaseException) -> None:

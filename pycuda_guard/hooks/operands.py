@@ -114,17 +114,17 @@ def plain(nbytes: int) -> Extent:
 
 def device(tap: Tap, pointer: Any, extent: Extent) -> Operand:
     """Describe device memory: an owner of it, an object with ``get_pointer()``, or an address."""
-    cls: type = type(pointer)
+    cls = type(pointer)
     name = tap.pointer_types.get(cls)
     if name is not None:
         return DeviceOperand(int(pointer), extent, name)
-    if cls is int:
-        known = None if pointer in tap.live else _driver_knows(tap, pointer)
-        return DeviceOperand(pointer, extent, "int", None, None, None, known)
-    name = cls.__name__
     if isinstance(pointer, int):
-        return device(tap, int(pointer), extent)
-    if isinstance(pointer, tuple(tap.pointer_types)):
+        address = int(pointer)
+        known = None if address in tap.live else _driver_knows(tap, address)
+        return DeviceOperand(address, extent, "int", None, None, None, known)
+    name = cls.__name__
+    owners: Any = tuple(tap.pointer_types)
+    if isinstance(pointer, owners):
         return DeviceOperand(int(pointer), extent, name)
     holder = getattr(tap.driver, "PointerHolderBase", None)
     if holder is not None and isinstance(pointer, holder):
@@ -137,15 +137,15 @@ def host(tap: Tap, buffer: Any) -> Operand:
     if isinstance(buffer, np.ndarray):
         nbytes = buffer.nbytes
         flags = buffer.flags.num
-        base = buffer.base
+        dtype = buffer.dtype
         return HostOperand(
             address_of(buffer),
-            plain(nbytes),
+            _extents.get(nbytes) or plain(nbytes),
             nbytes,
-            _PAGEABLE if base is None and not tap.registered else host_kind(tap, buffer),
+            _PAGEABLE if buffer.base is None and not tap.registered else host_kind(tap, buffer),
             type(buffer).__name__,
             buffer.shape,
-            name_of(buffer.dtype),
+            _names.get(dtype) or name_of(dtype),
             _ORDERS[flags & 3],
             flags & 3 != 0,
             flags & _WRITEABLE != 0,

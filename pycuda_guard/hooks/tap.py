@@ -49,6 +49,9 @@ Wrapped = Callable[..., Any]
 #: Builds the hook that replaces a call: ``connect(tap, wrapped) -> hook``.
 Connect = Callable[["Tap", Any], Wrapped]
 
+#: A launch that has not reached the driver yet: how it was called, the Function, arguments, keywords.
+PendingLaunch = tuple[str, Any, tuple[Any, ...], dict[str, Any]]
+
 #: What a description raises when the user's arguments are wrong; the call itself then says so.
 WRONG_ARGUMENTS = (TypeError, AttributeError, ValueError, OverflowError, LookupError)
 
@@ -62,20 +65,6 @@ class ThreadState:
         self.thread = threading.get_ident()
         self.context = context  # the current one, kept up to date by hooks/contexts.py
         self.launch: PendingLaunch | None = None  # see hooks/launches.py
-
-
-class PendingLaunch:
-    """A launch whose arguments are known and which has not reached the driver yet."""
-
-    __slots__ = ("arguments", "call", "function", "keywords")
-
-    def __init__(
-        self, call: str, function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]
-    ) -> None:
-        self.call = call
-        self.function = function
-        self.arguments = arguments
-        self.keywords = keywords
 
 
 class _Threads(threading.local):
@@ -182,7 +171,11 @@ def announced(call: str, describe: Callable[..., Event | None]) -> Connect:
             sequence = 0
             fault = None
             try:
-                event = describe(tap, here(2), threads.state, *args, **kwargs)
+                # Merging no keywords into the call would cost a tenth of a microsecond.
+                if kwargs:
+                    event = describe(tap, here(2), threads.state, *args, **kwargs)
+                else:
+                    event = describe(tap, here(2), threads.state, *args)
                 if event is not None:
                     sequence = emit(event)
             except Exception as error:
@@ -220,7 +213,10 @@ def reported(call: str, describe: Callable[..., Event | None]) -> Connect:
                 raise
             if tap.active:
                 try:
-                    event = describe(tap, here(2), threads.state, result, *args, **kwargs)
+                    if kwargs:
+                        event = describe(tap, here(2), threads.state, result, *args, **kwargs)
+                    else:
+                        event = describe(tap, here(2), threads.state, result, *args)
                     if event is not None:
                         emit(event)
                 except Exception as error:

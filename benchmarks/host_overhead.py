@@ -1,0 +1,123 @@
+"""Measures what the hooks add to each call on the host, in microseconds.
+
+Every call is timed bare and hooked in turn, in one process, with a sink that only counts; the best
+of several rounds counts. Run ``python benchmarks/host_overhead.py [--device cpu|gpu]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import timeit
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pycuda_guard import hooks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pycuda_guard.events.model import Event
+
+ROUNDS = 60
+CALLS = 200
+
+KERNEL = """
+__global__ void scale(float *out, const float *in, float factor, int n)
+{
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) out[i] = factor * in[i];
+}
+"""
+
+
+class Counter:
+    """A sink that only counts."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def emit(self, event: Event) -> int:
+        """Count the event."""
+        self.count += 1
+        return self.count
+
+    def guard_error(self, where: str, error: BaseException) -> None:
+        """Stop: a failing hook is not worth measuring."""
+        raise SystemExit(f"{where}: {error!r}")
+
+
+def calls() -> dict[str, Callable[[], object]]:
+    """Return the calls to measure. Each looks its function up as a program does."""
+    import pycuda.driver as cuda
+    from pycuda import gpuarray
+    from pycuda.compiler import SourceModule
+
+    host = np.zeros(16, np.float32)
+    source, target = cuda.mem_alloc(host.nbytes), cuda.mem_alloc(host.nbytes)
+    array = gpuarray.to_gpu(host)
+    stream, event = cuda.Stream(), cuda.Event()
+    function = SourceModule(KERNEL).get_function("scale").prepare("PPfi")
+    factor, count = np.float32(2), np.int32(16)
+    grid, block = (1, 1), (16, 1, 1)
+    return {
+        "mem_alloc + free": lambda: cuda.mem_alloc(64).free(),
+        "memcpy_htod": lambda: cuda.memcpy_htod(target, host),
+        "memcpy_htod_async": lambda: cuda.memcpy_htod_async(target, host, stream),
+        "memcpy_dtoh": lambda: cuda.memcpy_dtoh(host, source),
+        "memcpy_dtod": lambda: cuda.memcpy_dtod(target, source, 64),
+        "memset_d32": lambda: cuda.memset_d32(target, 0, 16),
+        "launch, __call__": lambda: function(target, source, factor, count, block=block, grid=grid),
+        "launch, __call__, GPUArray": lambda: function(array, source, factor, count, block=block, grid=grid),
+        "launch, prepared_call": lambda: function.prepared_call(grid, block, target, source, 2.0, 16),
+        "launch, prepared_async_call": lambda: function.prepared_async_call(
+            grid, block, stream, target, source, 2.0, 16
+        ),
+        "Context.synchronize": lambda: cuda.Context.synchronize(),
+        "Stream.synchronize": lambda: stream.synchronize(),
+        "Event.record": lambda: event.record(stream),
+    }
+
+
+def measure() -> dict[str, tuple[float, float]]:
+    """Return bare and hooked microseconds of each call."""
+    import pycuda.driver as cuda
+
+    # The objects are made under the hooks, so that their identities are known.
+    sink = Counter()
+    hooks.install(sink)
+    names = calls()
+    best = {name: [float("inf"), float("inf")] for name in names}
+    for turn in range(2 * ROUNDS):
+        hooked = turn % 2 == 1
+        if hooked:
+            hooks.install(sink)
+        else:
+            hooks.uninstall()
+        for name, call in names.items():
+            call()
+            cuda.Context.synchronize()
+            seconds = timeit.timeit(call, number=CALLS)
+            cuda.Context.synchronize()
+            best[name][hooked] = min(best[name][hooked], 1e6 * seconds / CALLS)
+    hooks.uninstall()
+    return {name: (bare, hooked) for name, (bare, hooked) in best.items()}
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    if parser.parse_args().device == "cpu":
+        from pycuda_guard import cpu
+
+        cpu.load(cpu.DeviceOptions())
+    import pycuda.autoinit  # noqa: F401
+
+    print(f"{'call':30}{'bare µs':>10}{'hooked µs':>11}{'added µs':>10}")
+    for name, (bare, hooked) in measure().items():
+        print(f"{name:30}{bare:10.2f}{hooked:11.2f}{hooked - bare:10.2f}")
+
+
+if __name__ == "__main__":
+    main()

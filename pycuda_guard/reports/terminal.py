@@ -64,10 +64,10 @@ def _places(finding: Finding) -> list[str]:
     rows: list[tuple[str, str, str]] = []
     if finding.kernel is not None and finding.kernel.file and finding.kernel.line:
         site = Site(finding.kernel.file, finding.kernel.line, finding.kernel.name)
-        rows.append((f"kernel {finding.kernel.name} at", _place(site), callsite.call_text(site)))
+        rows.append((f"kernel {finding.kernel.name}:", _place(site), callsite.call_text(site)))
     for related in finding.related:
         site = Site(related.file, related.line, "")
-        rows.append((f"{related.message} at", _place(site), callsite.call_text(site)))
+        rows.append((f"{related.message}:", _place(site), callsite.call_text(site)))
     message_width = max((len(message) for message, _, _ in rows), default=0)
     place_width = max((len(place) for _, place, _ in rows), default=0)
     lines = []

@@ -39,7 +39,7 @@ def finding(script: str, **changes: object) -> Finding:
         "message": "1008 of 1024 elements of `b_gpu` were never written",
         "help": "n = 1024 needs grid=(64, 1)",
         "location": Location(script, 3, "main"),
-        "related": (Related("read", script, 4), Related("allocated", script, 1)),
+        "related": (Related("read here", script, 4), Related("allocated here", script, 1)),
     }
     return Finding(**(fields | changes))  # type: ignore[arg-type]
 
@@ -48,8 +48,8 @@ def test_finding_in_the_house_standard(script: str) -> None:
     assert render(finding(script)).splitlines() == [
         "error[PG301] uncovered-output: 1008 of 1024 elements of `b_gpu` were never written",
         "  --> blur.py:3   copy(a_gpu, b_gpu, block=(16, 1, 1))",
-        "   |  read at      blur.py:4  cuda.memcpy_dtoh(b, b_gpu)",
-        "   |  allocated at blur.py:1  b_gpu = cuda.mem_alloc(b.nbytes)",
+        "   |  read here:      blur.py:4  cuda.memcpy_dtoh(b, b_gpu)",
+        "   |  allocated here: blur.py:1  b_gpu = cuda.mem_alloc(b.nbytes)",
         "  help: n = 1024 needs grid=(64, 1)      pycuda-guard explain PG301",
     ]
 
@@ -63,7 +63,7 @@ def test_what_is_not_known_is_left_out(script: str) -> None:
 def test_kernel_line_and_generated_source(script: str) -> None:
     where = KernelLocation("copy", "<generated>", 7)
     lines = render(finding(script, kernel=where, related=())).splitlines()
-    assert lines[2] == "   |  kernel copy at <generated>:7"
+    assert lines[2] == "   |  kernel copy: <generated>:7"
 
 
 def test_long_help_leaves_the_line_to_itself(script: str) -> None:

@@ -40,9 +40,9 @@ class Engine:
         self._handlers: dict[type[Event], tuple[Callable[..., None], ...]] = {}
         for kind, name in HANDLERS.items():
             handlers = [getattr(rule, name) for rule in instances if hasattr(rule, name)]
-            if kind in self.state.appliers:
-                handlers.append(self.state.appliers[kind])
-            self._handlers[kind] = tuple(handlers)
+            before, after = self.state.lookers.get(kind), self.state.appliers.get(kind)
+            self._handlers[kind] = (*([before] if before else []), *handlers, *([after] if after else []))
+        self._handlers[RunEnded] += (self._end,)
 
     @property
     def findings(self) -> list[Finding]:
@@ -55,8 +55,17 @@ class Engine:
         Garbage collection in here may free device memory, whose hook feeds an event in turn, and
         other threads may come in between: such events wait for the one being judged.
         """
-        self._waiting.append(event)
-        while self._waiting and self._lock.acquire(blocking=False):
+        if self._lock.acquire(False):
+            try:
+                self._judge(event)
+                while self._waiting:
+                    self._judge(self._waiting.popleft())
+            finally:
+                self._lock.release()
+        else:
+            self._waiting.append(event)
+        # Another thread may have left an event just before the lock was released.
+        while self._waiting and self._lock.acquire(False):
             try:
                 while self._waiting:
                     self._judge(self._waiting.popleft())
@@ -69,8 +78,9 @@ class Engine:
                 handler(event)
             except Exception as error:
                 self._handler_failed(handler, error, event)
-        if type(event) is RunEnded:
-            self._collector.grade(event.escaped)
+
+    def _end(self, event: RunEnded) -> None:
+        self._collector.grade(event.escaped)
 
     def _handler_failed(self, handler: Callable[..., None], error: Exception, event: Event) -> None:
         owner = getattr(handler, "__self__", handler)

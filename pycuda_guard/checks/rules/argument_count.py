@@ -67,12 +67,10 @@ class ArgumentCount(Rule):
 
     def on_launch(self, event: Launch) -> None:
         """Compare the number of arguments with the kernel's."""
-        if event.library:
+        kernel = self.state.kernel
+        if kernel is None or event.library:
             return
-        signature = self.state.signature(event)
-        if signature is None:
-            return
-        arguments = event.arguments
+        signature, arguments = kernel.signature, event.arguments
         if arguments is None:
             if event.packed < signature.packed_size and not self.again(event, kernel=event.function):
                 self._report_bytes(event, signature)

@@ -111,22 +111,15 @@ class ArgumentType(Rule):
         arguments = event.arguments
         if arguments is None or event.library:
             return
-        signature = self.state.signature(event)
-        if signature is None:
+        kernel = self.state.kernel
+        if kernel is None:
             if any(argument.kind is ArgumentKind.INVALID for argument in arguments):
                 self._check_refused(event, arguments)
-            return
-        parameters = signature.parameters
-        if len(parameters) != len(arguments):
-            return  # PG402 says so
-        for argument, parameter in zip(arguments, parameters, strict=True):
-            if (
-                argument.size != parameter.size
-                or argument.offset != parameter.offset
-                or _SAME_KIND.get(argument.kind) is not parameter.kind
-            ):
-                self._check(event, signature)
-                return
+        elif len(kernel.layout) == len(arguments):  # else PG402 says so
+            for argument, (offset, size, kind) in zip(arguments, kernel.layout, strict=True):
+                if argument.size != size or argument.offset != offset or argument.kind is not kind:
+                    self._check(event, kernel.signature)
+                    return
 
     def _check(self, event: Launch, signature: KernelSignature) -> None:
         """Report the arguments that disagree with their parameters, if they really do."""

@@ -68,7 +68,6 @@ from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
     from pycuda_guard.checks.state.allocations import Region
-    from pycuda_guard.events.model import Extent, Operand
 
 #: dtypes that numpy gives where none is asked for, and what CUDA code mostly uses.
 _DEFAULTS = {"float64": "np.float32", "int64": "np.int32", "complex128": "np.complex64"}
@@ -83,12 +82,12 @@ class CopyOutOfBounds(Rule):
 
     def on_copy(self, event: Copy) -> None:
         """Look at both ends of a copy."""
-        if not (self._fits(event.destination) and self._fits(event.source)):
+        if not self.state.inside:
             self._check(event)
 
     def on_memset(self, event: Memset) -> None:
         """Look at the memory of a memset."""
-        if not self._fits(event.destination):
+        if not self.state.inside:
             self._check(event)
 
     def on_call_failed(self, event: CallFailed) -> None:
@@ -98,22 +97,6 @@ class CopyOutOfBounds(Rule):
         announced = self.state.announced(event.announced)
         if isinstance(announced, (Copy, Memset)):
             self._check(announced, refused=True)
-
-    def _fits(self, operand: Operand) -> bool:
-        """Tell quickly whether an operand is certainly within bounds; this runs on every copy."""
-        kind = type(operand)
-        if kind is OddOperand:
-            return True
-        extent: Extent = operand.extent  # type: ignore[union-attr]
-        width = extent.width
-        if width < 0 or extent.offset < 0:
-            return False
-        plain = extent.rows == 1 and extent.slices == 1
-        end = extent.offset + width if plain else extent.end
-        if kind is DeviceOperand:
-            region = self.state.memory.find(operand.address)  # type: ignore[union-attr]
-            return region is not None and operand.address + end <= region.end  # type: ignore[union-attr]
-        return end <= operand.nbytes  # type: ignore[union-attr]
 
     def _check(self, event: Copy | Memset, refused: bool = False) -> None:
         """Report the first operand that is out of bounds, if one is."""

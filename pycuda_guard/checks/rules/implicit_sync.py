@@ -58,7 +58,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
-from pycuda_guard.checks.state import reads_only
 from pycuda_guard.events.model import DEFAULT_STREAM, ArgumentKind, DeviceOperand, HostOperand
 from pycuda_guard.findings import Severity
 
@@ -77,14 +76,14 @@ class ImplicitSync(Rule):
     def on_copy(self, event: Copy) -> None:
         """Look for an unfinished kernel behind the source of a copy that waits for it."""
         source = event.source
-        if event.asynchronous or type(source) is not DeviceOperand:
+        if type(event.destination) is not HostOperand or event.asynchronous:
             return
-        if type(event.destination) is not HostOperand:
+        if type(source) is not DeviceOperand:
             return
         launches = self.state.pending.before_default(event.context)
         if not launches or self.again(event):
             return
-        region = self.state.memory.find(source.address)
+        region = self.state.source
         if region is None:
             return
         launch = next((launch for launch in reversed(launches) if self._writes(launch, region)), None)
@@ -106,9 +105,10 @@ class ImplicitSync(Rule):
         """Tell whether a launch was given a region as an argument that it may write through."""
         if launch.library and launch.stream == DEFAULT_STREAM:
             return False
-        signature = self.state.signature(launch)
-        parameters = signature.parameters if signature is not None else ()
-        for index, argument in enumerate(launch.arguments or ()):
-            if argument.kind is ArgumentKind.POINTER and self.state.region_of(argument) is region:
-                return index >= len(parameters) or not reads_only(parameters[index])
-        return False
+        kernel = self.state.modules.kernels.get((launch.module, launch.function))
+        writes = kernel.writes if kernel is not None else ()
+        return any(
+            self.state.region_of(argument) is region and (index >= len(writes) or writes[index])
+            for index, argument in enumerate(launch.arguments or ())
+            if argument.kind is ArgumentKind.POINTER
+        )

@@ -101,27 +101,34 @@ class InvalidPointer(Rule):
 
     def on_copy(self, event: Copy) -> None:
         """Look at the kind and the address of both ends."""
-        expected = _ENDS.get(event.kind)
-        if expected is not None and not (
-            (type(event.destination) is DeviceOperand) is expected[0]
-            and (type(event.source) is DeviceOperand) is expected[1]
-        ):
-            self._check_kinds(event, expected)
-            return
-        find = self.state.memory.find
-        for position, operand in enumerate((event.destination, event.source)):
-            if type(operand) is DeviceOperand and find(operand.address) is None:
-                self._check_address(event, operand, position)
+        kind = event.kind
+        to_device, from_device = (
+            type(event.destination) is DeviceOperand,
+            type(event.source) is DeviceOperand,
+        )
+        # Spelled out, since hashing an enum member for a table costs more than all of this.
+        if kind is CopyKind.HTOD:
+            right = to_device and not from_device
+        elif kind is CopyKind.DTOH:
+            right = from_device and not to_device
+        else:
+            right = (to_device and from_device) or kind not in _ENDS
+        if not right:
+            self._check_kinds(event, _ENDS[kind])
+        elif self.state.stray:
+            for position, operand in enumerate((event.destination, event.source)):
+                if isinstance(operand, DeviceOperand):
+                    self._check_address(event, operand, position)
 
     def on_memset(self, event: Memset) -> None:
         """Look at the address of a memset."""
         operand = event.destination
-        if type(operand) is DeviceOperand and self.state.memory.find(operand.address) is None:
+        if self.state.stray and isinstance(operand, DeviceOperand):
             self._check_address(event, operand, 0)
 
     def on_call_failed(self, event: CallFailed) -> None:
         """Look for the pointer behind a refused copy or a kernel's illegal address."""
-        if event.status == ILLEGAL_ADDRESS:
+        if event.status.startswith(ILLEGAL_ADDRESS):
             self._check_null_argument(event)
         elif event.status == "invalid argument" and not self.explained(event.announced):
             announced = self.state.announced(event.announced)

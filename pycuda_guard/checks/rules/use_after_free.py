@@ -75,18 +75,20 @@ class UseAfterFree(Rule):
 
     def on_copy(self, event: Copy) -> None:
         """Look at both ends of a copy."""
-        self._check(event, event.destination, "to", 0)
-        self._check(event, event.source, "from", 1)
+        if self.state.stray:
+            self._check(event, event.destination, "to", 0)
+            self._check(event, event.source, "from", 1)
 
     def on_memset(self, event: Memset) -> None:
         """Look at the memory of a memset."""
-        self._check(event, event.destination, "of", 0)
+        if self.state.stray:
+            self._check(event, event.destination, "of", 0)
 
     def on_launch(self, event: Launch) -> None:
         """Look at the pointers among a kernel's arguments."""
-        arguments = event.arguments
-        if arguments is None or not self.state.memory.freed:
+        if not self.state.stray or not self.state.memory.freed:
             return
+        arguments = event.arguments or ()
         signature = self.state.signature(event)
         if signature is not None and len(signature.parameters) != len(arguments):
             signature = None
@@ -97,7 +99,7 @@ class UseAfterFree(Rule):
                     self._report_argument(event, index, argument, region)
 
     def _check(self, event: Copy | Memset, operand: Operand, preposition: str, position: int) -> None:
-        if type(operand) is not DeviceOperand or self.state.memory.find(operand.address) is not None:
+        if not isinstance(operand, DeviceOperand):
             return
         place, region = locate(self.state, operand)
         if place is not Place.FREED or region is None or not moves(operand.extent) or self.again(event):

@@ -11,8 +11,6 @@ from pycuda_guard.checks.state.pending import Pending
 from pycuda_guard.checks.state.streams import Streams
 from pycuda_guard.events.model import (
     Allocated,
-    Argument,
-    ArgumentKind,
     CallFailed,
     ContextChanged,
     Copy,
@@ -24,11 +22,11 @@ from pycuda_guard.events.model import (
     Freed,
     FunctionLimits,
     HostOperand,
-    KernelSignature,
     LateStart,
     Launch,
     Memset,
     ModuleLoaded,
+    OddOperand,
     StreamCreated,
     StreamDestroyed,
     Synchronized,
@@ -38,15 +36,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycuda_guard.checks.state.allocations import Region
-    from pycuda_guard.events.model import Parameter
+    from pycuda_guard.checks.state.modules import Kernel
+    from pycuda_guard.events.model import Argument, KernelSignature, Operand
 
 _RING = 4096
 
 
 class State:
-    """The program so far, as the events tell it. Rules read it; only its appliers change it.
+    """The program so far, as the events tell it. Rules read it, and change nothing.
 
-    ``appliers`` has, for each type of event, the method that takes such an event in.
+    ``appliers`` has, for each type of event, the method that takes such an event in, after the rules
+    have seen it. ``lookers`` has those that look it up before, once for all rules:
+
+    - of a copy or memset, ``destination`` and ``source`` are the live memory at its ends (None for
+      host memory and for addresses in no live memory);
+    - of a launch, ``kernel`` is what is known of the kernel, and ``regions`` the live memory that
+      each argument points into;
+    - ``stray`` tells that an address is in no live memory, and ``inside`` that every operand of a
+      copy stays within the bounds of its memory.
     """
 
     def __init__(self) -> None:
@@ -58,6 +65,17 @@ class State:
         self.late = False
         self.launches = 0
         self._ring: list[Event | None] = [None] * _RING
+        self.destination: Region | None = None
+        self.source: Region | None = None
+        self.kernel: Kernel | None = None
+        self.regions: list[Region | None] = []
+        self.stray = False
+        self.inside = True
+        self.lookers: dict[type[Event], Callable[..., None]] = {
+            Copy: self._look_at_copy,
+            Memset: self._look_at_memset,
+            Launch: self._look_at_launch,
+        }
         self.appliers: dict[type[Event], Callable[..., None]] = {
             Allocated: self.memory.allocate,
             Freed: self._freed,
@@ -84,7 +102,62 @@ class State:
 
     def signature(self, launch: Launch) -> KernelSignature | None:
         """Return the signature of the launched kernel, where it is known."""
-        return self.modules.signatures.get((launch.module, launch.function))
+        kernel = self.modules.kernels.get((launch.module, launch.function))
+        return kernel.signature if kernel is not None else None
+
+    def region_of(self, argument: Argument) -> Region | None:
+        """Return the live memory that an argument of a launch points into."""
+        value = argument.value
+        return self.memory.find(value) if type(value) is int else None
+
+    # --- before the rules: what an event is about ---
+
+    def _look_at_copy(self, event: Copy) -> None:
+        self.stray, self.inside = False, True
+        self.destination = self._look_at(event.destination)
+        self.source = self._look_at(event.source)
+
+    def _look_at_memset(self, event: Memset) -> None:
+        self.stray, self.inside = False, True
+        self.destination = self._look_at(event.destination)
+
+    def _look_at(self, operand: Operand) -> Region | None:
+        if isinstance(operand, OddOperand):
+            return None
+        extent = operand.extent
+        width = extent.width
+        plain = extent.rows == 1 and extent.slices == 1
+        end = extent.offset + width if plain else extent.end
+        if width < 0 or extent.offset < 0:
+            self.inside = False
+        if isinstance(operand, DeviceOperand):
+            region = self.memory.find(operand.address)
+            if region is None:
+                self.stray, self.inside = True, False
+            elif operand.address + end > region.end:
+                self.inside = False
+            return region
+        if end > operand.nbytes:
+            self.inside = False
+        return None
+
+    def _look_at_launch(self, event: Launch) -> None:
+        self.kernel = self.modules.kernels.get((event.module, event.function))
+        self.stray = False
+        self.regions = []
+        find = self.memory.find
+        for argument in event.arguments or ():
+            value = argument.value
+            region = None
+            if argument.size == 8 and type(value) is int:
+                region = find(value)
+                if region is None and value:
+                    self.stray = True
+            if argument.table is not None:
+                self.stray = True
+            self.regions.append(region)
+
+    # --- after the rules: what an event changes ---
 
     def _announce(self, event: Event) -> None:
         self._ring[event.sequence % _RING] = event
@@ -95,46 +168,30 @@ class State:
 
     def _copy(self, event: Copy) -> None:
         self._ring[event.sequence % _RING] = event
-        destination, source = event.destination, event.source
-        if type(destination) is DeviceOperand:
-            region = self.memory.find(destination.address)
-            if region is not None:
-                if type(source) is HostOperand and destination.address == region.base:
-                    region.contents, region.copied = source, event.sequence
-                else:
-                    region.written = event.sequence
-        elif type(destination) is HostOperand and not event.asynchronous:
+        region = self.destination
+        if region is None:
             self.pending.copy(event)
+        elif type(event.source) is HostOperand and event.destination.address == region.base:  # type: ignore[union-attr]
+            region.contents, region.copied = event.source, event.sequence
+        else:
+            region.written = event.sequence
 
     def _memset(self, event: Memset) -> None:
         self._ring[event.sequence % _RING] = event
-        destination = event.destination
-        if type(destination) is DeviceOperand:
-            region = self.memory.find(destination.address)
-            if region is not None:
-                region.written = event.sequence
+        if self.destination is not None:
+            self.destination.written = event.sequence
 
     def _launch(self, event: Launch) -> None:
         self._ring[event.sequence % _RING] = event
         self.pending.launch(event)
         self.launches += 1
-        arguments = event.arguments
-        if arguments is None:
+        if event.arguments is None:
             self.memory.blind = event.sequence
             return
-        signature = self.modules.signatures.get((event.module, event.function))
-        parameters: tuple[Parameter, ...] = signature.parameters if signature is not None else ()
-        known = len(parameters) == len(arguments)
-        for index, argument in enumerate(arguments):
-            if argument.kind is ArgumentKind.POINTER or argument.size == 8:
-                region = self.region_of(argument)
-                if region is not None and not (known and reads_only(parameters[index])):
-                    region.written = event.sequence
-
-    def region_of(self, argument: Argument) -> Region | None:
-        """Return the live memory that an argument of a launch points into."""
-        value = argument.value
-        return self.memory.find(value) if type(value) is int else None
+        writes = self.kernel.writes if self.kernel is not None else ()
+        for index, region in enumerate(self.regions):
+            if region is not None and (index >= len(writes) or writes[index]):
+                region.written = event.sequence
 
     def _call_failed(self, event: CallFailed) -> None:
         announced = self.announced(event.announced) if event.announced else None
@@ -148,9 +205,3 @@ class State:
 
     def _late_start(self, event: LateStart) -> None:
         self.late = True
-
-
-def reads_only(parameter: Parameter) -> bool:
-    """Tell whether the source declares that the kernel only reads through a pointer parameter."""
-    pointee, star, _ = parameter.declared.partition("*")
-    return bool(star) and "const" in pointee.split()

@@ -2,24 +2,63 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pycuda_guard.events.model import ArgumentKind, ParameterKind
+
 if TYPE_CHECKING:
-    from pycuda_guard.events.model import FunctionLimits, KernelSignature, ModuleId, ModuleLoaded
+    from pycuda_guard.events.model import (
+        FunctionLimits,
+        KernelSignature,
+        ModuleId,
+        ModuleLoaded,
+        Parameter,
+    )
+
+_MATCHING = {
+    ParameterKind.POINTER: ArgumentKind.POINTER,
+    ParameterKind.INTEGER: ArgumentKind.INTEGER,
+    ParameterKind.FLOAT: ArgumentKind.FLOAT,
+    ParameterKind.BYTES: ArgumentKind.BYTES,
+}
+
+
+@dataclass(slots=True, frozen=True)
+class Kernel:
+    """What is known of one kernel, put so that a launch is quick to compare.
+
+    ``layout`` is the offset, the size and the kind of the argument that fits each parameter exactly.
+    ``writes`` tells for each parameter whether the kernel may write through it.
+    """
+
+    signature: KernelSignature
+    layout: tuple[tuple[int, int, ArgumentKind], ...]
+    writes: tuple[bool, ...]
 
 
 class Modules:
-    """Signatures by module and function name, as far as they are known."""
+    """Kernels by module and function name, as far as they are known."""
 
     def __init__(self) -> None:
-        self.signatures: dict[tuple[ModuleId, str], KernelSignature] = {}
+        self.kernels: dict[tuple[ModuleId, str], Kernel] = {}
         self.limits: dict[tuple[ModuleId, str], FunctionLimits] = {}
 
     def load(self, event: ModuleLoaded) -> None:
         """Enter the kernels of a module."""
-        for kernel in event.kernels or ():
-            self.signatures[event.module, kernel.name] = kernel
+        for signature in event.kernels or ():
+            layout = tuple((p.offset, p.size, _MATCHING[p.kind]) for p in signature.parameters)
+            writes = tuple(
+                p.kind is ParameterKind.POINTER and not _reads_only(p) for p in signature.parameters
+            )
+            self.kernels[event.module, signature.name] = Kernel(signature, layout, writes)
 
     def limit(self, event: FunctionLimits) -> None:
         """Enter what the driver says of a function."""
         self.limits[event.module, event.function] = event
+
+
+def _reads_only(parameter: Parameter) -> bool:
+    """Tell whether the source declares that the kernel only reads through a pointer parameter."""
+    pointee, star, _ = parameter.declared.partition("*")
+    return bool(star) and "const" in pointee.split()

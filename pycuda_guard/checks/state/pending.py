@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 from pycuda_guard.events.model import DEFAULT_STREAM, CopyKind, HostOperand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pycuda_guard.checks.state.streams import Streams
-    from pycuda_guard.events.model import Copy, Launch, StreamId, Synchronized
+    from pycuda_guard.events.model import Copy, Launch, Synchronized
 
 _MAX_A_STREAM = 1024
 
@@ -38,10 +36,6 @@ class Pending:
         """Enter a launch."""
         self._contexts[event.context][event.stream].append(event)
 
-    def on_stream(self, context: int, stream: StreamId) -> Iterable[Launch]:
-        """Return the unfinished launches of one stream, oldest first."""
-        return self._contexts[context].get(stream, ())
-
     def before_default(self, context: int) -> list[Launch]:
         """Return the unfinished launches that the legacy default stream is ordered after."""
         queues = self._contexts.get(context)
@@ -61,16 +55,14 @@ class Pending:
 
     def copy(self, event: Copy) -> None:
         """Set aside what a copy to the host waits for."""
-        if event.asynchronous or type(event.destination) is not HostOperand or event.kind is CopyKind.HTOD:
-            return
         queues = self._contexts.get(event.context)
-        if not queues:
+        if not queues or event.asynchronous:
+            return
+        if type(event.destination) is not HostOperand or event.kind is CopyKind.HTOD:
             return
         waited: list[Launch] = []
-        for stream, queue in queues.items():
-            if queue and self._streams.is_ordered_with_default(stream):
-                waited += queue
-                queue.clear()
+        for stream in [stream for stream in queues if self._streams.is_ordered_with_default(stream)]:
+            waited += queues.pop(stream)
         if waited:
             self._set_aside[event.context] = (event.sequence, waited)
 

@@ -2,7 +2,7 @@
 
 :func:`lower` does it for one instruction; those at which threads wait for each other have two halves,
 :func:`suspend` and :func:`resume`. Control flow (``bra``, ``ret``, ``exit``, ``trap`` and the like) is not
-lowered here.
+lowered here, nor are calls.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ FAMILIES = (
     "moves",
     "memory",
     "atomic",
-    "calls",
     "warp",
     "control",
 )

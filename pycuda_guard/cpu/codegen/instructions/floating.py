@@ -23,7 +23,7 @@ from pycuda_guard.cpu.codegen.instructions.rounding import (
     round_pair,
     widen,
 )
-from pycuda_guard.cpu.codegen.instructions.values import from_bits, integer, intrinsic, is_nan, number
+from pycuda_guard.cpu.codegen.instructions.values import integer, intrinsic, is_nan, number
 from pycuda_guard.cpu.codegen.types import DOUBLE, FLOAT, I1, I32, I64, value_type
 
 if TYPE_CHECKING:
@@ -36,10 +36,15 @@ _SMALLEST_NORMAL = 2.0**-126
 
 
 def canonical(e: Emitter, value: ir.Value) -> ir.Value:
-    """An f32 result with the one NaN that a GPU has; f64 as it is."""
+    """An f32 result with the one NaN that a GPU has; f64 as it is.
+
+    The choice is one between integers: between numbers, LLVM thinks all NaNs alike and drops it.
+    """
     if value.type != FLOAT:
         return value
-    return e.builder.select(is_nan(e, value), from_bits(e, FLOAT, QUIET_NAN["f32"]), value)
+    b = e.builder
+    chosen = b.select(is_nan(e, value), integer(32, QUIET_NAN["f32"]), b.bitcast(value, I32))
+    return b.bitcast(chosen, FLOAT)
 
 
 def flush(e: Emitter, value: ir.Value) -> ir.Value:

@@ -88,7 +88,8 @@ def _product(e: Emitter, a: ir.Value, b: ir.Value, kind: str, part: str) -> tupl
 def multiply(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``mul`` of integers: ``.lo``, ``.hi`` or ``.wide``."""
     part, kind = m.one_of(*_PARTS), m.type()
-    product, result_kind = _product(e, *read_all(e, i, kind), kind, part)
+    a, b = read_all(e, i, kind)
+    product, result_kind = _product(e, a, b, kind, part)
     return e.write(i.operands[0], product, result_kind)
 
 

@@ -18,7 +18,7 @@ from pycuda_guard.kernels.ptx.flatten import flatten
 from pycuda_guard.kernels.ptx.ir import Module
 from pycuda_guard.kernels.ptx.lexer import Cursor
 from pycuda_guard.kernels.ptx.parser import as_text, read_function, read_header
-from pycuda_guard.kernels.source import SourceKernel, SourceParameter, find_kernels, match_kernel
+from pycuda_guard.kernels.source import SourceParameter, find_kernels, match_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,11 @@ _FUNCTION = re.compile(
     rf"{_IGNORED}|(?P<head>(?:\.(?:visible|extern|weak)\s+)*+\.(?P<kind>entry|func)\b)|\.pragma[^;]*+;|;"
 )
 _SHARED = re.compile(rf"{_IGNORED}|(?P<shared>\.shared)\b|[\w.:]+")
+_LOAD_OR_CONVERT = re.compile(
+    rf"{_IGNORED}|ld\.param\.[bus]64\s+(?P<loaded>[\w$%]+)\s*,\s*\[\s*(?P<parameter>[\w$%]+)\s*\]"
+    r"|cvta\.to\.\w+\.u64\s+[\w$%]+\s*,\s*(?P<converted>[\w$%]+)",
+    re.ASCII,
+)
 _NAME = re.compile(r"[\w$%]+", re.ASCII)
 
 
@@ -69,7 +74,10 @@ def read_signatures(
             continue
         header = read_header(Cursor(text, outline.start, outline.opening))
         kernel = match_kernel(header.name, len(header.parameters), kernels)
-        parameters = tuple(_parameters(header, text[outline.opening : outline.end], kernel))
+        declared = kernel.parameters if kernel else (SourceParameter("", ""),) * len(header.parameters)
+        told = all(says.depth or says.scalar for says in declared)
+        converted: frozenset[str] = frozenset() if told else _converted(text, outline)
+        parameters = tuple(_parameters(header, declared, converted))
         look = follow_all or any(parameter.depth > 1 for parameter in parameters)
         signatures.append(
             KernelSignature(
@@ -141,7 +149,7 @@ class _SharedSizes:
         self.of_module.update({v.name: v for v in _shared_variables(self.text, start, end)})
 
     def of(self, kernel: _Outline) -> int:
-        """Return the bytes for a kernel."""
+        """Return the bytes for a kernel; dynamic shared memory counts by its alignment, as in ptxas."""
         variables: list[Variable] = []
         reached = {kernel: None}  # in the order met
         pending = [kernel]
@@ -177,9 +185,10 @@ def _shared_variables(text: str, start: int, end: int) -> list[Variable]:
     return found
 
 
-def _parameters(header: Function, body: str, kernel: SourceKernel | None) -> Iterator[Parameter]:
+def _parameters(
+    header: Function, declared: tuple[SourceParameter, ...], converted: frozenset[str]
+) -> Iterator[Parameter]:
     offset = 0
-    declared = kernel.parameters if kernel else (SourceParameter("", ""),) * len(header.parameters)
     for variable, says in zip(header.parameters, declared, strict=True):
         offset = _aligned(offset, variable.alignment)
         names_scalar = says.depth == 1
@@ -188,7 +197,7 @@ def _parameters(header: Function, body: str, kernel: SourceKernel | None) -> Ite
             offset,
             variable.size,
             variable.alignment,
-            _kind(variable, says, body),
+            _kind(variable, says, variable.name in converted),
             says.text,
             says.scalar if names_scalar else "",
             says.scalar_size if names_scalar else 0,
@@ -197,7 +206,7 @@ def _parameters(header: Function, body: str, kernel: SourceKernel | None) -> Ite
         offset += variable.size
 
 
-def _kind(variable: Variable, says: SourceParameter, body: str) -> ParameterKind:
+def _kind(variable: Variable, says: SourceParameter, converted: bool) -> ParameterKind:
     if variable.dims or variable.vector != 1 or variable.type == "b128":
         return ParameterKind.BYTES
     if variable.type in ("f32", "f64", "f16", "bf16"):
@@ -205,19 +214,21 @@ def _kind(variable: Variable, says: SourceParameter, body: str) -> ParameterKind
     if variable.element_size != 8:
         return ParameterKind.INTEGER
     known_integer = says.depth == 0 and says.scalar
-    if says.depth or variable.pointer or (not known_integer and _is_converted(variable.name, body)):
+    if says.depth or variable.pointer or (converted and not known_integer):
         return ParameterKind.POINTER
     return ParameterKind.INTEGER
 
 
-def _is_converted(name: str, body: str) -> bool:
-    """Tell whether the body loads the parameter and converts its value to an address of a state space."""
-    loads = re.finditer(
-        rf"\bld\.param\.[bus]64\s+([\w$%]+)\s*,\s*\[\s*{re.escape(name)}\s*\]", body, re.ASCII
-    )
-    registers = {match[1] for match in loads}
-    converted = re.finditer(r"\bcvta\.to\.\w+\.u64\s+[\w$%]+\s*,\s*([\w$%]+)", body, re.ASCII)
-    return any(match[1] in registers for match in converted)
+def _converted(text: str, outline: _Outline) -> frozenset[str]:
+    """Return the parameters whose values the body converts to addresses of a state space."""
+    loaded: dict[str, str] = {}
+    found: set[str] = set()
+    for match in _LOAD_OR_CONVERT.finditer(text, outline.opening, outline.end):
+        if match["loaded"]:
+            loaded[match["loaded"]] = match["parameter"]
+        elif match["converted"] in loaded:
+            found.add(loaded[match["converted"]])
+    return frozenset(found)
 
 
 def _max_threads(header: Function) -> int | None:

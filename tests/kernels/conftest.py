@@ -30,25 +30,35 @@ def compile_ptx(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def assemble(tmp_path_factory):
-    """Return a function that assembles PTX text with ptxas and returns the cubin."""
+def ptxas(tmp_path_factory):
+    """Return a function that runs ptxas on PTX text and returns the cubin and what ptxas says."""
     nvcc = find_nvcc()
-    candidates = [
-        root / "bin" / "ptxas" for root in (nvcc.parent.parent if nvcc else None, wheel_root()) if root
-    ]
-    found = [path for path in candidates if path.is_file()]
+    roots = [root for root in (nvcc and nvcc.parent.parent, wheel_root()) if root]
+    found = [path for path in (root / "bin" / "ptxas" for root in roots) if path.is_file()]
     if not found:
         pytest.skip("needs ptxas")
 
-    def assemble_text(text: str) -> bytes:
+    def run(text: str) -> tuple[bytes, str]:
         folder = tmp_path_factory.mktemp("ptx")
         (folder / "kernel.ptx").write_text(text)
-        command = [str(found[0]), "-arch", "sm_90", "kernel.ptx", "-o", "kernel.cubin"]
+        command = [str(found[0]), "-v", "-arch", "sm_90", "kernel.ptx", "-o", "kernel.cubin"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        return (folder / "kernel.cubin").read_bytes()
+        return (folder / "kernel.cubin").read_bytes(), done.stderr
 
-    return assemble_text
+    return run
+
+
+@pytest.fixture(scope="session")
+def assemble(ptxas):
+    """Return a function that assembles PTX text and returns the cubin."""
+    return lambda text: ptxas(text)[0]
+
+
+@pytest.fixture(scope="session")
+def ptxas_report(ptxas):
+    """Return a function that assembles PTX text and returns ptxas's report of resources."""
+    return lambda text: ptxas(text)[1]
 
 
 @pytest.fixture(params=["language", "warp", "debug"])

@@ -28,7 +28,15 @@ _STALE_NS = 3600 * 10**9
 #: writes of this process between two looks at the folder's size
 _WRITES_BETWEEN_TRIMS = 64
 #: folders of sources that decide what code is generated, relative to the package
-_SOURCES = ("cpu/codegen", "kernels/ptx", "cpu/abi.py", "cpu/jit.py", "cpu/objects.py", "cpu/variables.py")
+_SOURCES = (
+    "cpu/codegen",
+    "kernels/ptx",
+    "cpu/abi.py",
+    "cpu/initial_values.py",
+    "cpu/jit.py",
+    "cpu/objects.py",
+    "cpu/variables.py",
+)
 
 
 def directory() -> Path:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pycuda_guard.cpu.cache import Cache, directory, fingerprint
 from pycuda_guard.cpu.codegen.plan import KernelPlan
 from pycuda_guard.cpu.runtime import Kernel
-from pycuda_guard.cpu.variables import Image, VariableError, image_of
+from pycuda_guard.cpu.variables import Image
 from pycuda_guard.errors import GuardError
 
 if TYPE_CHECKING:
@@ -194,6 +194,7 @@ def compile_ptx(ptx: bytes) -> Compiled:
 
 def compile_lowered(lowered: LoweredModule) -> Compiled:
     """Compile what the code generator made. Raises InvalidPtx."""
+    from pycuda_guard.cpu.initial_values import VariableError, image_of
     from pycuda_guard.cpu.objects import compile_ir
 
     symbols = {variable.name for variable in lowered.globals}.union(lowered.functions)

@@ -7,7 +7,8 @@ import struct
 
 import pytest
 
-from pycuda_guard.cpu.variables import Image, VariableError, image_of
+from pycuda_guard.cpu.initial_values import VariableError, image_of
+from pycuda_guard.cpu.variables import Image
 from pycuda_guard.kernels.ptx.ir import Immediate, Space, SymbolValue, Variable
 
 

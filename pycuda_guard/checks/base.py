@@ -102,7 +102,7 @@ class Rule:
         return self._collector.count(self.code, event, site or event.site, kernel, failure)
 
     def explained(self, sequence: int) -> bool:
-        """Tell whether an error or a warning was already reported for an event."""
+        """Tell whether an error was already reported for an event."""
         return sequence in self._collector.explained
 
     def explain(self, sequence: int) -> None:

@@ -29,8 +29,8 @@ class Collector:
     """Collects the findings of the rules, one for each cause.
 
     ``on_finding`` is called once for each new finding, as it is first reported; :attr:`findings`
-    has their final count and severity. ``explained`` holds the sequence numbers of the events that
-    an error or a warning was reported for: what follows from them is no second finding.
+    has their final count and severity. ``explained`` holds the sequence numbers of the events that an
+    error was reported for: what follows from them is no second finding.
     """
 
     def __init__(self, on_finding: Callable[[Finding], None] | None = None) -> None:
@@ -82,7 +82,7 @@ class Collector:
         return finding.handled()
 
     def _explain(self, finding: Finding, event: Event) -> None:
-        if finding.severity is Severity.NOTE:
+        if finding.severity is not Severity.ERROR:
             return
         self.explained.add(event.sequence)
         if len(self.explained) > _MAX_EXPLAINED:

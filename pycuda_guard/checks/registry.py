@@ -10,14 +10,25 @@ from typing import TYPE_CHECKING
 
 from pycuda_guard.checks.rules.argument_count import ArgumentCount
 from pycuda_guard.checks.rules.argument_type import ArgumentType
+from pycuda_guard.checks.rules.array_order import ArrayOrder
+from pycuda_guard.checks.rules.context_left_pushed import ContextLeftPushed
 from pycuda_guard.checks.rules.copy_out_of_bounds import CopyOutOfBounds
+from pycuda_guard.checks.rules.device_leak import DeviceLeak
+from pycuda_guard.checks.rules.double_free import DoubleFree
 from pycuda_guard.checks.rules.guard_error import GuardErrorRule
 from pycuda_guard.checks.rules.implicit_sync import ImplicitSync
 from pycuda_guard.checks.rules.invalid_pointer import InvalidPointer
 from pycuda_guard.checks.rules.late_start import LateStartRule
+from pycuda_guard.checks.rules.launch_failed import LaunchFailed
 from pycuda_guard.checks.rules.launch_limits import LaunchLimits
+from pycuda_guard.checks.rules.no_context import NoContext
 from pycuda_guard.checks.rules.noncontiguous_array import NoncontiguousArray
 from pycuda_guard.checks.rules.not_instrumented import NotInstrumented
+from pycuda_guard.checks.rules.out_of_memory import OutOfMemory
+from pycuda_guard.checks.rules.overlapping_copy import OverlappingCopy
+from pycuda_guard.checks.rules.pageable_async_copy import PageableAsyncCopy
+from pycuda_guard.checks.rules.pointee_type import PointeeType
+from pycuda_guard.checks.rules.unrecorded_event import UnrecordedEvent
 from pycuda_guard.checks.rules.use_after_free import UseAfterFree
 
 if TYPE_CHECKING:
@@ -30,13 +41,24 @@ if TYPE_CHECKING:
 #: told in two ways: the first rule to report an event explains it for those after it.
 RULE_CLASSES: tuple[type[Rule], ...] = (
     ImplicitSync,
+    PageableAsyncCopy,
+    UnrecordedEvent,
     CopyOutOfBounds,
     UseAfterFree,
     InvalidPointer,
+    DoubleFree,
+    DeviceLeak,
+    OutOfMemory,
+    OverlappingCopy,
     ArgumentType,
     ArgumentCount,
+    PointeeType,
+    NoContext,
     LaunchLimits,
+    LaunchFailed,
     NoncontiguousArray,
+    ArrayOrder,
+    ContextLeftPushed,
     NotInstrumented,
     LateStartRule,
     GuardErrorRule,

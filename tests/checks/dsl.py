@@ -253,9 +253,30 @@ def stream(handle: int, flags: int = 0) -> m.StreamCreated:
     return m.StreamCreated(*_where(4), handle, flags)
 
 
-def context(device: m.DeviceLimits | None = H200, line: int = 1, **fields: Any) -> m.ContextChanged:
-    """``device.make_context()``."""
-    return m.ContextChanged(*_where(line), "created", CTX, device, **fields)
+def context(change: str = "created", line: int = 1, thread: int = 11, **fields: Any) -> m.ContextChanged:
+    """A context is made, pushed or popped; by pycuda.autoinit unless ``automatic`` is False."""
+    fields = {"device": H200, "automatic": True, **fields}
+    return m.ContextChanged(*_where(line, CTX, thread), change, CTX, **fields)
+
+
+def event(handle: int, line: int = 5, flags: int = 0) -> m.EventCreated:
+    """``Event()``."""
+    return m.EventCreated(*_where(line), handle, flags)
+
+
+def record(handle: int, on: int = 0, line: int = 16) -> m.EventRecorded:
+    """``event.record(stream)``."""
+    return m.EventRecorded(*_where(line), handle, on)
+
+
+def wait(on: int, handle: int, line: int = 17) -> m.StreamWaited:
+    """``stream.wait_for_event(event)``."""
+    return m.StreamWaited(*_where(line), on, handle)
+
+
+def timed(start: int, end: int, line: int = 18) -> m.EventTimed:
+    """``start.time_till(end)``."""
+    return m.EventTimed(*_where(line), start, end)
 
 
 def ended(escaped: tuple[int, ...] = ()) -> m.RunEnded:

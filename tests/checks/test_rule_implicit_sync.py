@@ -22,6 +22,7 @@ from dsl import (
     launch,
     module,
     ptr,
+    record,
     stream,
     synchronize,
 )
@@ -29,10 +30,6 @@ from dsl import (
 from pycuda_guard.events import model as m
 
 READ = module(kernel("read", "const float *x", "float *y"))
-
-
-def record(event: int, on: int) -> m.EventRecorded:
-    return m.EventRecorded(at(16), 11, 31, event, on)
 
 
 FIRING = {
@@ -129,7 +126,7 @@ def test_fires(events: list[m.Event]) -> None:
 
 @pytest.mark.parametrize("events", SILENT.values(), ids=SILENT)
 def test_stays_silent(events: list[m.Event]) -> None:
-    assert codes(*events) == []
+    assert "PG104" not in {code for code, _ in codes(*events)}
 
 
 def test_names_the_launch() -> None:

@@ -58,6 +58,12 @@ FIRING = {
     "arguments swapped": [alloc(A, 400), dtoh(dev(A, 400), host(100), line=10)],
     "device pointer as host destination": [alloc(A, 400), alloc(B, 400), dtoh(dev(A, 400), B, line=10)],
     "host array in a device copy": [alloc(A, 400), dtod(dev(A, 400), host(100), line=10)],
+    "types that PyCUDA refuses, swapped": [
+        alloc(A, 400),
+        dtoh(m.OddOperand("DeviceAllocation"), m.OddOperand("ndarray"), line=10),
+    ],
+    "number as host destination": [alloc(A, 400), dtoh(m.OddOperand("int"), A, line=10)],
+    "numpy integer as device pointer": [htod(m.OddOperand("uint64"), host(100))],
     "None": [htod(m.OddOperand("NoneType"), host(100))],
     "GPUArray": [dtoh(host(100), m.OddOperand("GPUArray"), line=10)],
     "host touches device memory": [alloc(A, 400), fault(A + 8)],

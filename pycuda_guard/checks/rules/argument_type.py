@@ -78,7 +78,7 @@ _BY_NAME = {
     "uint32_t": ("uint32", "I"),
     "unsigned char": ("uint8", "B"),
     "uint8_t": ("uint8", "B"),
-    "bool": ("bool_", "?"),
+    "bool": ("uint8", "?"),
     "unsigned short": ("uint16", "H"),
     "uint16_t": ("uint16", "H"),
     "unsigned long": ("uint64", "Q"),
@@ -245,7 +245,10 @@ _KINDS = {
 
 
 def _refused(argument: Argument) -> str:
-    return f"is a Python {argument.type_name}, which PyCUDA refuses because it has no size"
+    """Say why PyCUDA takes no argument of such a type."""
+    if argument.type_name in ("int", "float", "bool"):
+        return f"is a Python {argument.type_name}, which PyCUDA refuses because it has no size"
+    return "is of a type that PyCUDA does not take"
 
 
 def _quoted(parameter: Parameter) -> str:

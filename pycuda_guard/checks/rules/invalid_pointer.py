@@ -83,10 +83,22 @@ _ENDS: dict[CopyKind, tuple[bool, bool]] = {
 _HELP = "a device pointer comes from mem_alloc, to_device or GPUArray.gpudata"
 
 #: What to write for a type that PyCUDA does not take as a device pointer.
-_ODD = {
+_NOT_DEVICE = {
     "NoneType": "allocate the memory first, with mem_alloc or to_device",
     "GPUArray": "pass its `.gpudata`, or use GPUArray.get() and GPUArray.set()",
     "ndarray": _HELP,
+    "int64": "write int(…) around the address",
+    "uint64": "write int(…) around the address",
+}
+
+#: What to write for a type that PyCUDA does not take as host memory.
+_NOT_HOST = {
+    **dict.fromkeys(
+        ("DeviceAllocation", "PooledDeviceAllocation", "ManagedAllocation", "IPCMemoryHandle"), ""
+    ),
+    "int": "",
+    "NoneType": "make the array first, with np.empty(shape, dtype)",
+    "GPUArray": "use GPUArray.get() and GPUArray.set(), or memcpy_dtod between their `.gpudata`",
 }
 
 _DEVICE_ONLY = frozenset({MemoryKind.DEVICE, MemoryKind.POOL, MemoryKind.GLOBAL, MemoryKind.IPC})
@@ -108,9 +120,9 @@ class InvalidPointer(Rule):
         )
         # Spelled out, since hashing an enum member for a table costs more than all of this.
         if kind is CopyKind.HTOD:
-            right = to_device and not from_device
+            right = to_device and type(event.source) is HostOperand
         elif kind is CopyKind.DTOH:
-            right = from_device and not to_device
+            right = from_device and type(event.destination) is HostOperand
         else:
             right = (to_device and from_device) or kind not in _ENDS
         if not right:
@@ -181,7 +193,7 @@ class InvalidPointer(Rule):
         place = "device memory" if expected[position] else "a host array"
         help = _HELP if expected[position] else "pass a numpy array, or use memcpy_dtod"
         if isinstance(operand, OddOperand):
-            help = _ODD[operand.type_name]
+            help = (_NOT_DEVICE if expected[position] else _NOT_HOST)[operand.type_name] or help
         given = names[position] or f"the {role}"
         self.report(event, f"{event.call} takes {place} as its {role}, {given} is {_what(operand)}", help)
 
@@ -256,11 +268,9 @@ class InvalidPointer(Rule):
 
 def _is_wrong(operand: Operand, device: bool) -> bool:
     """Tell whether an operand certainly is not what the call takes."""
-    if device:
-        return isinstance(operand, HostOperand) or (
-            isinstance(operand, OddOperand) and operand.type_name in _ODD
-        )
-    return isinstance(operand, DeviceOperand)
+    if isinstance(operand, OddOperand):
+        return operand.type_name in (_NOT_DEVICE if device else _NOT_HOST)
+    return isinstance(operand, HostOperand if device else DeviceOperand)
 
 
 def _what(operand: Operand) -> str:
@@ -271,7 +281,8 @@ def _what(operand: Operand) -> str:
         inside = messages.array(operand.shape, operand.dtype)
         return f"a host array ({inside})" if inside else f"host memory ({operand.type_name})"
     if isinstance(operand, OddOperand):
-        return "None" if operand.type_name == "NoneType" else f"a {operand.type_name}"
+        described = {"NoneType": "None", "int": "a number", "ndarray": "a host array"}
+        return described.get(operand.type_name, f"a {operand.type_name}")
     return "a CUDA array"
 
 

@@ -63,7 +63,6 @@ class State:
         self.streams = Streams()
         self.pending = Pending(self.streams)
         self.late = False
-        self.launches = 0
         self._ring: list[Event | None] = [None] * _RING
         self.destination: Region | None = None
         self.source: Region | None = None
@@ -184,7 +183,7 @@ class State:
     def _launch(self, event: Launch) -> None:
         self._ring[event.sequence % _RING] = event
         self.pending.launch(event)
-        self.launches += 1
+        self.memory.launches += 1
         if event.arguments is None:
             self.memory.blind = event.sequence
             return

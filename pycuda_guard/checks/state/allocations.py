@@ -27,6 +27,7 @@ class Region:
 
     ``contents`` is the host array last copied to its start, by the event ``copied``; ``written`` is
     the last event that may have put something else there. ``freed`` is the event that freed it, or 0.
+    ``launches`` is how many kernels had been launched when it was allocated.
     """
 
     base: Address
@@ -34,7 +35,7 @@ class Region:
     kind: MemoryKind
     site: Site | None
     context: ContextId
-    sequence: int
+    launches: int
     name: str = ""
     contents: HostOperand | None = None
     copied: int = 0
@@ -113,6 +114,8 @@ class Memory:
         self.arrays: dict[int, Region] = {}
         #: the last event after which the contents of no region are known (a launch of unknown arguments)
         self.blind = 0
+        #: kernels launched so far
+        self.launches = 0
         self._bases: dict[Address, Region] = {}
 
     def find(self, address: Address) -> Region | None:
@@ -128,7 +131,7 @@ class Memory:
         if event.nbytes <= 0:
             return
         start, end = event.address, event.address + event.nbytes
-        region = Region(start, end, event.kind, event.site, event.context, event.sequence, event.name)
+        region = Region(start, end, event.kind, event.site, event.context, self.launches, event.name)
         if event.kind is MemoryKind.ARRAY:
             self.arrays[start] = region
             return

@@ -22,7 +22,7 @@ class Devices:
         if event.device is not None:
             self.limits[event.subject] = event.device
         stack = self.stacks[event.thread]
-        if event.change in ("created", "pushed"):
+        if event.change in ("created", "pushed", "attached"):
             stack.append(event)
         elif event.change == "popped" and stack:
             stack.pop()

@@ -29,12 +29,14 @@ class Kernel:
     """What is known of one kernel, put so that a launch is quick to compare.
 
     ``layout`` is the offset, the size and the kind of the argument that fits each parameter exactly.
-    ``writes`` tells for each parameter whether the kernel may write through it.
+    ``writes`` tells for each parameter whether the kernel may write through it. ``scalars`` is the
+    position and the item size of each parameter that points to numbers wider than a byte.
     """
 
     signature: KernelSignature
     layout: tuple[tuple[int, int, ArgumentKind], ...]
     writes: tuple[bool, ...]
+    scalars: tuple[tuple[int, int], ...]
 
 
 class Modules:
@@ -51,7 +53,12 @@ class Modules:
             writes = tuple(
                 p.kind is ParameterKind.POINTER and not _reads_only(p) for p in signature.parameters
             )
-            self.kernels[event.module, signature.name] = Kernel(signature, layout, writes)
+            scalars = tuple(
+                (index, p.pointee_size)
+                for index, p in enumerate(signature.parameters)
+                if p.depth == 1 and p.pointee and p.pointee_size > 1
+            )
+            self.kernels[event.module, signature.name] = Kernel(signature, layout, writes, scalars)
 
     def limit(self, event: FunctionLimits) -> None:
         """Enter what the driver says of a function."""

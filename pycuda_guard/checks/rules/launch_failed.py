@@ -1,0 +1,128 @@
+"""A kernel failed, and a later call reported it.
+
+What it does
+------------
+Finds the launch behind an asynchronous failure: an illegal address, a misaligned access, a trap, a
+timeout. The finding is placed at the launch, not at the copy or the synchronize that raised.
+
+Why is this bad
+---------------
+A launch returns before the kernel runs. Its failure comes out of whatever CUDA call is next, and
+every later call in the process fails with the same words, down to the clean-up at exit.
+
+Example
+-------
+    import numpy as np
+    import pycuda.autoinit
+    import pycuda.driver as cuda
+    from pycuda.compiler import SourceModule
+
+    mod = SourceModule("__global__ void wild(int *x, long long at) { x[at] = 1; }")
+    x_gpu = cuda.mem_alloc(64)
+    mod.get_function("wild")(x_gpu, np.int64(1 << 45), block=(1, 1, 1))
+    out = np.empty(16, np.int32)
+    cuda.memcpy_dtoh(out, x_gpu)
+
+Use instead
+-----------
+    import numpy as np
+    import pycuda.autoinit
+    import pycuda.driver as cuda
+    from pycuda.compiler import SourceModule
+
+    mod = SourceModule("__global__ void tame(int *x, long long at) { if (at < 16) x[at] = 1; }")
+    x_gpu = cuda.mem_alloc(64)
+    mod.get_function("tame")(x_gpu, np.int64(1 << 45), block=(1, 1, 1))
+    out = np.empty(16, np.int32)
+    cuda.memcpy_dtoh(out, x_gpu)
+
+Known limits
+------------
+Where several launches are unfinished when the failure comes out, any of them may be the culprit: the
+finding is placed at the first and names the others. Synchronize after each launch to know.
+
+References
+----------
+CUDA driver API, Error Handling: CUDA_ERROR_ILLEGAL_ADDRESS, CUDA_ERROR_LAUNCH_FAILED.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pycuda_guard.checks import messages
+from pycuda_guard.checks.base import Rule
+from pycuda_guard.findings import Severity
+
+if TYPE_CHECKING:
+    from pycuda_guard.checks.collector import Collector
+    from pycuda_guard.checks.state import State
+    from pycuda_guard.events.model import CallFailed, ContextId, Launch
+
+#: The driver's words for failures of a kernel; the context is lost after each of them.
+FAILURES = (
+    "an illegal memory access was encountered",
+    "unspecified launch failure",
+    "misaligned address",
+    "an illegal instruction was encountered",
+    "invalid program counter",
+    "hardware stack error",
+    "operation not supported on global/shared address space",
+    "the launch timed out and was terminated",
+    "device-side assert triggered",
+)
+
+_NAMED = 3
+
+
+class LaunchFailed(Rule):
+    """PG405."""
+
+    code: ClassVar[str] = "PG405"
+    name: ClassVar[str] = "launch-failed"
+    severity: ClassVar[Severity] = Severity.ERROR
+
+    def __init__(self, state: State, collector: Collector) -> None:
+        super().__init__(state, collector)
+        self._lost: set[ContextId] = set()
+
+    def on_call_failed(self, event: CallFailed) -> None:
+        """Look for the launch behind the first such failure of a context."""
+        if event.status not in FAILURES or event.context in self._lost:
+            return
+        self._lost.add(event.context)
+        if self.explained(event.sequence):
+            return
+        suspects = self.state.pending.unfinished(event.context, event.announced)
+        if any(self.explained(launch.sequence) for launch in suspects):
+            return
+        if not suspects:
+            self.report(
+                event,
+                f"a kernel failed before {event.call}: {event.status}",
+                "synchronize after each launch to find the one that fails",
+            )
+            return
+        self._report(event, suspects)
+
+    def _report(self, event: CallFailed, suspects: list[Launch]) -> None:
+        launch, *others = suspects
+        text = f"kernel `{launch.function}` failed: {event.status}"
+        help = "check the kernel's indices and the sizes of the memory given to it"
+        places = messages.related(f"the failure showed up here, in {event.call}", event.site)
+        if others:
+            text = (
+                f"one of {len(suspects)} launches failed, of which this is the first "
+                f"(kernel `{launch.function}`): {event.status}"
+            )
+            help = "call cuda.Context.synchronize() after each launch to find the one that fails"
+            for other in others[:_NAMED]:
+                places += messages.related(f"or kernel `{other.function}`, launched here", other.site)
+        self.report(
+            event,
+            text,
+            help,
+            site=launch.site,
+            kernel=messages.kernel_location(launch),
+            related=places,
+        )

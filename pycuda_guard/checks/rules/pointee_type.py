@@ -1,0 +1,125 @@
+"""An array's elements have another size than those the kernel's pointer names.
+
+What it does
+------------
+Compares the dtype of an array given to a kernel with the type that its pointer parameter points to:
+a float64 array for `float *`, an int64 array for `const int *`. For memory from `mem_alloc`, the dtype
+is that of the numpy array last copied over the whole of it, as long as no kernel wrote to it since.
+
+Why is this bad
+---------------
+numpy makes float64 and int64 where nothing else is asked for. The kernel then reads every element as
+two: half doubles, or an index and a zero in turn. No call fails.
+
+Example
+-------
+    import numpy as np
+    import pycuda.autoinit
+    import pycuda.driver as cuda
+    from pycuda.compiler import SourceModule
+
+    mod = SourceModule("__global__ void twice(float *x) { x[threadIdx.x] *= 2; }")
+    x = np.random.rand(64)  # float64
+    mod.get_function("twice")(cuda.InOut(x), block=(64, 1, 1))
+
+Use instead
+-----------
+    import numpy as np
+    import pycuda.autoinit
+    import pycuda.driver as cuda
+    from pycuda.compiler import SourceModule
+
+    mod = SourceModule("__global__ void twice(float *x) { x[threadIdx.x] *= 2; }")
+    x = np.random.rand(64).astype(np.float32)
+    mod.get_function("twice")(cuda.InOut(x), block=(64, 1, 1))
+
+Known limits
+------------
+A warning, since the same bytes may be meant. Pointers to char, void, vectors and structs take
+any array, and so does a pointer to integers for an array of bytes; complex and record arrays fit any
+pointer. The kernel's source must be known.
+
+References
+----------
+numpy documentation, Data types; PyCUDA tutorial, Transferring Data.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pycuda_guard.checks import messages
+from pycuda_guard.checks.base import Rule
+from pycuda_guard.checks.messages import ITEM_SIZES
+from pycuda_guard.events.model import ArgumentKind
+from pycuda_guard.findings import Severity
+
+if TYPE_CHECKING:
+    from pycuda_guard.checks.state.allocations import Region
+    from pycuda_guard.events.model import Argument, Launch, Parameter
+
+_FLOATS = frozenset({"float", "double"})
+_SMALLER = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
+
+
+class PointeeType(Rule):
+    """PG403."""
+
+    code: ClassVar[str] = "PG403"
+    name: ClassVar[str] = "pointee-type"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    def on_launch(self, event: Launch) -> None:
+        """Compare the dtypes of the arrays behind pointers with what the parameters point to."""
+        kernel, arguments = self.state.kernel, event.arguments
+        if kernel is None or arguments is None or event.library or not kernel.scalars:
+            return
+        if len(arguments) != len(kernel.layout):
+            return
+        for index, item_size in kernel.scalars:
+            argument = arguments[index]
+            if argument.kind is not ArgumentKind.POINTER:
+                continue
+            dtype = argument.dtype or self._uploaded(self.state.regions[index], argument)
+            if dtype is not None and ITEM_SIZES.get(dtype, item_size) != item_size:
+                parameter = kernel.signature.parameters[index]
+                if _may_be_wrong(dtype, parameter) and not self.again(event, kernel=event.function):
+                    self._report(event, index, dtype, parameter)
+
+    def _uploaded(self, region: Region | None, argument: Argument) -> str | None:
+        """Return the dtype of the array that memory holds whole and unchanged."""
+        if region is None or region.contents is None or argument.value != region.base:
+            return None
+        fresh = region.copied > max(region.written, self.state.memory.blind)
+        whole = region.contents.nbytes == region.nbytes
+        return region.contents.dtype if fresh and whole else None
+
+    def _report(self, event: Launch, index: int, dtype: str, parameter: Parameter) -> None:
+        argument = (event.arguments or ())[index]
+        region = self.state.regions[index]
+        declared = parameter.declared or parameter.name
+        shape = argument.shape
+        evidence = f"an array of {messages.array(shape, dtype)}"
+        if argument.dtype is None and region is not None and region.contents is not None:
+            evidence = f"memory that {messages.array(region.contents.shape, dtype)} were copied to"
+        smaller = _SMALLER.get(dtype)
+        fits = smaller if ITEM_SIZES.get(smaller or "") == parameter.pointee_size else None
+        self.report(
+            event,
+            f"kernel `{event.function}`: {messages.described_argument(event, index, argument)} is {evidence} "
+            f"({ITEM_SIZES[dtype]} bytes each), and `{declared}` points to {parameter.pointee} "
+            f"({parameter.pointee_size} bytes)",
+            f"convert the array first: .astype(np.{fits})"
+            if fits
+            else f"convert the array to elements of {messages.size(parameter.pointee_size)}, "
+            "or change the kernel's parameter",
+            kernel=messages.kernel_location(event),
+            related=messages.story(region) if region is not None else (),
+        )
+
+
+def _may_be_wrong(dtype: str, parameter: Parameter) -> bool:
+    """Tell whether the mismatch is hardly meant: bytes are often viewed as words, never as floats."""
+    if dtype.startswith("complex"):
+        return False
+    return dtype not in ("uint8", "int8") or parameter.pointee in _FLOATS

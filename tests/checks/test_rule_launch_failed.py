@@ -1,0 +1,90 @@
+"""PG405 over hand-made events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from dsl import (
+    S1,
+    A,
+    alloc,
+    arg,
+    codes,
+    dtoh,
+    ended,
+    failed,
+    findings,
+    host,
+    kernel,
+    launch,
+    module,
+    ptr,
+    stream,
+    synchronize,
+)
+
+from pycuda_guard.findings import Severity
+
+if TYPE_CHECKING:
+    from pycuda_guard.events import model as m
+
+ILLEGAL = "an illegal memory access was encountered"
+
+FIRING = {
+    "found by a copy": [alloc(A, 400), launch("k", ptr(A), line=10), dtoh(host(100), A), failed(ILLEGAL)],
+    "found by a synchronize": [launch("k", line=10), failed(ILLEGAL, nth=0)],
+    "found by the next launch": [launch("k", line=10), launch("k", line=11), failed(ILLEGAL)],
+    "the host has waited for the others": [
+        launch("k", line=9),
+        synchronize(),
+        launch("k", line=10),
+        failed("misaligned address", nth=0),
+    ],
+    "on another stream": [
+        stream(S1, 1),
+        launch("k", stream=S1, line=10),
+        failed("the launch timed out and was terminated", nth=0),
+    ],
+    "nothing to blame": [failed(ILLEGAL, nth=0, line=10)],
+}
+SILENT = {
+    "no failure": [launch("k"), synchronize()],
+    "failure of the call itself": [launch("k"), failed("invalid argument")],
+    "explained by its arguments": [
+        module(kernel("k", "int n")),
+        launch("k", arg("int64", 5)),
+        failed(ILLEGAL, nth=0),
+    ],
+    "explained by a null pointer": [
+        module(kernel("k", "int *x")),
+        launch("k", arg("int64", 0)),
+        failed(ILLEGAL, nth=0),
+    ],
+}
+
+
+@pytest.mark.parametrize("events", FIRING.values(), ids=FIRING)
+def test_fires_at_the_launch(events: list[m.Event]) -> None:
+    assert [found for found in codes(*events) if found[0] != "PG104"] == [("PG405", 10)]
+
+
+@pytest.mark.parametrize("events", SILENT.values(), ids=SILENT)
+def test_stays_silent(events: list[m.Event]) -> None:
+    assert "PG405" not in {code for code, _ in codes(*events)}
+
+
+def test_the_failures_after_the_first_are_its_echo() -> None:
+    events = [launch("k", line=10)] + [failed(ILLEGAL, nth=0, line=line) for line in (20, 21, 22)]
+    assert codes(*events) == [("PG405", 10)]
+
+
+def test_several_suspects_are_named() -> None:
+    (finding,) = findings(launch("f", line=10), launch("g", line=11), failed(ILLEGAL, nth=0, line=12))
+    assert finding.message.startswith("one of 2 launches failed, of which this is the first (kernel `f`)")
+    assert [r.line for r in finding.related] == [12, 11]
+
+
+def test_it_stays_an_error_when_the_program_catches_it() -> None:
+    (finding,) = findings(launch("k"), failed(ILLEGAL, nth=0), ended())
+    assert finding.severity is Severity.ERROR

@@ -1,0 +1,93 @@
+"""PG403 over hand-made events."""
+
+from __future__ import annotations
+
+import pytest
+from dsl import A, B, alloc, arg, codes, findings, free, host, htod, kernel, launch, memset, module, ptr
+
+from pycuda_guard.events import model as m
+
+
+def gpuarray(dtype: str, shape: tuple[int, ...] = (50,)) -> m.Argument:
+    return ptr(A, "GPUArray", shape=shape, dtype=dtype)
+
+
+FIRING = {
+    "float64 for float": ("float *x", gpuarray("float64")),
+    "int64 for int": ("const int *x", gpuarray("int64")),
+    "float32 for double": ("double *x", gpuarray("float32")),
+    "int32 for long long": ("long long *x", gpuarray("int32")),
+    "bytes for float": ("float *x", gpuarray("uint8")),
+    "bool for int": ("int *x", gpuarray("bool")),
+    "In": ("float *x", m.Argument(m.ArgumentKind.POINTER, "ndarray", 0, 8, dtype="float64", handler="In")),
+}
+SILENT = {
+    "same": ("float *x", gpuarray("float32")),
+    "same size": ("int *x", gpuarray("float32")),
+    "char": ("char *x", gpuarray("float64")),
+    "void": ("void *x", gpuarray("float64")),
+    "vector": ("float4 *x", gpuarray("float32")),
+    "complex": ("float *x", gpuarray("complex64")),
+    "record": ("float *x", gpuarray("[('x', '<f8')]")),
+    "bytes viewed as words": ("unsigned int *x", gpuarray("uint8")),
+    "half": ("short *x", gpuarray("float16")),
+    "table of pointers": ("float **x", gpuarray("uint64")),
+    "unknown dtype": ("float *x", ptr(A)),
+    "number": ("float *x", arg("uint64", A)),
+}
+
+
+@pytest.mark.parametrize(("parameter", "argument"), FIRING.values(), ids=FIRING)
+def test_fires(parameter: str, argument: m.Argument) -> None:
+    events = [module(kernel("k", parameter)), alloc(A, 400), launch("k", argument, line=10)]
+    assert codes(*events) == [("PG403", 10)]
+
+
+@pytest.mark.parametrize(("parameter", "argument"), SILENT.values(), ids=SILENT)
+def test_stays_silent(parameter: str, argument: m.Argument) -> None:
+    assert codes(module(kernel("k", parameter)), alloc(A, 400), launch("k", argument, line=10)) == []
+
+
+TWICE = module(kernel("k", "float *x"), kernel("d", "double *x"), kernel("read", "const double *x"))
+DOUBLES = host(50, "float64")
+
+UPLOADED = {
+    "uploaded": [alloc(A, 400), htod(A, DOUBLES)],
+    "uploaded, then read only": [alloc(A, 400), htod(A, DOUBLES), launch("read", ptr(A))],
+}
+NOT_UPLOADED = {
+    "right": [alloc(A, 400), htod(A, host(100))],
+    "part of it": [alloc(A, 800), htod(A, DOUBLES)],
+    "written since": [alloc(A, 400), htod(A, DOUBLES), launch("d", ptr(A))],
+    "launched from bytes since": [alloc(A, 400), htod(A, DOUBLES), launch("d", raw=8)],
+    "cleared since": [alloc(A, 400), htod(A, DOUBLES), memset(A, 100)],
+    "other memory": [alloc(A, 400), alloc(B, 400), htod(B, DOUBLES)],
+    "new memory": [alloc(A, 400), htod(A, DOUBLES), free(A), alloc(A, 400)],
+}
+
+
+@pytest.mark.parametrize("events", UPLOADED.values(), ids=UPLOADED)
+def test_knows_what_was_uploaded(events: list[m.Event]) -> None:
+    assert codes(TWICE, *events, launch("k", ptr(A), line=10)) == [("PG403", 10)]
+
+
+@pytest.mark.parametrize("events", NOT_UPLOADED.values(), ids=NOT_UPLOADED)
+def test_knows_when_it_does_not(events: list[m.Event]) -> None:
+    assert codes(TWICE, *events, launch("k", ptr(A), line=10)) == []
+
+
+def test_an_address_into_the_middle_is_not_judged() -> None:
+    assert codes(TWICE, alloc(A, 400), htod(A, DOUBLES), launch("k", ptr(A + 8))) == []
+
+
+def test_gives_the_evidence_and_the_conversion() -> None:
+    (finding,) = findings(TWICE, alloc(A, 400), htod(A, DOUBLES), launch("k", ptr(A)))
+    assert (
+        "memory that 50 float64 were copied to (8 bytes each), and `float *x` points to float (4 bytes)"
+        in (finding.message)
+    )
+    assert finding.help == "convert the array first: .astype(np.float32)"
+
+
+def test_library_kernels_are_silent() -> None:
+    assert codes(TWICE, alloc(A, 400), launch("k", gpuarray("float64"), library=True)) == []

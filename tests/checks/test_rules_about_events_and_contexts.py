@@ -1,0 +1,137 @@
+"""PG107, PG601 and PG603 over hand-made events."""
+
+from __future__ import annotations
+
+import pytest
+from dsl import (
+    E1,
+    E2,
+    S1,
+    codes,
+    context,
+    ended,
+    event,
+    failed,
+    findings,
+    record,
+    stream,
+    synchronize,
+    timed,
+    wait,
+)
+
+from pycuda_guard.events import model as m
+from pycuda_guard.findings import Severity
+
+LATE = m.LateStart(None, 11, 0, "streams")
+
+UNRECORDED = {
+    "a stream waits": [stream(S1), event(E1), wait(S1, E1, line=10), ended()],
+    "timed": [event(E1), event(E2), record(E1), timed(E1, E2, line=10), failed("x"), ended()],
+    "timed after the host waited": [
+        event(E1),
+        event(E2),
+        record(E1),
+        synchronize("event", E2, line=9),
+        timed(E1, E2, line=10),
+        ended(),
+    ],
+    "only the host waits": [event(E1), synchronize("event", E1, line=10), ended()],
+    "first of two waits": [event(E1), wait(S1, E1, line=10), wait(S1, E1, line=11), ended()],
+}
+RECORDED = {
+    "recorded": [event(E1), record(E1), wait(S1, E1), ended()],
+    "recorded later, as in a ring of buffers": [event(E1), wait(S1, E1), record(E1), wait(S1, E1), ended()],
+    "never used": [event(E1), ended()],
+    "polled": [event(E1), m.Synchronized(None, 11, 31, "event", E1, polled=True), ended()],
+    "older than the guard": [LATE, wait(S1, E1), ended()],
+    "unknown": [wait(S1, E1), ended()],
+    "of another process": [event(E1, flags=4 | 2), wait(S1, E1), ended()],
+    "the run goes on": [event(E1), wait(S1, E1)],
+}
+
+
+@pytest.mark.parametrize("events", UNRECORDED.values(), ids=UNRECORDED)
+def test_unrecorded_events_are_found(events: list[m.Event]) -> None:
+    assert codes(*events) == [("PG107", 10)]
+
+
+@pytest.mark.parametrize("events", RECORDED.values(), ids=RECORDED)
+def test_recorded_events_are_right(events: list[m.Event]) -> None:
+    assert "PG107" not in {code for code, _ in codes(*events)}
+
+
+def homeless(message: str = "cuMemAlloc failed: invalid device context", **fields: object) -> object:
+    fields = {"context": 0, "thread": 12, "nth": 0, "line": 10, "call": "mem_alloc", **fields}
+    status = message.partition(" failed: ")[2].partition(" - ")[0]
+    return failed(status, message=message, **fields)
+
+
+WITHOUT_CONTEXT = {
+    "driver": [context(), homeless()],
+    "PyCUDA": [
+        homeless("explicit_context_dependent failed: invalid device context - no currently active context?")
+    ],
+}
+WITH_CONTEXT = {
+    "another context is meant": [context(), homeless(context=31)],
+    "another failure": [context(), homeless("cuMemAlloc failed: out of sorts")],
+}
+
+
+@pytest.mark.parametrize("events", WITHOUT_CONTEXT.values(), ids=WITHOUT_CONTEXT)
+def test_a_missing_context_is_found(events: list[m.Event]) -> None:
+    assert codes(*events) == [("PG601", 10)]
+
+
+@pytest.mark.parametrize("events", WITH_CONTEXT.values(), ids=WITH_CONTEXT)
+def test_other_failures_are_not(events: list[m.Event]) -> None:
+    assert codes(*events) == []
+
+
+def test_tells_which_thread_has_a_context() -> None:
+    (finding,) = findings(context(line=2), homeless())
+    assert "another thread has" in finding.message and "context.push()" in finding.help
+    assert [r.line for r in finding.related] == [2]
+
+
+def test_a_missing_context_that_is_handled_is_a_note() -> None:
+    assert [f.severity for f in findings(homeless(), ended())] == [Severity.NOTE]
+    assert [f.severity for f in findings(homeless(), ended((1,)))] == [Severity.ERROR]
+
+
+def made(**fields: object) -> m.ContextChanged:
+    return context(line=10, automatic=False, **fields)
+
+
+LEFT = {
+    "made": [made(), ended()],
+    "pushed": [made(), context("popped"), made(change="pushed"), ended()],
+    "in another thread": [made(change="pushed", thread=12), ended()],
+    "one of two": [context(), made(), context("popped", line=20), made(), ended()],
+}
+TAKEN = {
+    "popped": [made(), context("popped"), ended()],
+    "detached": [made(), context("detached"), ended()],
+    "automatic": [context(), ended()],
+    "pushed and popped in a thread": [
+        context(),
+        made(change="pushed", thread=12),
+        context("popped", thread=12),
+        ended(),
+    ],
+    "after a late start": [LATE, made(), ended()],
+    "current before the guard was there": [m.ContextChanged(None, 11, 31, "pushed", 31), ended()],
+    "retained, not pushed": [made(change="retained"), ended()],
+    "the run goes on": [made()],
+}
+
+
+@pytest.mark.parametrize("events", LEFT.values(), ids=LEFT)
+def test_contexts_left_are_found(events: list[m.Event]) -> None:
+    assert codes(*events) == [("PG603", 10)]
+
+
+@pytest.mark.parametrize("events", TAKEN.values(), ids=TAKEN)
+def test_contexts_taken_off_are_right(events: list[m.Event]) -> None:
+    assert "PG603" not in {code for code, _ in codes(*events)}

@@ -10,6 +10,7 @@ import ctypes
 import importlib
 import os
 import platform
+import struct
 import sys
 from ctypes import POINTER, Structure, c_char, c_char_p, c_int, c_int32, c_uint8, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 Triple = tuple[int, int, int]
 
+#: version of the interface; equal to PG_ABI in native/runtime.h
+ABI = 1
+
+_DIMENSIONS = struct.Struct("6I")
 _OK, _FAULTED, _FORKED, _NO_MEMORY = range(4)
 
 
@@ -119,6 +124,7 @@ class Kernel:
             local_bytes=plan.local_bytes,
             frame_slots=plan.frame_slots,
         )
+        self.address = ctypes.addressof(self.native)
 
 
 class Runtime:
@@ -154,9 +160,10 @@ class Runtime:
         """
         if kernel.plan.unsupported:
             raise GuardError(f"kernel {kernel.name} cannot run: {kernel.plan.unsupported}")
+        dimensions = _DIMENSIONS.pack(*grid, *block)
         fault = _Fault()
         result = self.library.pg_launch_kernel(
-            kernel.native, _Three(*grid), _Three(*block), shared, parameters, len(parameters), fault
+            kernel.address, dimensions, shared, parameters, len(parameters), fault
         )
         if result == _OK:
             return None
@@ -220,15 +227,19 @@ def get_runtime() -> Runtime:
         raise StartError(
             f"the CPU device runs on Linux on x86-64 only, this is {sys.platform} on {platform.machine()}",
         )
+    rebuild = (
+        "build it with a C compiler installed: `python setup.py build_ext --inplace` in a clone, "
+        "`pip install --force-reinstall --no-deps --no-binary :all: pycuda-guard` elsewhere"
+    )
     try:
         module = importlib.import_module("pycuda_guard.cpu._runtime")
-    except ImportError as error:
-        raise StartError(
-            f"the CPU device's native runtime is missing or stale ({error})",
-            "build it with a C compiler installed: `python setup.py build_ext --inplace` in a clone, "
-            "`pip install --force-reinstall --no-deps --no-binary :all: pycuda-guard` elsewhere",
-        ) from error
-    return Runtime(ctypes.CDLL(module.__file__))
+        library = ctypes.CDLL(module.__file__)
+        found = library.pg_abi()
+    except (ImportError, AttributeError) as error:
+        raise StartError(f"the CPU device's native runtime is missing or stale ({error})", rebuild) from error
+    if found != ABI:
+        raise StartError(f"the CPU device's native runtime is stale (version {found}, not {ABI})", rebuild)
+    return Runtime(library)
 
 
 def _fault(fault: _Fault) -> Fault:
@@ -253,8 +264,6 @@ def _text(value: bytes) -> str:
     return value.decode(errors="replace")
 
 
-_Three = c_uint32 * 3
-
 _PROTOTYPES: tuple[tuple[str, tuple[type, ...], type | None], ...] = (
     ("pg_reserve", (), c_int),
     ("pg_arm", (), None),
@@ -266,7 +275,7 @@ _PROTOTYPES: tuple[tuple[str, tuple[type, ...], type | None], ...] = (
     ("pg_heap_bytes", (), c_uint64),
     (
         "pg_launch_kernel",
-        (POINTER(_Kernel), _Three, _Three, c_uint32, c_char_p, c_uint64, POINTER(_Fault)),
+        (c_void_p, c_char_p, c_uint32, c_char_p, c_uint64, POINTER(_Fault)),
         c_int,
     ),
 )

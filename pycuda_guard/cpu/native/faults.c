@@ -193,12 +193,12 @@ static void push(struct chain *chain, const struct sigaction *action)
 
 void pg_arm(void)
 {
+    struct sigaction now;
+    sigaction(signals[0], NULL, &now);
+    if (is_ours(&now))
+        return;
+    pthread_mutex_lock(&arm_lock);
     for (int i = 0; i < SIGNALS; i++) {
-        struct sigaction now;
-        sigaction(signals[i], NULL, &now);
-        if (is_ours(&now))
-            continue;
-        pthread_mutex_lock(&arm_lock);
         /* nested signals must come in (SA_NODEFER): siglongjmp does not restore the mask, which is cheaper */
         struct sigaction ours = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
         sigaction(signals[i], NULL, &now);
@@ -206,8 +206,8 @@ void pg_arm(void)
             push(&chains[i], &now);
             sigaction(signals[i], &ours, NULL);
         }
-        pthread_mutex_unlock(&arm_lock);
     }
+    pthread_mutex_unlock(&arm_lock);
 }
 
 /* -- signal stacks --------------------------------------------------------------------------------------- */

@@ -18,8 +18,8 @@ static void note_fork(void)
     is_forked_child = 1;
 }
 
-int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *grid, const uint32_t *block,
-                     uint32_t dynamic_shared, const void *parameters, uint64_t nbytes, struct pg_fault *fault)
+int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *dimensions, uint32_t dynamic_shared,
+                     const void *parameters, uint64_t nbytes, struct pg_fault *fault)
 {
     if (is_forked_child)
         return PG_FORKED;
@@ -37,8 +37,8 @@ int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *grid, const
     struct pg_launch launch = {
         .kernel = kernel,
         .parameters = copy,
-        .grid = {grid[0], grid[1], grid[2]},
-        .block = {block[0], block[1], block[2]},
+        .grid = {dimensions[0], dimensions[1], dimensions[2]},
+        .block = {dimensions[3], dimensions[4], dimensions[5]},
         .dynamic_shared = dynamic_shared,
     };
     pg_arm();
@@ -48,6 +48,11 @@ int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *grid, const
     if (copy != buffer)
         free(copy);
     return failed ? PG_FAULTED : PG_OK;
+}
+
+int pg_abi(void)
+{
+    return PG_ABI;
 }
 
 const uint32_t *pg_block_layout(void)

@@ -131,7 +131,8 @@ static inline int pg_is_device_address(uint64_t address)
 
 /* -- faults.c ------------------------------------------------------------------------------------------- */
 
-/* Install the signal handlers, or put them in front again if somebody replaced them. */
+/* Install the signal handlers, or put them in front again if somebody took SIGSEGV: the others are looked at
+ * only then, as four system calls are a third of a small launch. */
 PG_EXPORT void pg_arm(void);
 
 /* Run function(argument) on this thread. Return 0; or 1 if it faulted, trapped or failed an assertion, with
@@ -180,11 +181,16 @@ PG_EXPORT int pg_run(struct pg_launch *launch, struct pg_fault *fault);
 
 /* -- module.c ------------------------------------------------------------------------------------------- */
 
+/* Changed with every change of what runtime.py or generated code relies on, so that a stale build is noticed;
+ * equal to runtime.ABI. */
+#define PG_ABI 1
+PG_EXPORT int pg_abi(void);
+
 enum pg_launch_result { PG_OK = 0, PG_FAULTED = 1, PG_FORKED = 2, PG_NO_MEMORY = 3 };
 
-/* pg_run with the parameters copied, aligned and padded with zeros to the kernel's size.
- * Return an enum pg_launch_result. */
-PG_EXPORT int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *grid, const uint32_t *block,
+/* pg_run with the parameters copied, aligned and padded with zeros to the kernel's size. `dimensions` are the
+ * three of the grid and the three of the block. Return an enum pg_launch_result. */
+PG_EXPORT int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *dimensions,
                                uint32_t dynamic_shared, const void *parameters, uint64_t nbytes,
                                struct pg_fault *fault);
 

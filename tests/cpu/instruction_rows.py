@@ -26,6 +26,9 @@ NAN_BITS = {"f16": 0x7FFF, "bf16": 0x7FFF, "f32": 0x7FFFFFFF}
 class Row:
     """An instruction in terms of ``%d`` (and ``%q``) and ``%a``, ``%b``, ``%c``, ``%e``.
 
+    It may use 16 bytes at the shared address ``%cell`` and in the local variable ``own``, and as scratch
+    ``%x``, ``%y``, ``%h`` … ``%k``, ``%wide``, ``%generic`` and ``%p``.
+
     ``types`` are those of the results, then of the operands; ``results`` says how many are results.
     ``values`` replaces the edge values of an operand's type.
     """
@@ -165,8 +168,15 @@ class Group:
 .visible .entry {self.name}({parameters})
 {{
   .reg .b32 %thread, %block, %threads, %word, %x, %y;
-  .reg .b64 %base, %address;
+  .reg .b64 %base, %address, %wide, %generic;
+  .reg .b16 %h, %i, %j, %k;
+  .reg .b32 %cell;
+  .reg .pred %p;
+  .shared .align 16 .b8 cells[512];
+  .local .align 16 .b8 own[16];
   mov.u32 %thread, %tid.x;
+  mov.u32 %cell, cells;
+  mad.lo.u32 %cell, %thread, 16, %cell;
   mov.u32 %block, %ctaid.x;
   mov.u32 %threads, %ntid.x;
   mad.lo.u32 %thread, %block, %threads, %thread;

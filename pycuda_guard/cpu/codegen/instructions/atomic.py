@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from llvmlite import ir
 
 from pycuda_guard.cpu.codegen.instructions.addresses import take_space
+from pycuda_guard.cpu.codegen.instructions.floating import canonical
 from pycuda_guard.cpu.codegen.instructions.memory import take_hints
 from pycuda_guard.cpu.codegen.instructions.moves import read_bits
 from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, kind_of, lowers
@@ -59,10 +60,10 @@ def _operate(e: Emitter, i: Instruction, m: Modifiers, operands: tuple[Operand, 
         return e.builder.extract_value(result, 0), bits
     if name == "exch":
         return e.builder.atomic_rmw("xchg", place, read_bits(e, operands[1], kind), ordering), bits
-    if kind_of(i) == "half":
-        return _replace(e, place, ordering, _half_operation(e, name, operands[1], kind), width(kind)), bits
-    if kind_of(i) == "float":
-        return _float(e, name, operands[1], kind, place, ordering), bits
+    if kind_of(i) != "integer":
+        operation_of = _half_operation if kind_of(i) == "half" else _float_operation
+        operation = operation_of(e, name, operands[1], kind)
+        return _replace(e, place, ordering, operation, width(kind)), bits
     value = e.read(operands[1], kind)
     if name in ("min", "max"):
         name = name if is_signed(kind) else f"u{name}"
@@ -75,11 +76,12 @@ def _without_release(ordering: str) -> str:
     return {"acq_rel": "acquire", "release": "monotonic"}.get(ordering, ordering)
 
 
-def _float(e: Emitter, name: str, operand: Operand, kind: str, place: ir.Value, ordering: str) -> ir.Value:
+def _float_operation(e: Emitter, name: str, operand: Operand, kind: str) -> Callable[[ir.Value], ir.Value]:
+    """Return what computes the new bits of a number from the old ones."""
     if name != "add":
         e.unsupported(f"atomic .{name} of floating-point numbers")
-    old = e.builder.atomic_rmw("fadd", place, e.read(operand, kind), ordering)
-    return e.bits(old)
+    given = e.read(operand, kind)
+    return lambda old: e.bits(canonical(e, e.builder.fadd(e.builder.bitcast(old, given.type), given)))
 
 
 def _half_operation(e: Emitter, name: str, operand: Operand, kind: str) -> Callable[[ir.Value], ir.Value]:

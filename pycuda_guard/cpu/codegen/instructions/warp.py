@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from pycuda_guard.kernels.ptx.ir import Instruction, Operand
 
 
+#: numbers of the runtime's reductions, unsigned and signed
+_REDUCTIONS = {"add": (0, 0), "min": (1, 3), "max": (2, 4), "and": (5, 5), "or": (6, 6), "xor": (7, 7)}
+
+
 def _require_sync(e: Emitter, m: Modifiers) -> None:
     if not m.flag("sync"):
         e.unsupported("without .sync (removed for compute capability 7.0 and later)")
@@ -79,11 +83,12 @@ def shuffle(e: Emitter, i: Instruction, m: Modifiers) -> None:
 
 @suspends("vote")
 def give_for_vote(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
-    """Give the predicate that is voted on."""
+    """Give the predicate that is voted on; for ``.all`` its opposite, which nobody may hold."""
     _require_sync(e, m)
-    m.one_of("all", "any", "uni", "ballot")
+    mode = m.one_of("all", "any", "uni", "ballot")
     m.type("pred", "b32")
-    e.give(e.read(i.operands[1], "pred"))
+    vote = e.read(i.operands[1], "pred")
+    e.give(e.builder.not_(vote) if mode == "all" else vote)
     e.set_members(e.read(i.operands[2], "b32"))
     return Suspension.WARP
 
@@ -96,17 +101,18 @@ def vote(e: Emitter, i: Instruction, m: Modifiers) -> None:
     mode = m.one_of("all", "any", "uni", "ballot")
     m.type()
     members = e.read(i.operands[2], "b32")
-    ballot = runtime(e, "pg_ballot", I32, [e.block, e.thread_linear, members])
+    lanes = [e.block, e.thread_linear, members]
+    if mode == "uni":
+        every, some = (
+            runtime(e, "pg_redux", I32, [*lanes, integer(32, _REDUCTIONS[name][0])]) for name in ("and", "or")
+        )
+        return e.write(i.operands[0], b.icmp_unsigned("==", every, some), "pred")
+    ballot = runtime(e, "pg_ballot", I32, lanes)
     if mode == "ballot":
         return e.write(i.operands[0], ballot, "b32")
-    if mode == "any":
-        return e.write(i.operands[0], b.icmp_unsigned("!=", ballot, integer(32, 0)), "pred")
-    # lanes that the block does not have vote for everything
-    against = b.icmp_unsigned("!=", ballot, _present(e, members))
-    every = b.not_(against)
-    if mode == "uni":
-        every = b.or_(every, b.icmp_unsigned("==", ballot, integer(32, 0)))
-    return e.write(i.operands[0], every, "pred")
+    return e.write(
+        i.operands[0], b.icmp_unsigned("!=" if mode == "any" else "==", ballot, integer(32, 0)), "pred"
+    )
 
 
 def _present(e: Emitter, members: ir.Value) -> ir.Value:
@@ -145,10 +151,6 @@ def match(e: Emitter, i: Instruction, m: Modifiers) -> None:
     ):
         e.write(destination, result, result_kind)
     return None
-
-
-#: numbers of the runtime's reductions, unsigned and signed
-_REDUCTIONS = {"add": (0, 0), "min": (1, 3), "max": (2, 4), "and": (5, 5), "or": (6, 6), "xor": (7, 7)}
 
 
 @suspends("redux", limits="integers only")

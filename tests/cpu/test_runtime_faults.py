@@ -268,3 +268,25 @@ except RegionError as error:
     output = run(script).stdout
     assert "4 TiB of addresses" in output
     assert "ulimit -v" in output
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("sys.modules['pycuda_guard.cpu._runtime'] = None", "missing or stale"),
+        ("runtime.ABI = -1", "is stale"),
+        ("sys.platform = 'win32'", "Linux on x86-64 only, this is win32"),
+    ],
+)
+def test_a_runtime_that_cannot_work_says_why(change, message):
+    script = f"""
+import sys
+from pycuda_guard.cpu import runtime
+from pycuda_guard.errors import StartError
+{change}
+try:
+    runtime.get_runtime()
+except StartError as error:
+    print(error)
+"""
+    assert message in run(script).stdout

@@ -203,9 +203,11 @@ class AddressModel:
 
     def _checked(self, e: Emitter, address: ir.Value, space: Space, offset: int = 0) -> ir.Value:
         if space is Space.SHARED:
-            # a shared address has 32 bits, and the window behind it is larger than they reach
-            narrow = e.builder.zext(e.builder.trunc(address, I32), I64)
-            return _with_offset(e, e.offset_pointer(e.shared_memory, narrow), offset)
+            # shared addresses have 32 bits and wrap around: a negative index plus an offset is right
+            narrow = e.builder.trunc(address, I32)
+            if offset:
+                narrow = e.builder.add(narrow, ir.Constant(I32, offset))
+            return e.offset_pointer(e.shared_memory, e.builder.zext(narrow, I64))
         if space is Space.PARAM:
             return _with_offset(e, e.builder.inttoptr(address, POINTER), offset)
         return _with_offset(e, e.translate(address), offset)

@@ -95,7 +95,8 @@ def stopping_headers(graph: Graph) -> dict[str, Suspension]:
 def _spins(graph: Graph, body: set[str]) -> bool:
     """Whether leaving the loop may depend on what other threads store while it runs."""
     instructions = [i for name in body for i in graph.blocks[name].instructions]
-    watched = {name for i in instructions if _watches(i) for name in writes(i)}
+    constants = _constants(graph)
+    watched = {name for i in instructions if _watches(i, constants) for name in writes(i)}
     if not watched:
         return False
     _spread(instructions, watched)
@@ -111,14 +112,27 @@ def _spins(graph: Graph, body: set[str]) -> bool:
     return False
 
 
-def _watches(instruction: Instruction) -> bool:
+def _watches(instruction: Instruction, constants: set[str]) -> bool:
     """Whether an instruction reads what other threads may be about to change."""
     if instruction.opcode in ("ld", "ldu"):
         return bool(_ORDERED.intersection(instruction.modifiers))
     if instruction.opcode != "atom":
         return False
     # compared with a constant, a compare-and-swap takes a lock; with a value read before, it retries
-    return "cas" not in instruction.modifiers or isinstance(instruction.operands[2], Immediate)
+    if "cas" not in instruction.modifiers:
+        return True
+    expected = instruction.operands[2]
+    return isinstance(expected, Immediate) or (isinstance(expected, Register) and expected.name in constants)
+
+
+def _constants(graph: Graph) -> set[str]:
+    """Return the registers that are only ever set to constants."""
+    constant: dict[str, bool] = {}
+    for instruction in graph.instructions():
+        is_move = instruction.opcode == "mov" and isinstance(instruction.operands[1], Immediate)
+        for name in writes(instruction):
+            constant[name] = is_move and constant.get(name, True)
+    return {name for name, is_constant in constant.items() if is_constant}
 
 
 def _strides(graph: Graph, body: set[str], extents: set[str]) -> bool:

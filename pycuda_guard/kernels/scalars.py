@@ -28,7 +28,7 @@ _ALIAS = re.compile(
     r"""
     \btypedef\s+(?P<typedef>[\w\s:]+?)\s+(?P<typedef_name>\w+)\s*;
   | \busing\s+(?P<using_name>\w+)\s*=\s*(?P<using>[\w\s:]+?)\s*;
-  | ^[ \t]*\#[ \t]*define[ \t]+(?P<define_name>\w+)[ \t]+(?P<define>[\w:][\w: \t]*?)[ \t]*$
+  | ^[ \t]*\#[ \t]*define[ \t]+(?P<define_name>\w+)(?:[ \t]+(?P<define>[\w: \t]+?))?[ \t]*$
     """,
     re.VERBOSE | re.MULTILINE,
 )
@@ -64,8 +64,8 @@ def scalar_aliases(text: str) -> Aliases:
     found: Aliases = {}
     conflicting: set[str] = set()
     for match in _ALIAS.finditer(text):
-        kind = (match.lastgroup or "").removesuffix("_name")
-        name, meaning = match[f"{kind}_name"], " ".join(match[kind].split())
+        kind = next(kind for kind in ("typedef", "using", "define") if match[f"{kind}_name"])
+        name, meaning = match[f"{kind}_name"], " ".join((match[kind] or "").split())
         if found.setdefault(name, meaning) != meaning:
             conflicting.add(name)
     return {name: meaning for name, meaning in found.items() if name not in conflicting}

@@ -34,6 +34,7 @@ _FUNCTION = re.compile(
 _SHARED = re.compile(rf"{_IGNORED}|(?P<shared>\.shared)\b|[\w.:]+")
 _LOAD_OR_CONVERT = re.compile(
     rf"{_IGNORED}|ld\.param\.[bus]64\s+(?P<loaded>[\w$%]+)\s*,\s*\[\s*(?P<parameter>[\w$%]+)\s*\]"
+    r"|(?:selp|mov)\.[bus]64\s+(?P<chosen>[\w$%]+)\s*,\s*(?P<first>[\w$%]+)(?:\s*,\s*(?P<second>[\w$%]+))?"
     r"|cvta\.to\.\w+\.u64\s+[\w$%]+\s*,\s*(?P<converted>[\w$%]+)",
     re.ASCII,
 )
@@ -221,14 +222,17 @@ def _kind(variable: Variable, says: SourceParameter, converted: bool) -> Paramet
 
 def _converted(text: str, outline: _Outline) -> frozenset[str]:
     """Return the parameters whose values the body converts to addresses of a state space."""
-    loaded: dict[str, str] = {}
-    found: set[str] = set()
+    none: frozenset[str] = frozenset()
+    values: dict[str, frozenset[str]] = {}  # of a register: the parameters that it may hold
+    found = none
     for match in _LOAD_OR_CONVERT.finditer(text, outline.opening, outline.end):
         if match["loaded"]:
-            loaded[match["loaded"]] = match["parameter"]
-        elif match["converted"] in loaded:
-            found.add(loaded[match["converted"]])
-    return frozenset(found)
+            values[match["loaded"]] = frozenset({match["parameter"]})
+        elif match["chosen"]:
+            values[match["chosen"]] = values.get(match["first"], none) | values.get(match["second"], none)
+        elif match["converted"]:
+            found |= values.get(match["converted"], none)
+    return found
 
 
 def _max_threads(header: Function) -> int | None:

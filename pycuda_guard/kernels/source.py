@@ -63,7 +63,7 @@ _COMMENTS_AND_STRINGS = re.compile(
 )
 _PREPROCESSOR = re.compile(r"^[ \t]*#(?:\\\r?\n|[^\n])*+", re.MULTILINE)
 _NOT_NEWLINE = re.compile(r"[^\n]")
-_KERNEL = re.compile(r"\b__global__\b")
+_KERNEL_MACRO = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)[ \t][^\n]*\b__global__[ \t\r]*$", re.MULTILINE)
 _TOKEN = re.compile(r"\s*([A-Za-z_]\w*|::|\S)")
 _ATTRIBUTE = re.compile(r"__\w+__|alignas|noexcept|__declspec")
 _CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">"}
@@ -76,17 +76,13 @@ def find_kernels(source: str) -> tuple[SourceKernel, ...]:
     aliases = scalar_aliases(plain)
     text = _blank(_PREPROCESSOR, plain)
     found = []
-    for match in _KERNEL.finditer(text):
-        declarator = _declarator(text, match.end())
-        if declarator is None:
-            continue
-        name, start, opening, closing = declarator
-        line = text.count("\n", 0, start) + 1
-        following = _TOKEN.match(text, closing + 1)
-        after = following[1] if following else ""
-        if after in ("{", ";") or _ATTRIBUTE.fullmatch(after):
+    markers = "|".join(["__global__", *_KERNEL_MACRO.findall(plain)])
+    for match in re.finditer(rf"\b(?:{markers})\b", text):
+        if declarator := _declarator(text, match.end()):
+            name, opening, closing, defined = declarator
+            line = text.count("\n", 0, name.start(1)) + 1
             parameters = _parameters(text[opening + 1 : closing], aliases)
-            found.append(SourceKernel(name, line, parameters, after != ";"))
+            found.append(SourceKernel(name[1], line, parameters, defined))
     return tuple(found)
 
 
@@ -130,8 +126,11 @@ def _blank(pattern: re.Pattern[str], text: str) -> str:
     return pattern.sub(lambda match: _NOT_NEWLINE.sub(" ", match.group()), text)
 
 
-def _declarator(text: str, position: int) -> tuple[str, int, int, int] | None:
-    """Find name and parameter list after ``__global__``: the name, its start, both parentheses."""
+def _declarator(text: str, position: int) -> tuple[re.Match[str], int, int, bool] | None:
+    """Find what follows ``__global__``: the name, both parentheses, and whether a body follows.
+
+    What looks like a call before the name is an attribute or a macro that stands for one.
+    """
     name: re.Match[str] | None = None
     while match := _TOKEN.match(text, position):
         token = match[1]
@@ -142,8 +141,11 @@ def _declarator(text: str, position: int) -> tuple[str, int, int, int] | None:
             closing = _matching(text, match.start(1))
             if closing is None:
                 return None
-            if token == "(" and name is not None and not _ATTRIBUTE.fullmatch(name[1]):
-                return name[1], name.start(1), match.start(1), closing
+            following = _TOKEN.match(text, closing + 1)
+            after = following[1] if following else ""
+            ends = after in ("{", ";") or _ATTRIBUTE.fullmatch(after) is not None
+            if token == "(" and ends and name is not None and not _ATTRIBUTE.fullmatch(name[1]):
+                return name, match.start(1), closing, after != ";"
             position = closing + 1
         elif token not in ("::", "*", "&"):
             return None

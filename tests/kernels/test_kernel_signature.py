@@ -116,19 +116,36 @@ def test_source_that_does_not_fit_is_ignored(language):
 def test_kinds_of_plain_ptx():
     text = """
     .entry k(.param .u64 .ptr .global .align 4 a, .param .u64 b, .param .u64 c, .param .f32 d, .param .f64 e,
-             .param .align 4 .b8 f[12], .param .u8 g, .param .u16 h, .param .b32 i)
+             .param .align 4 .b8 f[12], .param .u8 g, .param .u16 h, .param .b32 i,
+             .param .u64 j, .param .u64 k)
     .reqntid 8, 4, 2
     {
         ld.param.u64 %rd1, [b]; // ld.param.u64 %rd2, [c];
         ld.param.u64 %rd3, [c];
         cvta.to.global.u64 %rd4, %rd1;
         cvta.to.global.u64 %rd5, %rd2;
+        ld.param.u64 %rd6, [j];
+        ld.param.u64 %rd7, [k];
+        selp.b64 %rd8, %rd6, %rd7, %p1;
+        cvta.to.global.u64 %rd9, %rd8;
     }
     """
     (signature,) = read_signatures((HEADER + text).encode() + b"\0")
     kinds = [parameter.kind for parameter in signature.parameters]
-    assert kinds == [POINTER, POINTER, INTEGER, FLOAT, FLOAT, BYTES, INTEGER, INTEGER, INTEGER]
-    assert [parameter.offset for parameter in signature.parameters] == [0, 8, 16, 24, 32, 40, 52, 54, 56]
+    assert kinds == [POINTER] * 2 + [INTEGER, FLOAT, FLOAT, BYTES] + [INTEGER] * 3 + [POINTER] * 2
+    assert [parameter.offset for parameter in signature.parameters] == [
+        0,
+        8,
+        16,
+        24,
+        32,
+        40,
+        52,
+        54,
+        56,
+        64,
+        72,
+    ]
     assert signature.max_threads == 64
 
 

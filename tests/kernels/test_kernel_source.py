@@ -33,7 +33,9 @@ def names_and_lines(source: str) -> list[tuple[str, int]]:
             "#define MAKE(T) __global__ void k_##T(T *x) \\\n { __global__ }\n__global__ void g() {}",
             [("g", 3)],
         ),
-        ("__global__ void WRAP(256) f() {}", []),
+        ("__global__ void WRAP(256) f() {}", [("f", 1)]),
+        ('#define KERNEL extern "C" __global__\nKERNEL SIZE(8, 1) void f() {}', [("f", 2)]),
+        ("__global__ void MAKE(f)", []),
         ("__global__ void f(int a", []),
         ("__global__", []),
         ("", []),
@@ -74,6 +76,7 @@ def test_kernels(source, expected):
         ("real x", SourceParameter("real x", "x", "float")),
         ("index *x", SourceParameter("index *x", "x", "long long", 1)),
         ("SCALAR x", SourceParameter("SCALAR x", "x", "float")),
+        ("DEVICE float *x", SourceParameter("DEVICE float *x", "x", "float", 1)),
         ("either *x", SourceParameter("either *x", "x", "", 1)),
         ("pointer x", SourceParameter("pointer x", "x")),
         ("T /* comment */ x", SourceParameter("T x", "x")),
@@ -85,6 +88,7 @@ def test_parameter(text, expected):
     using index = long long; // as in the host code
     typedef float *pointer;
     #define SCALAR real
+    #define DEVICE /* nothing here */
     #ifdef WIDE
     typedef double either;
     #else

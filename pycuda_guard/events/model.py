@@ -388,8 +388,8 @@ class EventTimed(Event):
 class ContextChanged(Event):
     """The context stack of a thread changed: ``created``, ``pushed``, ``popped``, ``detached``.
 
-    A ``created`` context is pushed, too. ``retained`` (a primary context) and ``attached`` leave the stack
-    alone. ``subject`` is the context that it happened to; ``Event.context`` is the current one after.
+    A context that is ``created`` or ``attached`` is pushed, too; a primary one that is ``retained`` is not.
+    ``subject`` is the context that it happened to; ``Event.context`` is the current one after.
     ``device`` is the limits of its device, for ``created``, ``pushed`` and ``retained``. ``automatic`` is
     true for the context of pycuda.autoinit and pycuda.autoprimaryctx, which pop it themselves at exit.
     """

@@ -70,7 +70,7 @@ class _Installation:
             return
         self.done.add(name)
         if name == DRIVER:
-            self.tap.driver = module
+            self.tap.connect(module)
             learn_types(self.tap)
         second = sys.modules.get(_SECOND_NAMES.get(name, ""))
         for row in ROWS:

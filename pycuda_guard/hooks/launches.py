@@ -12,13 +12,13 @@ from typing import Any
 
 from pycuda_guard.callsite import here
 from pycuda_guard.events import failures
-from pycuda_guard.events.model import Argument, FunctionLimits, Launch
+from pycuda_guard.events.model import Argument, FunctionLimits, Launch, ModuleId
+from pycuda_guard.hooks.modules import is_library
 from pycuda_guard.hooks.streams import stream_id
 from pycuda_guard.hooks.tap import WRONG_ARGUMENTS, Connect, PendingLaunch, Tap, Wrapped, like
 
 #: Attributes of a function, in the order of FunctionLimits' fields.
 _LIMITS = ("MAX_THREADS_PER_BLOCK", "SHARED_SIZE_BYTES", "MAX_DYNAMIC_SHARED_SIZE_BYTES", "NUM_REGS")
-_UNKNOWN = (0, "", False)  # a function that was got before the guard was there
 
 #: Grids and blocks seen before, so that a launch in a loop does not convert them again.
 MAX_SHAPES = 1024
@@ -74,7 +74,7 @@ def launch_kernel(tap: Tap, wrapped: Wrapped) -> Wrapped:
             else:
                 call = "_launch_kernel"
                 arguments = None
-            module, name, library = functions.get(id(self), _UNKNOWN)
+            module, name, library = functions.get(id(self)) or _unknown()
             sequence = emit(
                 Launch(
                     here(2),
@@ -122,7 +122,7 @@ def _refused(tap: Tap, pending: PendingLaunch, error: BaseException) -> None:
     try:
         _, grid, block, shared, stream = _as_called(pending)
         state = tap.threads.state
-        module, name, library = tap.functions.get(id(function), _UNKNOWN)
+        module, name, library = tap.functions.get(id(function)) or _unknown()
         launch = Launch(
             here(3),
             state.thread,
@@ -145,6 +145,11 @@ def _refused(tap: Tap, pending: PendingLaunch, error: BaseException) -> None:
             tap.guard_error(call, own)
     _tell_limits(tap, function, error)
     tap.failed(f"Function.{call}", sequence, error)
+
+
+def _unknown() -> tuple[ModuleId, str, bool]:
+    """Stand in for what is known of a function that was got before the guard was there."""
+    return 0, "", is_library()
 
 
 def _describe(tap: Tap, pending: PendingLaunch, packed: bytes | None) -> tuple[Argument, ...]:
@@ -184,7 +189,7 @@ def _tell_limits(tap: Tap, function: Any, error: BaseException) -> None:
     except tap.driver.Error:
         return  # after an asynchronous failure the context answers nothing any more
     state = tap.threads.state
-    module, name, _ = tap.functions.get(id(function), _UNKNOWN)
+    module, name, _ = tap.functions.get(id(function)) or _unknown()
     try:
         tap.emit(FunctionLimits(None, state.thread, state.context, module, name, *read))
     except Exception as own:

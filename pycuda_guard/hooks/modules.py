@@ -104,7 +104,7 @@ def _load(
     kernels: tuple[KernelSignature, ...] | None,
     unknown: str,
 ) -> Event:
-    number, library = next(tap.numbers), _is_library()
+    number, library = next(tap.numbers), is_library()
     tap.modules[id(module)] = (number, library)
     return ModuleLoaded(site, state.thread, state.context, number, kernels, unknown, library)
 
@@ -164,7 +164,7 @@ def _get_function(
     tap.functions[id(function)] = (number, str(name), library)
 
 
-def _is_library() -> bool:
+def is_library() -> bool:
     """Tell whether a part of PyCUDA that writes kernels is loading, rather than the user."""
     frame = sys._getframe(1)
     while frame is not None:

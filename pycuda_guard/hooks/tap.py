@@ -108,6 +108,11 @@ class Tap:
         self.host_types: dict[type, HostKind] = {}
         self.memory_types: dict[type, MemoryKind] = {}
 
+    def connect(self, driver: ModuleType) -> None:
+        """Take notice of ``pycuda.driver``, which is imported now or was long ago."""
+        self.driver = driver
+        self.threads.state.context = self.current_context()
+
     def current_context(self) -> ContextId:
         """Return the handle of the calling thread's current context, 0 where there is none."""
         if self.driver is None:
@@ -245,6 +250,8 @@ def finalizing(call: str, describe: Callable[..., Event | None]) -> Connect:
                     event = describe(tap, here(2), threads.state, self)
                     if event is not None:
                         emit(event)
+                except TypeError:
+                    pass  # Boost's ArgumentError: the constructor failed, there is nothing to destroy
                 except Exception as error:
                     tap.guard_error(call, error)
             if wrapped is not None:

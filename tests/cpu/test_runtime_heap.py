@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import random
 import subprocess
 import sys
@@ -89,7 +90,7 @@ def test_allocations_never_overlap(heap):
             if address:
                 live[address] = nbytes
     ends = sorted((address, address + nbytes) for address, nbytes in live.items())
-    assert all(end <= start for (_, end), (start, _) in zip(ends, ends[1:], strict=False))
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(ends))
     for address in live:
         heap.pg_free(address)
     whole = heap.pg_malloc(8 << 20)  # the neighbours have grown together again

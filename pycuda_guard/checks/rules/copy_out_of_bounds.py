@@ -158,8 +158,10 @@ class CopyOutOfBounds(Rule):
                 return None
             if start < 0:
                 return f"it starts {messages.size(-start)} before {name}", "", region
-            at = f"from byte {start} " if start else ""
-            return f"{name} holds {messages.holds(region)}; {at}it runs {over} bytes past the end", "", region
+            text = f"{name} holds {messages.holds(region)}"
+            if start:
+                text += f"; the copy starts at byte {start} and runs {messages.size(over)} past the end"
+            return text, "", region
         if place is Place.AFTER:
             gap = operand.address - region.end
             where = f"{messages.size(gap)} after the end of" if gap else "at the end of"
@@ -167,21 +169,29 @@ class CopyOutOfBounds(Rule):
         before = region.base - operand.address
         return f"it starts {messages.size(before)} before {name} and runs into it", "", region
 
-    @staticmethod
-    def _message(event: Copy | Memset, position: int, text: str, region: Region | None) -> str:
+    def _message(self, event: Copy | Memset, position: int, text: str, region: Region | None) -> str:
         names = messages.copy_names(event)
         if isinstance(event, Memset):
             target = names[0] or (messages.region_name(region) if region is not None else "memory")
             amount = f"{messages.count(event.count, 'element')} of {messages.size(event.item_size)}"
-            return f"{event.call} of {amount} ({event.count * event.item_size} bytes) on {target}: {text}"
+            message = f"{event.call} of {amount} ({event.count * event.item_size} bytes) on {target}"
+            return _joined(message, target, text)
+        wrong = event.source if position else event.destination
+        amount = messages.extent(wrong.extent) if not isinstance(wrong, OddOperand) else ""
         ends = []
-        for operand, name in ((event.destination, names[0]), (event.source, names[1])):
-            known = region is not None and operand is (event.source if position else event.destination)
-            if not name and known and region is not None:
-                name = messages.region_name(region)
-            ends.append(messages.operand(operand, name) or "device memory")
-        extent = (event.source if position else event.destination).extent  # type: ignore[union-attr]
-        return f"copy of {messages.extent(extent)} from {ends[1]} to {ends[0]}: {text}"
+        for operand, name, preposition in (
+            (event.source, names[1], "from"),
+            (event.destination, names[0], "to"),
+        ):
+            if isinstance(operand, HostOperand):
+                inside = [messages.array(operand.shape, operand.dtype), name or "the host array"]
+                amount += f" ({', '.join(part for part in inside if part)})"
+                continue
+            if not name and isinstance(operand, DeviceOperand):
+                meant = region if operand is wrong else self.state.memory.find(operand.address)
+                name = messages.region_name(meant) if meant is not None else ""
+            ends.append(f"{preposition} {name or 'device memory'}")
+        return _joined(f"copy of {amount} {' '.join(ends)}", ends[-1].partition(" ")[2] if ends else "", text)
 
     @staticmethod
     def _help(event: Copy | Memset, region: Region | None) -> str:
@@ -198,3 +208,10 @@ class CopyOutOfBounds(Rule):
         if smaller and host.nbytes == 2 * region.nbytes:
             return f"give the array dtype={smaller} ({host.dtype} is numpy's default), or allocate its nbytes"
         return "allocate the array's nbytes, or copy a slice of the array that fits"
+
+
+def _joined(message: str, last: str, text: str) -> str:
+    """Append what is wrong to what was asked for, without naming the same memory twice in a row."""
+    if last and text.startswith(f"{last} holds"):
+        return f"{message}, which {text.removeprefix(last).lstrip()}"
+    return f"{message}: {text}"

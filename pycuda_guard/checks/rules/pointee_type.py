@@ -78,21 +78,33 @@ class PointeeType(Rule):
             return
         for index, item_size in kernel.scalars:
             argument = arguments[index]
-            if argument.kind is not ArgumentKind.POINTER:
-                continue
-            dtype = argument.dtype or self._uploaded(self.state.regions[index], argument)
+            dtype = argument.dtype
+            if dtype is None:
+                region = self.state.regions[index]
+                if region is None or region.contents is None:
+                    continue
+                dtype = region.contents.dtype
             if dtype is not None and ITEM_SIZES.get(dtype, item_size) != item_size:
-                parameter = kernel.signature.parameters[index]
-                if _may_be_wrong(dtype, parameter) and not self.again(event, kernel=event.function):
-                    self._report(event, index, dtype, parameter)
+                self._check(event, index, dtype)
 
-    def _uploaded(self, region: Region | None, argument: Argument) -> str | None:
-        """Return the dtype of the array that memory holds whole and unchanged."""
+    def _check(self, event: Launch, index: int, dtype: str) -> None:
+        """Report elements of another size, unless they are meant or may be gone by now."""
+        argument = (event.arguments or ())[index]
+        kernel = self.state.kernel
+        if kernel is None or argument.kind is not ArgumentKind.POINTER:
+            return
+        if argument.dtype is None and not self._holds_whole(argument, self.state.regions[index]):
+            return
+        parameter = kernel.signature.parameters[index]
+        if _may_be_wrong(dtype, parameter) and not self.again(event, kernel=event.function):
+            self._report(event, index, dtype, parameter)
+
+    def _holds_whole(self, argument: Argument, region: Region | None) -> bool:
+        """Tell whether an argument points to memory that holds one uploaded array, whole and unchanged."""
         if region is None or region.contents is None or argument.value != region.base:
-            return None
+            return False
         fresh = region.copied > max(region.written, self.state.memory.blind)
-        whole = region.contents.nbytes == region.nbytes
-        return region.contents.dtype if fresh and whole else None
+        return fresh and region.contents.nbytes == region.nbytes
 
     def _report(self, event: Launch, index: int, dtype: str, parameter: Parameter) -> None:
         argument = (event.arguments or ())[index]

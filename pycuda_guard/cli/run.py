@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import traceback
 from typing import TYPE_CHECKING
 
 from pycuda_guard import config
 from pycuda_guard.cli.verb import Verb
-from pycuda_guard.errors import StartError
+from pycuda_guard.errors import GuardError, StartError
 
 if TYPE_CHECKING:
     from pycuda_guard.cli.program import Program
@@ -61,7 +62,13 @@ def run_program(program: Program, options: config.Config) -> int:
     if options.bare:
         devices.choose(options.device)
         return run_to_the_end(program, lambda error: None)
-    session = begin(options)
+    try:
+        session = begin(options)
+    except GuardError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise StartError(f"the guard could not start: {type(error).__name__}: {error}") from error
     status = run_to_the_end(program, session.uncaught.note)
     session.finish()
     return status or int(session.has_failed)

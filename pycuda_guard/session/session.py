@@ -2,7 +2,7 @@
 
 Events are numbered and checked one at a time, whichever thread they come from. An event that
 arrives on a thread that is just checking another (a garbage collection in a hook frees memory)
-waits until that one is done.
+waits in the engine until that one is done.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import itertools
 import os
 import sys
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, TextIO
 
 import wrapt
@@ -72,13 +71,13 @@ class Session:
         self._json: JsonReport | None = None
         self._engine = Engine(self._found)
         self._faults = HostFaultWatch(self)
+        self._watched = self._faults.events
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
-        self._waiting: deque[Event] = deque()
-        self._is_feeding = False
         self._is_over = False
         self._is_json_behind = False
         self._has_forked = False
+        self._is_child = False
 
     # -- the life of a run ----------------------------------------------------------------------
 
@@ -89,8 +88,8 @@ class Session:
             self._json = JsonReport(self.config.json)
         if self.device == "cpu" and self.config.device == "auto":
             self._terminal.announce("no GPU found, using the CPU device")
-        self.uncaught.watch_threads()
         hooks.install(self)
+        self.uncaught.watch_threads()
         atexit.register(self._at_exit)
         for name in CONTEXT_POPPERS:
             wrapt.register_post_import_hook(self._run_before_pop, name)
@@ -149,7 +148,7 @@ class Session:
     @property
     def has_failed(self) -> bool:
         """Whether there are findings at the level at which the exit status must not be 0."""
-        if self.config.fail_on == "never":
+        if self.config.fail_on == "never" or self._is_child:
             return False
         level = Severity(self.config.fail_on)
         return any(
@@ -163,11 +162,13 @@ class Session:
         """Number ``event``, have it checked, and return its number."""
         with self._lock:
             number = event.sequence = next(self._numbers)
-            if self._is_over:
-                return number
-            self._waiting.append(event)
-            if not self._is_feeding:
-                self._feed()
+            if not self._is_over:
+                try:
+                    if type(event) in self._watched:
+                        self._faults.see(event)
+                    self._engine.feed(event)
+                except Exception as error:
+                    self._broken(event, error)
         return number
 
     def guard_error(self, where: str, error: BaseException) -> None:
@@ -176,20 +177,6 @@ class Session:
         self.emit(GuardFailed(callsite.here(), threading.get_ident(), 0, where, text))
 
     # -- inside ---------------------------------------------------------------------------------
-
-    def _feed(self) -> None:
-        self._is_feeding = True
-        try:
-            while self._waiting:
-                event = self._waiting.popleft()
-                try:
-                    if type(event) in self._faults.events:
-                        self._faults.see(event)
-                    self._engine.feed(event)
-                except Exception as error:
-                    self._broken(event, error)
-        finally:
-            self._is_feeding = False
 
     def _broken(self, event: Event, error: Exception) -> None:
         """Report that checking ``event`` itself failed, unless it is the report of such a failure."""
@@ -242,8 +229,7 @@ class Session:
     def leave_child(self) -> None:
         """Fall silent in a forked child: the lock may be another thread's, the report is the parent's."""
         self._lock = threading.RLock()
-        self._is_over = True
-        self._waiting.clear()
+        self._is_over = self._is_child = True
         self._faults.stop()
 
 

@@ -247,6 +247,31 @@ print("child ended with", os.waitpid(child, 0)[1])
     assert codes(tmp_path / "out.json") == [("PG201", "error")]
 
 
+def test_a_child_of_a_guarded_run_ends_with_its_own_status(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        f"""{CUDA}
+import os, sys
+overrun()
+child = os.fork()
+if child == 0:
+    sys.exit(0)
+print("child ended with", os.waitpid(child, 0)[1])
+""",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pycuda_guard", "run", "--device", "cpu", "program.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == "child ended with 0"
+    assert done.stderr.count("Checked:") == 1
+
+
 def test_started_workers_leave_the_report_to_the_parent(tmp_path: Path) -> None:
     done = python(
         """

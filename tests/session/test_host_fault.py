@@ -82,6 +82,38 @@ def test_on_another_thread(tmp_path: Path) -> None:
     assert [finding["location"]["line"] for finding in findings] == [12]
 
 
+LAUNCH = """
+from pycuda.compiler import SourceModule
+module = SourceModule("__global__ void set(int *x, long offset) { x[offset] = 1; }")
+def launch(offset):
+    module.get_function("set")(memory, np.int64(offset), block=(1, 1, 1), grid=(1, 1))
+    cuda.Context.synchronize()
+launch(0)
+"""
+
+
+def test_after_a_launch(tmp_path: Path) -> None:
+    """Kernels have a signal handler of their own, which is now in front."""
+    status, _, findings = run(tmp_path, "ctypes.c_int.from_address(int(memory)).value", after=LAUNCH)
+    assert status == -signal.SIGSEGV
+    assert [finding["code"] for finding in findings] == ["PG204"]
+
+
+def test_a_kernels_wild_access_is_still_an_error_of_cuda(tmp_path: Path) -> None:
+    wild = """
+more = cuda.mem_alloc(4)  # puts the handler for host accesses in front
+try:
+    launch(1 << 36)
+except cuda.Error as error:
+    print("before", flush=True)
+import os
+os._exit(7)
+"""
+    status, _, findings = run(tmp_path, "pass", after=LAUNCH + wild)
+    assert status == 7
+    assert "PG204" not in [finding["code"] for finding in findings]
+
+
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_faulthandler_still_speaks(place: str, tmp_path: Path) -> None:
     enabling = (

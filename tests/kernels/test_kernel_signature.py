@@ -84,27 +84,34 @@ def test_followed_pointers(language):
     assert by_name(read_signatures(ptx, follow_all=True))["rows"].follows == (0,)
 
 
-@pytest.mark.parametrize(
-    ("body", "follows"),
-    [
-        ("out[0] = *table[i];", (0,)),
-        ("*table[i] = 1;", (0,)),
-        ("out[0] = table[0][i] + table[1][2];", (0,)),
-        ("float *p = table[i]; if (p) out[0] = *p;", (0,)),
-        ("for (float *p = table[0]; p < table[1]; p++) out[0] += *p;", (0,)),
-        ("atomicAdd(table[i], 1.0f);", (0,)),
-        ("table[i] = out;", ()),
-        ("out[(long long)table[i] & 7] = 1;", ()),
-        ("((char *)out)[(long long)table[i]] = 1;", ()),
-        ("float **q = i ? table : other; out[0] = *q[1];", ()),
-        ("out[0] = *table[i] + *other[i];", (0, 1)),
-        ("float *p = i ? table[0] : out; out[0] = *p;", ()),
-    ],
-)
-def test_what_counts_as_followed(compile_ptx, body, follows):
-    source = f'extern "C" __global__ void f(float **table, float **other, float *out, int i) {{ {body} }}'
-    (signature,) = read_signatures(compile_ptx(source), source)
-    assert signature.follows == follows
+FOLLOWING = {
+    "out[0] = *table[i];": (0,),
+    "*table[i] = 1;": (0,),
+    "out[0] = table[0][i] + table[1][2];": (0,),
+    "float *p = table[i]; if (p) out[0] = *p;": (0,),
+    "for (float *p = table[0]; p < table[1]; p++) out[0] += *p;": (0,),
+    "atomicAdd(table[i], 1.0f);": (0,),
+    "out[0] = *table[i] + *other[i];": (0, 1),
+    "table[i] = out;": (),
+    "out[(long long)table[i] & 7] = 1;": (),
+    "((char *)out)[(long long)table[i]] = 1;": (),
+    "float **q = i ? table : other; out[0] = *q[1];": (),
+    "float *p = i ? table[0] : out; out[0] = *p;": (),
+}
+
+
+@pytest.fixture(scope="module")
+def following_kernels(compile_ptx):
+    """Signatures of kernels k0, k1, … with the bodies of ``FOLLOWING``."""
+    parameters = "float **table, float **other, float *out, int i"
+    kernels = [f"__global__ void k{n}({parameters}) {{ {body} }}" for n, body in enumerate(FOLLOWING)]
+    source = 'extern "C" {\n' + "\n".join(kernels) + "\n}\n"
+    return by_name(read_signatures(compile_ptx(source), source))
+
+
+@pytest.mark.parametrize(("position", "body"), enumerate(FOLLOWING))
+def test_what_counts_as_followed(following_kernels, position, body):
+    assert following_kernels[f"k{position}"].follows == FOLLOWING[body]
 
 
 def test_source_that_does_not_fit_is_ignored(language):

@@ -109,7 +109,7 @@ def following_kernels(compile_ptx):
     return by_name(read_signatures(compile_ptx(source), source))
 
 
-@pytest.mark.parametrize(("position", "body"), enumerate(FOLLOWING))
+@pytest.mark.parametrize(("position", "body"), list(enumerate(FOLLOWING)))
 def test_what_counts_as_followed(following_kernels, position, body):
     assert following_kernels[f"k{position}"].follows == FOLLOWING[body]
 
@@ -173,8 +173,8 @@ def test_bodies_are_skipped_and_headers_are_found():
 def test_shared_variables_of_the_module_count_where_they_are_named():
     text = """
     .shared .align 8 .b8 both[16]; .extern .shared .b8 dynamic[];
-    .func helper() { st.shared.b32 [both], 1; }
-    .entry uses_it() { .shared .b8 own[3]; call helper; mov.b32 %r1, dynamic; }
+    .func callee() { st.shared.b32 [both], 1; }
+    .entry uses_it() { .shared .b8 own[3]; call callee; mov.b32 %r1, dynamic; }
     .entry does_not() { .shared .b8 own[3]; ld.shared.b32 %r1, [own]; }
     """
     found = by_name(read_signatures(HEADER + text))

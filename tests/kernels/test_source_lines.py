@@ -82,11 +82,11 @@ def test_blank_source_is_nowhere(source):
 
 
 def test_frames(tmp_path):
-    helper, script = tmp_path / "helper.py", tmp_path / "script.py"
-    helper.write_text("def build(source):\n    return SourceModule(source)\n")
+    library, script = tmp_path / "library.py", tmp_path / "script.py"
+    library.write_text("def build(source):\n    return SourceModule(source)\n")
     script.write_text(f'a = """{KERNEL}"""\nbuild(a)\nb = """{KERNEL}"""\nbuild(b)\n')
     last = script.read_text().splitlines().index("build(b)") + 1
-    frames = [("<string>", 1), (str(tmp_path / "missing.py"), 1), (str(helper), 2)]
+    frames = [("<string>", 1), (str(tmp_path / "missing.py"), 1), (str(library), 2)]
     first = locate_source(KERNEL, [*frames, (str(script), 5)])
     assert (first.filename, first.lines) == (str(script), (1, 2, 3, 4))
     assert locate_source(KERNEL, [*frames, (str(script), last)]).lines == (6, 7, 8, 9)

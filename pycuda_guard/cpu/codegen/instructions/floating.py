@@ -77,7 +77,7 @@ class Operation:
         self.kind = m.type("f32", "f64")
         self.mode = m.one_of(*MODES, default="rn")
         self.approximate = m.flag("approx")
-        self._flush = m.flag("ftz")
+        self.flushes = m.flag("ftz")
         self._saturate = m.flag("sat")
         self._emitter = e
         self._instruction = i
@@ -92,7 +92,7 @@ class Operation:
 
     def flushed(self, value: ir.Value) -> ir.Value:
         """Return a number, flushed if the instruction says so."""
-        return flush(self._emitter, value) if self._flush else value
+        return flush(self._emitter, value) if self.flushes else value
 
     def output(self, value: ir.Value) -> None:
         """Write the result, flushed and saturated if the instruction says so."""
@@ -181,9 +181,9 @@ def divide(e: Emitter, i: Instruction, m: Modifiers) -> None:
     return operation.output(quotient)
 
 
-@lowers("rcp", "sqrt", "rsqrt", limits="approximate forms are rounded correctly, those of f64 to 20 bits")
+@lowers("rcp", "sqrt", "rsqrt", limits="approximate forms are rounded correctly, .approx.ftz.f64 to its high word")
 def reciprocal_or_root(e: Emitter, i: Instruction, m: Modifiers) -> None:
-    """``rcp``, ``sqrt``, ``rsqrt``; approximate f64 forms give the high word only."""
+    """``rcp``, ``sqrt``, ``rsqrt``; ``.approx.ftz.f64`` gives the high word only."""
     operation = Operation(e, i, m)
     (a,) = operation.inputs()
     one = ir.Constant(a.type, 1.0)
@@ -195,7 +195,7 @@ def reciprocal_or_root(e: Emitter, i: Instruction, m: Modifiers) -> None:
         result = intrinsic(e, "sqrt", a)
     else:
         result = _reciprocal_root(e, a)
-    if operation.approximate and operation.kind == "f64":
+    if operation.approximate and operation.flushes and operation.kind == "f64":
         high = e.builder.and_(e.builder.bitcast(result, I64), integer(64, 0xFFFF_FFFF_0000_0000))
         result = e.builder.bitcast(high, DOUBLE)
     return operation.output(result)

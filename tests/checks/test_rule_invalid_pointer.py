@@ -75,6 +75,13 @@ FIRING = {
         dtoh(host(100), A),
         failed(ILLEGAL),
     ],
+    "kernel dies near null": [
+        MASKED,
+        alloc(A, 400),
+        masked(0, line=10),
+        dtoh(host(100), A),
+        failed(f"{ILLEGAL}: kernel masked, block (1, 0, 0), address 0x10"),
+    ],
     "kernel dies, and another launch was right": [
         MASKED,
         alloc(A, 400),
@@ -103,6 +110,21 @@ SILENT = {
         masked(A),
         dtoh(host(100), A),
         failed(ILLEGAL),
+    ],
+    "the address is nowhere near null": [
+        MASKED,
+        alloc(A, 400),
+        masked(0),
+        dtoh(host(100), A),
+        failed(f"{ILLEGAL}: kernel masked, address 0x700000000000"),
+    ],
+    "another kernel failed": [
+        MASKED,
+        alloc(A, 400),
+        masked(0),
+        launch("other", ptr(A)),
+        dtoh(host(100), A),
+        failed(f"{ILLEGAL}: kernel other, address 0x10"),
     ],
     "two launches with null": [
         MASKED,

@@ -85,6 +85,15 @@ def test_several_suspects_are_named() -> None:
     assert [r.line for r in finding.related] == [12, 11]
 
 
+def test_the_device_may_name_the_kernel() -> None:
+    reason = f"{ILLEGAL}: kernel g, block (1, 0, 0), thread (3, 0, 0), address 0x70000000000"
+    (finding,) = findings(launch("f", line=10), launch("g", line=11), failed(reason, nth=0, line=12))
+    assert finding.location is not None and finding.location.line == 11
+    assert finding.message == (
+        f"kernel `g` failed: {ILLEGAL} (block (1, 0, 0), thread (3, 0, 0), address 0x70000000000)"
+    )
+
+
 def test_it_stays_an_error_when_the_program_catches_it() -> None:
     (finding,) = findings(launch("k"), failed(ILLEGAL, nth=0), ended())
     assert finding.severity is Severity.ERROR

@@ -51,7 +51,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pycuda_guard.checks import messages
+from pycuda_guard.checks import messages, statuses
 from pycuda_guard.checks.base import Rule
 from pycuda_guard.checks.pointers import Place, locate, moves
 from pycuda_guard.events.model import (
@@ -92,7 +92,7 @@ class CopyOutOfBounds(Rule):
 
     def on_call_failed(self, event: CallFailed) -> None:
         """Look again at a refused copy, for an address just outside an allocation."""
-        if event.status != "invalid argument" or self.explained(event.announced):
+        if statuses.words(event) != statuses.INVALID_ARGUMENT or self.explained(event.announced):
             return
         announced = self.state.announced(event.announced)
         if isinstance(announced, (Copy, Memset)):

@@ -44,7 +44,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pycuda_guard.checks import messages
+from pycuda_guard.checks import messages, statuses
 from pycuda_guard.checks.base import Rule
 from pycuda_guard.events.model import Freed
 from pycuda_guard.findings import Severity
@@ -52,8 +52,6 @@ from pycuda_guard.findings import Severity
 if TYPE_CHECKING:
     from pycuda_guard.checks.state.allocations import Region
     from pycuda_guard.events.model import CallFailed
-
-_STALE = "invalid resource handle"
 
 
 class DoubleFree(Rule):
@@ -73,8 +71,7 @@ class DoubleFree(Rule):
 
     def on_call_failed(self, event: CallFailed) -> None:
         """Look at a free that PyCUDA refused."""
-        stale = _STALE in event.status or _STALE in event.message
-        if not stale or not event.announced or self.explained(event.announced):
+        if statuses.STALE_HANDLE not in event.message or self.explained(event.announced):
             return
         freed = self.state.announced(event.announced)
         if isinstance(freed, Freed):

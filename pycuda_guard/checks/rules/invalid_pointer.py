@@ -51,7 +51,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pycuda_guard.checks import messages
+from pycuda_guard.checks import messages, statuses
 from pycuda_guard.checks.base import Rule
 from pycuda_guard.checks.pointers import Place, locate, moves
 from pycuda_guard.events.model import (
@@ -69,8 +69,6 @@ from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
     from pycuda_guard.events.model import CallFailed, HostFault, Launch, Operand
-
-ILLEGAL_ADDRESS = "an illegal memory access was encountered"
 
 #: Which ends of a copy are device memory (destination, source); None where either may be.
 _ENDS: dict[CopyKind, tuple[bool, bool]] = {
@@ -100,6 +98,9 @@ _NOT_HOST = {
     "NoneType": "make the array first, with np.empty(shape, dtype)",
     "GPUArray": "use GPUArray.get() and GPUArray.set(), or memcpy_dtod between their `.gpudata`",
 }
+
+#: An array that starts at null reaches up to here, and no allocation lies below.
+_NEAR_NULL = 1 << 32
 
 _DEVICE_ONLY = frozenset({MemoryKind.DEVICE, MemoryKind.POOL, MemoryKind.GLOBAL, MemoryKind.IPC})
 
@@ -140,9 +141,9 @@ class InvalidPointer(Rule):
 
     def on_call_failed(self, event: CallFailed) -> None:
         """Look for the pointer behind a refused copy or a kernel's illegal address."""
-        if event.status.startswith(ILLEGAL_ADDRESS):
+        if statuses.words(event) == statuses.ILLEGAL_ADDRESS:
             self._check_null_argument(event)
-        elif event.status == "invalid argument" and not self.explained(event.announced):
+        elif statuses.words(event) == statuses.INVALID_ARGUMENT and not self.explained(event.announced):
             announced = self.state.announced(event.announced)
             if isinstance(announced, (Copy, Memset)):
                 source = [announced.source] if isinstance(announced, Copy) else []
@@ -223,12 +224,14 @@ class InvalidPointer(Rule):
 
     def _check_null_argument(self, event: CallFailed) -> None:
         """Report the one launch that a kernel's illegal address can come from, if its pointer was null."""
-        if self.explained(event.sequence):
+        address = statuses.address(event)
+        if self.explained(event.sequence) or (address is not None and address >= _NEAR_NULL):
             return
         suspects = [
             (launch, index)
             for launch in self.state.pending.unfinished(event.context, event.announced)
             if (index := self._null_pointer(launch)) is not None
+            and statuses.kernel(event) in ("", launch.function)
         ]
         if len(suspects) != 1:
             return

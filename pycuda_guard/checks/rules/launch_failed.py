@@ -50,7 +50,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pycuda_guard.checks import messages
+from pycuda_guard.checks import messages, statuses
 from pycuda_guard.checks.base import Rule
 from pycuda_guard.findings import Severity
 
@@ -58,19 +58,6 @@ if TYPE_CHECKING:
     from pycuda_guard.checks.collector import Collector
     from pycuda_guard.checks.state import State
     from pycuda_guard.events.model import CallFailed, ContextId, Launch
-
-#: The driver's words for failures of a kernel; the context is lost after each of them.
-FAILURES = (
-    "an illegal memory access was encountered",
-    "unspecified launch failure",
-    "misaligned address",
-    "an illegal instruction was encountered",
-    "invalid program counter",
-    "hardware stack error",
-    "operation not supported on global/shared address space",
-    "the launch timed out and was terminated",
-    "device-side assert triggered",
-)
 
 _NAMED = 3
 
@@ -88,18 +75,20 @@ class LaunchFailed(Rule):
 
     def on_call_failed(self, event: CallFailed) -> None:
         """Look for the launch behind the first such failure of a context."""
-        if event.status not in FAILURES or event.context in self._lost:
+        if statuses.words(event) not in statuses.KERNEL_FAILURES or event.context in self._lost:
             return
         self._lost.add(event.context)
         if self.explained(event.sequence):
             return
         suspects = self.state.pending.unfinished(event.context, event.announced)
+        named = statuses.kernel(event)
+        suspects = [launch for launch in suspects if launch.function == named] or suspects
         if any(self.explained(launch.sequence) for launch in suspects):
             return
         if not suspects:
             self.report(
                 event,
-                f"a kernel failed before {event.call}: {event.status}",
+                f"a kernel failed before {event.call}: {_reason(event)}",
                 "synchronize after each launch to find the one that fails",
             )
             return
@@ -107,13 +96,13 @@ class LaunchFailed(Rule):
 
     def _report(self, event: CallFailed, suspects: list[Launch]) -> None:
         launch, *others = suspects
-        text = f"kernel `{launch.function}` failed: {event.status}"
+        text = f"kernel `{launch.function}` failed: {_reason(event)}"
         help = "check the kernel's indices and the sizes of the memory given to it"
         places = messages.related(f"the failure showed up here, in {event.call}", event.site)
         if others:
             text = (
                 f"one of {len(suspects)} launches failed, of which this is the first "
-                f"(kernel `{launch.function}`): {event.status}"
+                f"(kernel `{launch.function}`): {_reason(event)}"
             )
             help = "call cuda.Context.synchronize() after each launch to find the one that fails"
             for other in others[:_NAMED]:
@@ -126,3 +115,10 @@ class LaunchFailed(Rule):
             kernel=messages.kernel_location(launch),
             related=places,
         )
+
+
+def _reason(event: CallFailed) -> str:
+    """Return how the kernel failed, with what the device knows beyond the driver's words."""
+    kernel = statuses.kernel(event)
+    detail = statuses.detail(event).removeprefix(f"kernel {kernel}").lstrip(", ")
+    return f"{statuses.words(event)} ({detail})" if detail else statuses.words(event)

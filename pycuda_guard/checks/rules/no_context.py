@@ -53,7 +53,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pycuda_guard.checks import messages
+from pycuda_guard.checks import messages, statuses
 from pycuda_guard.checks.base import Rule
 from pycuda_guard.findings import Severity
 
@@ -61,8 +61,7 @@ if TYPE_CHECKING:
     from pycuda_guard.events.model import CallFailed
     from pycuda_guard.findings import Related
 
-_STATUS = "invalid device context"
-_WORDS = ("no currently active context", _STATUS)
+_WORDS = ("no currently active context", statuses.INVALID_CONTEXT)
 
 
 class NoContext(Rule):
@@ -74,7 +73,7 @@ class NoContext(Rule):
 
     def on_call_failed(self, event: CallFailed) -> None:
         """Look whether a call failed for want of a context."""
-        if event.context or not (event.status == _STATUS or any(w in event.message for w in _WORDS)):
+        if event.context or not any(words in event.message for words in _WORDS):
             return
         self.explain(event.announced)
         if self.again(event, failure=event.sequence):

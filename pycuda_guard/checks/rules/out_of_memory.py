@@ -43,7 +43,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, ClassVar
 
-from pycuda_guard.checks import messages
+from pycuda_guard.checks import messages, statuses
 from pycuda_guard.checks.base import Rule
 from pycuda_guard.events.model import MemoryKind
 from pycuda_guard.findings import Severity
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from pycuda_guard.events.model import CallFailed
     from pycuda_guard.findings import Related
 
-_STATUS = "out of memory"
 _HOLDERS = 3
 _DEVICE = frozenset({MemoryKind.DEVICE, MemoryKind.POOL, MemoryKind.MANAGED})
 
@@ -67,7 +66,7 @@ class OutOfMemory(Rule):
 
     def on_call_failed(self, event: CallFailed) -> None:
         """Tell who holds the memory when an allocation failed."""
-        if event.status != _STATUS and _STATUS not in event.message:
+        if statuses.OUT_OF_MEMORY not in event.message:
             return
         if event.announced or self.again(event, failure=event.sequence):
             return

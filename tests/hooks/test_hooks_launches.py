@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import numpy as np
 import pytest
 
@@ -144,8 +142,10 @@ def test_a_launch_that_the_driver_refuses_comes_with_the_functions_limits(axpy, 
 
 
 def test_prepared_calls_with_too_many_arguments_are_refused(axpy, buffers, recorder):
+    from pycuda import _pvt_struct
+
     axpy.prepare("PPfi")
-    with pytest.raises(struct.error):
+    with pytest.raises(_pvt_struct.error):
         axpy.prepared_call((1, 1), BLOCK, *buffers, 1.0, 16, 17)
     (launch,), (failed,) = recorder.of(Launch), recorder.of(CallFailed)
     assert len(launch.arguments) == 5

@@ -1,0 +1,161 @@
+"""Which line calls, and what it says."""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import threading
+
+import pytest
+
+from pycuda_guard import callsite
+from pycuda_guard.callsite import Site, argument_names, call_text, here, target_name
+
+PROGRAM = """\
+import numpy as np
+a_gpu = cuda.mem_alloc(a.nbytes)
+cuda.memcpy_htod(
+    a_gpu,
+    a,  # the input
+)
+b_gpu, pitch = cuda.mem_alloc_pitch(16, 4, 4)
+self.out[0] = cuda.mem_alloc(n)
+func(a_gpu, np.int32(n), block=(16, 1, 1), grid=(2, 1))
+func.prepared_async_call(grid, block, stream, a_gpu, n)
+for i in range(3): upload(a_gpu, rows[i])
+with guard(cuda.mem_alloc(4)) as g:
+    x: object = cuda.to_device(a)
+y = run(cuda.mem_alloc(4))
+z = gpuarray.to_gpu(np.zeros(4))
+cuda.memcpy_htod(*pair)
+cuda.memcpy_htod_async(dest=a_gpu, src=a, stream=s)
+count = 3
+"""
+
+
+@pytest.fixture
+def at(tmp_path):
+    """Return a function that makes the site of a line of PROGRAM."""
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM)
+    return lambda line: Site(str(path), line, "<module>")
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (2, "a_gpu = cuda.mem_alloc(a.nbytes)"),
+        (3, "cuda.memcpy_htod(a_gpu, a)"),
+        (5, "cuda.memcpy_htod(a_gpu, a)"),
+        (12, "with guard(cuda.mem_alloc(4)) as g:"),
+        (99, ""),
+    ],
+)
+def test_the_statement_is_one_line(at, line, text):
+    assert call_text(at(line)) == text
+
+
+def test_a_long_statement_is_shortened(tmp_path):
+    path = tmp_path / "long.py"
+    path.write_text(f"f({'x' * 300})\n")
+    text = call_text(Site(str(path), 1, "f"))
+    assert len(text) == 120
+    assert text.endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("line", "call", "names"),
+    [
+        (3, "memcpy_htod", ["a_gpu", "a"]),
+        (9, "__call__", ["a_gpu", "np.int32(n)"]),
+        (10, "prepared_async_call", ["a_gpu", "n"]),
+        (16, "memcpy_htod", []),
+        (17, "memcpy_htod_async", ["a_gpu", "a", "s"]),
+        (18, "memcpy_htod", []),
+    ],
+)
+def test_arguments_are_named_as_written(at, line, call, names):
+    assert argument_names(at(line), call) == names
+
+
+def test_a_call_under_another_name_is_found_if_it_is_the_only_one(tmp_path):
+    path = tmp_path / "other.py"
+    path.write_text("upload(a_gpu, row)\n")
+    assert argument_names(Site(str(path), 1, "f"), "memcpy_htod") == ["a_gpu", "row"]
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [(2, "a_gpu"), (7, "b_gpu"), (8, "self.out[0]"), (13, "x"), (14, ""), (15, "z"), (18, ""), (3, "")],
+)
+def test_the_target_is_what_the_memory_is_called(at, line, name):
+    assert target_name(at(line)) == name
+
+
+@pytest.mark.parametrize("file", ["/no/such/file.py", "<string>"])
+def test_an_unknown_source_gives_nothing(file):
+    site = Site(file, 1, "f")
+    assert (call_text(site), argument_names(site, "f"), target_name(site)) == ("", [], "")
+    assert (call_text(None), argument_names(None, "f"), target_name(None)) == ("", [], "")
+
+
+def test_a_source_with_a_syntax_error_still_gives_its_line(tmp_path):
+    path = tmp_path / "magic.py"
+    path.write_text("%time f(x)\n")
+    assert call_text(Site(str(path), 1, "f")) == "%time f(x)"
+
+
+def test_here_is_this_line_and_one_object_for_it():
+    sites = []
+    for _ in range(3):
+        sites.append(here())
+    assert sites[0] is sites[1] is sites[2]
+    assert sites[0].file == __file__
+    assert sites[0].function == "test_here_is_this_line_and_one_object_for_it"
+    assert sites[0].line == test_here_is_this_line_and_one_object_for_it.__code__.co_firstlineno + 3
+
+
+def run_as(name, file, text="site = here()"):
+    """Run text as a module of that name and file would, and return its ``site``."""
+    scope = {"__name__": name, "here": here}
+    exec(compile(text, file, "exec"), scope)
+    return scope["site"]
+
+
+@pytest.mark.parametrize("name", ["pycuda.gpuarray", "pycuda_guard.session", "numpy", "pytools"])
+def test_packages_between_the_user_and_the_driver_are_passed_over(name):
+    assert run_as(name, "/somewhere/module.py").file == __file__
+
+
+def test_packages_of_other_names_are_the_users():
+    assert run_as("pycuda_guardian", "/somewhere/module.py").file == "/somewhere/module.py"
+
+
+def test_generated_code_is_passed_over_and_a_notebook_cell_is_not():
+    assert run_as("library", "<generated>").file == __file__
+    cell = "<ipython-input-1-abc>"
+    linecache.cache[cell] = (13, None, ["site = here()\n"], cell)
+    assert run_as("__main__", cell) == Site(cell, 1, "<module>")
+    assert call_text(run_as("__main__", cell)) == "site = here()"
+
+
+def test_a_thread_without_a_user_frame_gets_the_library_line():
+    found = []
+    thread = threading.Thread(target=functools.partial(_append_site, found))
+    thread.start()
+    thread.join()
+    assert found[0].file == threading.__file__
+
+
+exec(
+    compile("def _append_site(found): found.append(here())", "/lib/pycuda/module.py", "exec"),
+    scope := {"__name__": "pycuda.module", "here": here},
+)
+_append_site = scope["_append_site"]
+
+
+def test_code_that_is_generated_without_end_is_forgotten(monkeypatch):
+    monkeypatch.setattr(callsite, "MAX_CODES", len(callsite._codes) + 10)
+    for i in range(30):
+        assert run_as("user", f"/generated/{i}.py").file == f"/generated/{i}.py"
+    assert len(callsite._codes) <= callsite.MAX_CODES

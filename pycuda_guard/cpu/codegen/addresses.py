@@ -181,9 +181,9 @@ class AddressModel:
         if name in context.local_offset:
             place = context.local_offset[name] + offset
             return Space.LOCAL, e.builder.add(e.local_address, ir.Constant(I64, place))
-        parameter = self._parameter(e, name)
+        parameter = self._parameter(e, name, offset)
         if parameter is not None:
-            return Space.PARAM, e.builder.ptrtoint(_with_offset(e, parameter, offset), I64)
+            return Space.PARAM, e.builder.ptrtoint(parameter, I64)
         variable = layout.variables.get(name)
         if variable is not None and variable.space is Space.SHARED:
             return Space.SHARED, ir.Constant(I64, self._shared_offset(variable) + offset)
@@ -195,9 +195,9 @@ class AddressModel:
         e.unsupported(f"{name} is not defined in the module")
 
     def _of_symbol(self, e: Emitter, name: str, offset: int) -> ir.Value:
-        parameter = self._parameter(e, name)
+        parameter = self._parameter(e, name, offset)
         if parameter is not None:
-            return _with_offset(e, parameter, offset)
+            return parameter
         space, address = self.symbol(e, name, offset)
         return self._checked(e, address, space)
 
@@ -212,12 +212,13 @@ class AddressModel:
             return _with_offset(e, e.builder.inttoptr(address, POINTER), offset)
         return _with_offset(e, e.translate(address), offset)
 
-    def _parameter(self, e: Emitter, name: str) -> ir.Value | None:
-        """Return the host pointer of a parameter, or of a variable for one."""
-        offset = self._context.parameter_offset.get(name)
-        if offset is not None:
-            return _with_offset(e, e.block_pointer("parameters"), offset)
-        return self._context.parameter_memory(e, name)
+    def _parameter(self, e: Emitter, name: str, offset: int) -> ir.Value | None:
+        """Return the host pointer to a byte of a parameter, or of a variable for one."""
+        start = self._context.parameter_offset.get(name)
+        if start is not None:
+            return e.parameter(start + offset)
+        memory = self._context.parameter_memory(e, name)
+        return memory if memory is None else _with_offset(e, memory, offset)
 
     def _shared_offset(self, variable: Variable) -> int:
         if self._context.layout.is_dynamic(variable):
@@ -228,7 +229,7 @@ class AddressModel:
         """Return the device address of a global variable, from the module's table."""
         entry = e.builder.gep(self._context.globals_table, [ir.Constant(I64, 8 * number)], source_etype=I8)
         address = e.builder.load(entry, typ=I64, align=8)
-        address.set_metadata("invariant.load", self._context.metadata.empty)
+        self._context.metadata.constant(address)
         return address
 
 

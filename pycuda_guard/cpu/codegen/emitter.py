@@ -16,12 +16,12 @@ alignment, so a misaligned address, which a GPU would refuse, is read as x86 rea
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from llvmlite import ir
 
 from pycuda_guard.cpu import abi
-from pycuda_guard.cpu.codegen import special
+from pycuda_guard.cpu.codegen import fields, special
 from pycuda_guard.cpu.codegen.errors import Unsupported
 from pycuda_guard.cpu.codegen.types import (
     I1,
@@ -38,17 +38,13 @@ from pycuda_guard.cpu.codegen.types import (
 from pycuda_guard.kernels.ptx.ir import Address, Immediate, Negated, Register, Sink, Space, Symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pycuda_guard.cpu.codegen.context import FunctionContext
     from pycuda_guard.kernels.ptx.ir import Instruction, Operand
 
 #: where invalid addresses are sent: not canonical on x86-64, however far an index moves it
 POISON = 1 << 62
-
-_BLOCK_OFFSETS = abi.block_offsets()
-_BLOCK_TYPES = {name: I64 if kind == "u64" else I32 for name, kind, _ in abi.BLOCK_FIELDS}
-_BLOCK_SIZES = {name: abi.SIZES[kind] for name, kind, _ in abi.BLOCK_FIELDS}
 
 
 class Emitter:
@@ -58,7 +54,13 @@ class Emitter:
     the builder in an unterminated one. ``instruction`` is the PTX instruction being lowered.
     """
 
-    def __init__(self, context: FunctionContext, function: ir.Function, thread: special.Thread) -> None:
+    def __init__(
+        self,
+        context: FunctionContext,
+        function: ir.Function,
+        thread: special.Thread,
+        known: Mapping[fields.Key, ir.Value] | None = None,
+    ) -> None:
         self.context: FunctionContext = context
         self.module: ir.Module = function.module
         self.function: ir.Function = function
@@ -68,7 +70,9 @@ class Emitter:
         self._entry = ir.IRBuilder(function.insert_basic_block(0, "entry"))
         self._registers: dict[str, ir.AllocaInstr] = {}
         self._carry: ir.AllocaInstr | None = None
-        self._cached: dict[tuple[Any, ...], ir.Value] = {}
+        self._cached: dict[tuple[str | int, ...], ir.Value] = {}
+        self._cached.update(known or {})
+        self._parameter_places: dict[int, int] = {}
 
     # --- operands ---------------------------------------------------------------------------------
 
@@ -220,6 +224,9 @@ class Emitter:
         ``invariant``: nobody writes it while the kernel runs. ``volatile``: done as written, and once (a
         relaxed atomic access, as ``.volatile`` and ``.relaxed`` ask for).
         """
+        offset = self._parameter_places.get(id(pointer))
+        if offset is not None and ("parameter", offset, _scalar_width(kind)) in self._cached:
+            return self._cached["parameter", offset, _scalar_width(kind)]
         alignment = self._alignment(kind, space)
         if volatile:
             load = self.builder.load_atomic(pointer, "monotonic", alignment, typ=kind)
@@ -292,30 +299,25 @@ class Emitter:
             return self.thread.block_index[index]
         if name == "block":
             return self.thread.block_dimensions[index]
-        return self._once(("field", name, index), lambda entry: self._load_field(entry, name, index))
-
-    def _load_field(self, builder: ir.IRBuilder, name: str, index: int) -> ir.Value:
-        size = _BLOCK_SIZES[name]
-        place = ir.Constant(I64, _BLOCK_OFFSETS[name] + index * size)
-        value = builder.load(
-            builder.gep(self.thread.block, [place], source_etype=I8), typ=_BLOCK_TYPES[name], align=size
+        return self._once(
+            ("field", name, index),
+            lambda entry: fields.read_field(entry, self.context.metadata, self.block, name, index),
         )
-        self.context.metadata.field(value, name)
-        return value
 
     def block_pointer(self, name: str) -> ir.Value:
         """Return a field that holds a host address as a pointer."""
+        return self._once(
+            ("pointer", name, 0),
+            lambda entry: fields.read_pointer(entry, self.context.metadata, self.block, name),
+        )
 
-        def make(entry: ir.IRBuilder) -> ir.Value:
-            place = ir.Constant(I64, _BLOCK_OFFSETS[name])
-            pointer = entry.load(entry.gep(self.thread.block, [place], source_etype=I8), typ=POINTER, align=8)
-            readable = self.context.parameter_bytes if name == "parameters" else 0
-            self.context.metadata.pointee(pointer, readable)
-            return pointer
+    def parameter(self, offset: int) -> ir.Value:
+        """Return the host pointer to a byte of the kernel's parameters."""
+        place = self.offset_pointer(self.block_pointer("parameters"), ir.Constant(I64, offset))
+        self._parameter_places[id(place)] = offset
+        return place
 
-        return self._once(("pointer", name), make)
-
-    def _once(self, key: tuple[Any, ...], make: Any) -> ir.Value:
+    def _once(self, key: tuple[str | int, ...], make: Callable[[ir.IRBuilder], ir.Value]) -> ir.Value:
         """Return a value made once, in the function's entry block."""
         value = self._cached.get(key)
         if value is None:

@@ -10,6 +10,7 @@ from pycuda_guard.cpu.abi import State, Suspension
 from pycuda_guard.cpu.codegen import body, frames, instructions, loops, regions
 from pycuda_guard.cpu.codegen.context import FunctionContext, prepare
 from pycuda_guard.cpu.codegen.emitter import Emitter
+from pycuda_guard.cpu.codegen.fields import Invariants
 from pycuda_guard.cpu.codegen.graph import ENTRY
 from pycuda_guard.cpu.codegen.plan import KernelPlan
 from pycuda_guard.cpu.codegen.regions import Regions
@@ -39,16 +40,18 @@ def lower(module: ModuleContext, flat: FlatFunction, stack_bytes: int) -> Kernel
         registers=_estimate_registers(split, flat, context.graph),
         max_threads=_max_threads(flat.function),
     )
-    lowered = [_Region(context, split, number) for number in range(len(split.starts))]
+    invariants = Invariants(flat.function, context.parameter_offset, context.parameter_bytes)
+    lowered = [_Region(context, split, invariants, number) for number in range(len(split.starts))]
     if split.is_straight:
-        loops.over_blocks(module, f"{flat.name}.blocks", lowered[0].function)
+        loops.over_blocks(module, f"{flat.name}.blocks", lowered[0].function, invariants)
         return plan
     plan.frame_slots = split.slot_count
     kinds = {ENTRY: Suspension.NONE}
     for number, region in enumerate(lowered):
         kinds.update(region.kinds)
-        loops.over_all_threads(module, f"{flat.name}.full.{number}", region.function, region.outcomes)
-        loops.over_some_threads(module, f"{flat.name}.range.{number}", region.function)
+        names = f"{flat.name}.full.{number}", f"{flat.name}.range.{number}"
+        loops.over_all_threads(module, names[0], region.function, invariants, region.outcomes)
+        loops.over_some_threads(module, names[1], region.function, invariants)
     plan.suspensions = [int(kinds[start]) for start in split.starts]
     return plan
 
@@ -56,19 +59,21 @@ def lower(module: ModuleContext, flat: FlatFunction, stack_bytes: int) -> Kernel
 class _Region:
     """One region of a kernel as an LLVM function that returns the thread's next region or EXITED."""
 
-    def __init__(self, context: FunctionContext, split: Regions, number: int) -> None:
-        self._context = context
+    def __init__(self, context: FunctionContext, split: Regions, invariants: Invariants, number: int) -> None:
         self._split = split
         self.outcomes: set[int] = set()
         self.kinds: dict[str, Suspension] = {}
         start = split.starts[number]
-        kind = ir.FunctionType(I32, THREAD_TYPES)
+        kind = ir.FunctionType(I32, [*THREAD_TYPES, *invariants.types()])
         self.function = ir.Function(context.module.module, kind, f"{context.flat.name}.region.{number}")
         self.function.linkage = "internal"
         prepare(self.function)
         self.function.attributes.add("alwaysinline")
-        self.function.args[0].add_attribute("noalias")
-        self._e = Emitter(context, self.function, thread_of(self.function.args))
+        # no noalias on the block: inlined, it leaves a marker in the loop over threads, which counts there
+        # as one more memory access
+        arguments = list(self.function.args)
+        known = dict(zip(invariants.keys, arguments[len(THREAD_TYPES) :], strict=True))
+        self._e = Emitter(context, self.function, thread_of(arguments), known)
         for name in split.kept[start]:
             frames.restore(self._e, name, split.slots[name])
         for name in split.recomputed[start]:

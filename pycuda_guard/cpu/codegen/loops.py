@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from llvmlite import ir
 
-from pycuda_guard.cpu import abi
 from pycuda_guard.cpu.abi import State
+from pycuda_guard.cpu.codegen import fields
 from pycuda_guard.cpu.codegen.context import prepare
 from pycuda_guard.cpu.codegen.special import Thread
 from pycuda_guard.cpu.codegen.types import I8, I32, I64, POINTER, VOID
@@ -16,23 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycuda_guard.cpu.codegen.context import ModuleContext
+    from pycuda_guard.cpu.codegen.fields import Invariants
 
     Triple = tuple[ir.Value, ir.Value, ir.Value]
 
-_OFFSETS = abi.block_offsets()
-_BLOCK_BYTES = max(_OFFSETS.values()) + 8
-#: CUDA's limits: threads of a block along each axis, blocks of a grid along each axis
-_MOST_THREADS = (1025, 1025, 65)
-_MOST_BLOCKS = (1 << 31, 1 << 16, 1 << 16)
 
-
-def over_blocks(module: ModuleContext, name: str, region: ir.Function) -> None:
+def over_blocks(module: ModuleContext, name: str, region: ir.Function, invariants: Invariants) -> None:
     """Define ``name(block, first, last)``: run blocks ``first`` to ``last - 1``, whole."""
     function = _define(module, name, ir.FunctionType(VOID, [POINTER, I64, I64]))
-    block, first, last = function.args
-    frame = _Frame(module, function, block)
+    _, first, last = function.args
+    frame = _Frame(module, function, invariants)
     b = frame.builder
-    grid = [b.zext(frame.field("grid", axis, (1, _MOST_BLOCKS[axis])), I64) for axis in range(2)]
+    grid = [b.zext(frame.field("grid", axis), I64) for axis in range(2)]
     before = b.block
     loop = function.append_basic_block("block")
     done = function.append_basic_block("done")
@@ -46,7 +41,7 @@ def over_blocks(module: ModuleContext, name: str, region: ir.Function) -> None:
         b.trunc(b.urem(row, grid[1]), I32),
         b.trunc(b.udiv(row, grid[1]), I32),
     )
-    frame.all_threads(index, lambda thread: b.call(region, thread.arguments()))
+    frame.all_threads(index, lambda thread: b.call(region, frame.arguments(thread)))
     following = b.add(number, ir.Constant(I64, 1), flags=("nuw", "nsw"))
     number.add_incoming(following, b.block)
     b.cbranch(b.icmp_signed("<", following, last), loop, done)
@@ -54,13 +49,15 @@ def over_blocks(module: ModuleContext, name: str, region: ir.Function) -> None:
     b.ret_void()
 
 
-def over_all_threads(module: ModuleContext, name: str, region: ir.Function, outcomes: set[int]) -> None:
+def over_all_threads(
+    module: ModuleContext, name: str, region: ir.Function, invariants: Invariants, outcomes: set[int]
+) -> None:
     """Define ``name(block) -> i32``: run a region for all threads; return where all go on, or MIXED."""
     function = _define(module, name, ir.FunctionType(I32, [POINTER]))
-    frame = _Frame(module, function, function.args[0])
+    frame = _Frame(module, function, invariants)
     b = frame.builder
     if len(outcomes) == 1:
-        frame.all_threads(frame.block_index(), lambda thread: b.call(region, thread.arguments()))
+        frame.all_threads(frame.block_index(), lambda thread: b.call(region, frame.arguments(thread)))
         b.ret(ir.Constant(I32, next(iter(outcomes))))
         return
     every = b.alloca(I32)
@@ -70,7 +67,7 @@ def over_all_threads(module: ModuleContext, name: str, region: ir.Function, outc
     states = frame.pointer_field("state")
 
     def run(thread: Thread) -> None:
-        state = b.call(region, thread.arguments())
+        state = b.call(region, frame.arguments(thread))
         frame.store_state(states, thread.linear, state)
         b.store(b.and_(b.load(every, typ=I32), state), every)
         b.store(b.or_(b.load(some, typ=I32), state), some)
@@ -81,14 +78,14 @@ def over_all_threads(module: ModuleContext, name: str, region: ir.Function, outc
     b.ret(b.select(same, common, ir.Constant(I32, int(State.MIXED))))
 
 
-def over_some_threads(module: ModuleContext, name: str, region: ir.Function) -> None:
+def over_some_threads(module: ModuleContext, name: str, region: ir.Function, invariants: Invariants) -> None:
     """Define ``name(block, low, high)``: run a region for threads ``low`` to ``high - 1``.
 
     Their states then say where each goes on.
     """
     function = _define(module, name, ir.FunctionType(VOID, [POINTER, I32, I32]))
-    block, low, high = function.args
-    frame = _Frame(module, function, block)
+    _, low, high = function.args
+    frame = _Frame(module, function, invariants)
     b = frame.builder
     states = frame.pointer_field("state")
     block_index = frame.block_index()
@@ -105,7 +102,7 @@ def over_some_threads(module: ModuleContext, name: str, region: ir.Function) -> 
     linear.add_incoming(low, before)
     for phi, value in zip((x, y, z), start, strict=True):
         phi.add_incoming(value, before)
-    state = b.call(region, frame.thread(block_index, (x, y, z), linear).arguments())
+    state = b.call(region, frame.arguments(frame.thread(block_index, (x, y, z), linear)))
     frame.store_state(states, linear, state)
     one, zero = ir.Constant(I32, 1), ir.Constant(I32, 0)
     next_x = b.add(x, one)
@@ -125,30 +122,32 @@ def over_some_threads(module: ModuleContext, name: str, region: ir.Function) -> 
 class _Frame:
     """What the loops read of ``struct pg_block``."""
 
-    def __init__(self, module: ModuleContext, function: ir.Function, block: ir.Value) -> None:
+    def __init__(self, module: ModuleContext, function: ir.Function, invariants: Invariants) -> None:
         self._metadata = module.metadata
         self._function = function
-        self._block = block
-        self.builder = ir.IRBuilder(function.append_basic_block("entry"))
-        self.dimensions = self._triple(
-            "block", ((1, _MOST_THREADS[0]), (1, _MOST_THREADS[1]), (1, _MOST_THREADS[2]))
-        )
-        self._local = self._load("local", 0, I64)
-        self._stride = self.builder.zext(self._load("local_stride", 0, I32), I64)
+        self._block = function.args[0]
+        b = self.builder = ir.IRBuilder(function.append_basic_block("entry"))
+        self.dimensions = self._triple("block")
+        self._invariants = invariants.read(b, self._metadata, self._block)
+        known = dict(zip(invariants.keys, self._invariants, strict=True))
+        self._local = known["field", "local", 0]
+        self._stride = b.zext(known["field", "local_stride", 0], I64)
 
-    def field(self, name: str, axis: int, limits: tuple[int, int]) -> ir.Value:
-        """Return one element of an ``i32`` field, known to be in ``[low, high)``."""
-        value = self._load(name, axis, I32)
-        self._metadata.range(value, *limits)
-        return value
+    def field(self, name: str, index: int) -> ir.Value:
+        """Return an element of a field of the block."""
+        return fields.read_field(self.builder, self._metadata, self._block, name, index)
 
     def pointer_field(self, name: str) -> ir.Value:
         """Return a field that holds a host address as a pointer."""
-        return self._load(name, 0, POINTER)
+        return fields.read_pointer(self.builder, self._metadata, self._block, name)
 
     def block_index(self) -> Triple:
         """Return the index of the block that runs."""
-        return self._triple("block_index", tuple((0, most) for most in _MOST_BLOCKS))
+        return self._triple("block_index")
+
+    def arguments(self, thread: Thread) -> list[ir.Value]:
+        """Return the arguments of a region's function."""
+        return [*thread.arguments(), *self._invariants]
 
     def thread(self, block_index: Triple, index: Triple, linear: ir.Value) -> Thread:
         """Return the arguments of one thread."""
@@ -201,17 +200,8 @@ class _Frame:
             self._metadata.parallel_loop(branch)
         b.position_at_end(done)
 
-    def _triple(self, name: str, limits: tuple[tuple[int, int], ...]) -> Triple:
-        x, y, z = (self.field(name, axis, limits[axis]) for axis in range(3))
-        return x, y, z
-
-    def _load(self, name: str, axis: int, kind: ir.Type) -> ir.Value:
-        place = ir.Constant(I64, _OFFSETS[name] + 4 * axis)
-        value = self.builder.load(
-            self.builder.gep(self._block, [place], source_etype=I8), typ=kind, align=4 if kind is I32 else 8
-        )
-        self._metadata.field(value, name)
-        return value
+    def _triple(self, name: str) -> Triple:
+        return self.field(name, 0), self.field(name, 1), self.field(name, 2)
 
 
 _NO_WRAP = ("nuw", "nsw")
@@ -222,5 +212,5 @@ def _define(module: ModuleContext, name: str, kind: ir.FunctionType) -> ir.Funct
     prepare(function)
     block = function.args[0]
     block.add_attribute("noalias")
-    block.attributes.dereferenceable = _BLOCK_BYTES
+    block.attributes.dereferenceable = fields.BLOCK_BYTES
     return function

@@ -17,8 +17,13 @@ from pycuda_guard.kernels.ptx.ir import Space
 
 _SCOPES = ("global", "shared", "frame")
 _SCOPE_OF = {Space.GLOBAL: "global", Space.CONST: "global", Space.SHARED: "shared"}
-#: sizes CUDA allows, which let LLVM prove that indices of threads do not wrap
-_RANGES = {"threads": (1, 1025)}
+#: sizes CUDA allows along each axis, which let LLVM prove that indices of threads do not wrap
+_LIMITS = {
+    "threads": ((1, 1025),),
+    "block": ((1, 1025), (1, 1025), (1, 65)),
+    "grid": ((1, 1 << 31), (1, 1 << 16), (1, 1 << 16)),
+    "block_index": ((0, 1 << 31), (0, 1 << 16), (0, 1 << 16)),
+}
 
 
 class Metadata:
@@ -44,7 +49,7 @@ class Metadata:
         """Describe a load or a store of a kernel to ``space``."""
         if space is Space.PARAM:
             if invariant:
-                access.set_metadata("invariant.load", self.empty)
+                self.constant(access)
             return
         scope = _SCOPE_OF.get(space)
         if scope is not None:
@@ -62,22 +67,23 @@ class Metadata:
         self._scope(access, "frame")
         access.set_metadata("llvm.access.group", self.access)
 
-    def field(self, load: ir.Instruction, name: str) -> None:
-        """Describe a load of a field of ``struct pg_block``, which stays as it is while the block runs."""
+    def constant(self, load: ir.Instruction) -> None:
+        """Describe a load of what stays as it is while the kernel runs."""
         load.set_metadata("invariant.load", self.empty)
-        if name in _RANGES:
-            self.range(load, *_RANGES[name])
+        # LLVM may sink it into the loop over threads, where one access outside of the group spoils all
+        load.set_metadata("llvm.access.group", self.access)
 
-    def range(self, load: ir.Instruction, low: int, high: int) -> None:
-        """Say that a loaded integer is in ``[low, high)``."""
-        kind = load.type
-        load.set_metadata(
-            "range", self._module.add_metadata([ir.Constant(kind, low), ir.Constant(kind, high)])
-        )
+    def field(self, load: ir.Instruction, name: str, index: int) -> None:
+        """Describe a load of a field of ``struct pg_block``, which stays as it is while the block runs."""
+        self.constant(load)
+        if name in _LIMITS:
+            low, high = _LIMITS[name][index]
+            limits = [ir.Constant(load.type, low), ir.Constant(load.type, high)]
+            load.set_metadata("range", self._module.add_metadata(limits))
 
     def pointee(self, load: ir.Instruction, nbytes: int) -> None:
         """Say that a loaded pointer points to at least ``nbytes`` readable bytes."""
-        load.set_metadata("invariant.load", self.empty)
+        self.constant(load)
         if nbytes:
             load.set_metadata("dereferenceable", self._module.add_metadata([ir.Constant(I64, nbytes)]))
 

@@ -76,7 +76,7 @@ def compile_source(tap: Tap, wrapped: Wrapped) -> Wrapped:
     return like(wrapped, hook)
 
 
-def _signatures(tap: Tap, image: bytes) -> tuple[tuple[KernelSignature, ...] | None, str]:
+def signatures(tap: Tap, image: bytes) -> tuple[tuple[KernelSignature, ...] | None, str]:
     """Return the signatures of the kernels in an image, or None and why they are unknown."""
     compiled = tap.sources.get(_digest(image))
     try:
@@ -112,13 +112,13 @@ def _load(
 def _from_buffer(
     tap: Tap, site: Site | None, state: ThreadState, module: Any, /, buffer: Any, *args: Any, **kwargs: Any
 ) -> Event:
-    return _load(tap, site, state, module, *_signatures(tap, bytes(buffer)))
+    return _load(tap, site, state, module, *signatures(tap, bytes(buffer)))
 
 
 def _from_file(tap: Tap, site: Site | None, state: ThreadState, module: Any, /, filename: str) -> Event:
     with open(filename, "rb") as file:
         image = file.read()
-    return _load(tap, site, state, module, *_signatures(tap, image))
+    return _load(tap, site, state, module, *signatures(tap, image))
 
 
 def _create_linker(
@@ -144,7 +144,7 @@ def _link_data(
     name: str = "unknown",
 ) -> None:
     kernels, unknown = tap.linked.get(id(linker), ([], "the linker is older than the guard"))
-    added, reason = _signatures(tap, bytes(data))
+    added, reason = signatures(tap, bytes(data))
     tap.linked[id(linker)] = ([*kernels, *(added or ())], unknown or reason)
 
 

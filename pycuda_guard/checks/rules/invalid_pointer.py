@@ -70,6 +70,8 @@ from pycuda_guard.findings import Severity
 if TYPE_CHECKING:
     from pycuda_guard.events.model import CallFailed, HostFault, Launch, Operand
 
+_HTOD, _DTOH = CopyKind.HTOD, CopyKind.DTOH
+
 #: Which ends of a copy are device memory (destination, source); None where either may be.
 _ENDS: dict[CopyKind, tuple[bool, bool]] = {
     CopyKind.HTOD: (True, False),
@@ -119,10 +121,10 @@ class InvalidPointer(Rule):
             type(event.destination) is DeviceOperand,
             type(event.source) is DeviceOperand,
         )
-        # Spelled out, since hashing an enum member for a table costs more than all of this.
-        if kind is CopyKind.HTOD:
+        # Spelled out, since hashing an enum member, or reading one off its class, costs more than this.
+        if kind is _HTOD:
             right = to_device and type(event.source) is HostOperand
-        elif kind is CopyKind.DTOH:
+        elif kind is _DTOH:
             right = from_device and type(event.destination) is HostOperand
         else:
             right = (to_device and from_device) or kind not in _ENDS

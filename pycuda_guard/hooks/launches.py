@@ -74,7 +74,7 @@ def launch_kernel(tap: Tap, wrapped: Wrapped) -> Wrapped:
             else:
                 call = "_launch_kernel"
                 arguments = None
-            module, name, library = functions.get(id(self)) or _unknown()
+            module, name, library = functions.get(id(self)) or _unknown(tap, self)
             sequence = emit(
                 Launch(
                     here(2),
@@ -122,7 +122,7 @@ def _refused(tap: Tap, pending: PendingLaunch, error: BaseException) -> None:
     try:
         _, grid, block, shared, stream = _as_called(pending)
         state = tap.threads.state
-        module, name, library = tap.functions.get(id(function)) or _unknown()
+        module, name, library = tap.functions.get(id(function)) or _unknown(tap, function)
         launch = Launch(
             here(3),
             state.thread,
@@ -147,9 +147,10 @@ def _refused(tap: Tap, pending: PendingLaunch, error: BaseException) -> None:
     tap.failed(f"Function.{call}", sequence, error)
 
 
-def _unknown() -> tuple[ModuleId, str, bool]:
-    """Stand in for what is known of a function that was got before the guard was there."""
-    return 0, "", is_library()
+def _unknown(tap: Tap, function: Any) -> tuple[ModuleId, str, bool]:
+    """Note what can be known of a function that was got before the guard was there."""
+    known = tap.functions[id(function)] = (0, "", is_library())
+    return known
 
 
 def _describe(tap: Tap, pending: PendingLaunch, packed: bytes | None) -> tuple[Argument, ...]:
@@ -189,7 +190,7 @@ def _tell_limits(tap: Tap, function: Any, error: BaseException) -> None:
     except tap.driver.Error:
         return  # after an asynchronous failure the context answers nothing any more
     state = tap.threads.state
-    module, name, _ = tap.functions.get(id(function)) or _unknown()
+    module, name, _ = tap.functions.get(id(function)) or _unknown(tap, function)
     try:
         tap.emit(FunctionLimits(None, state.thread, state.context, module, name, *read))
     except Exception as own:

@@ -126,6 +126,12 @@ SILENT = {
         dtoh(host(100), A),
         failed(f"{ILLEGAL}: kernel other, address 0x10"),
     ],
+    "a memset of live memory": [alloc(A, 400), memset(A, 100)],
+    "the managed array's own host buffer": [
+        alloc(A, 400),
+        dtoh(host(100, kind=m.HostKind.MANAGED), A),
+    ],
+    "2D copy from live memory": [alloc(A, 64), copy2d(host((4, 4)), dev(A, m.Extent(16, 4, 16)))],
     "two launches with null": [
         MASKED,
         alloc(A, 400),

@@ -51,6 +51,8 @@ FIRING = {
 SILENT = {
     "no failure": [launch("k"), synchronize()],
     "failure of the call itself": [launch("k"), failed("invalid argument")],
+    "failure without a status": [launch("k"), failed(error="TypeError", message="wrong type")],
+    "out of memory": [launch("k"), failed("out of memory", nth=0)],
     "explained by its arguments": [
         module(kernel("k", "int n")),
         launch("k", arg("int64", 5)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from llvmlite import ir
@@ -27,7 +28,15 @@ class Ends(Protocol):
         """Emit what a thread does when it stops; terminates the LLVM block."""
 
 
-def emit(e: Emitter, blocks: list[Block], start: str, ends: Ends) -> None:
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """Branches that are known to go one way where ``holds`` (``i1``) does: block to successor."""
+
+    holds: ir.Value
+    ways: dict[str, str]
+
+
+def emit(e: Emitter, blocks: list[Block], start: str, ends: Ends, shortcut: Shortcut | None = None) -> None:
     """Emit ``blocks``; the emitter's builder, where it stands, goes on at block ``start``."""
     labels = {block.name: e.function.append_basic_block(block.name) for block in blocks}
     e.builder.branch(labels[start])
@@ -38,6 +47,11 @@ def emit(e: Emitter, blocks: list[Block], start: str, ends: Ends) -> None:
             instructions.resume(e, block.resume.instruction)
         for instruction in block.instructions:
             emit_instruction(e, instruction)
+        if shortcut is not None and block.name in shortcut.ways:
+            target = shortcut.ways[block.name]
+            ordinary = e.function.append_basic_block(f"{block.name}.test")
+            e.builder.cbranch(shortcut.holds, labels[target], ordinary)
+            e.builder.position_at_end(ordinary)
         _emit_terminator(e, block, labels, ends)
 
 
@@ -50,7 +64,7 @@ def emit_instruction(e: Emitter, instruction: Instruction) -> None:
         return
     inside = e.function.append_basic_block("guarded")
     after = e.function.append_basic_block("after")
-    e.builder.cbranch(_holds(e, instruction.guard), inside, after)
+    e.builder.cbranch(holds(e, instruction.guard), inside, after)
     e.builder.position_at_end(inside)
     lower(e, instruction)
     e.builder.branch(after)
@@ -62,7 +76,7 @@ def _emit_terminator(e: Emitter, block: Block, labels: dict[str, ir.Block], ends
         case Jump(target):
             e.builder.branch(labels[target])
         case Branch(guard, taken, otherwise):
-            e.builder.cbranch(_holds(e, guard), labels[taken], labels[otherwise])
+            e.builder.cbranch(holds(e, guard), labels[taken], labels[otherwise])
         case Switch(index, targets):
             # an index beyond the table is undefined in PTX: the last target takes it
             switch = e.builder.switch(e.read(index, "u32"), labels[targets[-1]])
@@ -80,6 +94,7 @@ def _emit_terminator(e: Emitter, block: Block, labels: dict[str, ir.Block], ends
             ends.cut(cut)
 
 
-def _holds(e: Emitter, guard: Guard) -> ir.Value:
+def holds(e: Emitter, guard: Guard) -> ir.Value:
+    """Return whether a guard holds (``i1``)."""
     value = e.read(Register(guard.register), "pred")
     return e.builder.not_(value) if guard.negated else value

@@ -9,6 +9,7 @@ from llvmlite import ir
 from pycuda_guard.cpu.codegen.addresses import AddressModel, Roots
 from pycuda_guard.cpu.codegen.definitions import Definitions
 from pycuda_guard.cpu.codegen.errors import Unsupported
+from pycuda_guard.cpu.codegen.instructions.nans import unsettled_registers
 from pycuda_guard.cpu.codegen.layout import local_offsets, parameter_offsets
 from pycuda_guard.cpu.codegen.metadata import Metadata
 from pycuda_guard.cpu.codegen.special import THREAD_TYPES
@@ -68,6 +69,7 @@ class FunctionContext:
             parameter_offsets(flat.function) if flat.function.entry else ({}, 0)
         )
         self.definitions = Definitions(graph, frozenset(self.parameter_offset))
+        self.unsettled = unsettled_registers(flat)
         self.roots = Roots(self.definitions)
         self.addresses = AddressModel(self, self.roots)
         self.arguments: dict[str, ir.Value] = {}  # of a device function: pointers to its parameters

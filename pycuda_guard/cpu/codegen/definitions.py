@@ -99,13 +99,16 @@ class Definitions:
         if definition is None:
             return False
         instruction = definition.instruction
-        if not self._is_cheap(instruction) or len(writes(instruction)) != 1:
+        if not self.is_cheap(instruction) or len(writes(instruction)) != 1:
             return False
         return all(
             self.is_pure(source) and self.precedes(source, definition) for source in reads(instruction)
         )
 
-    def _is_cheap(self, instruction: Instruction) -> bool:
+    def is_cheap(self, instruction: Instruction) -> bool:
+        """Whether an instruction computes a value from its operands alone, in little time."""
+        if instruction.guard is not None:
+            return False
         if instruction.opcode == "ld":
             return _parameter(instruction) in self.parameters
         if instruction.opcode not in _CHEAP or "cc" in instruction.modifiers:

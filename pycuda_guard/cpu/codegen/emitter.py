@@ -23,6 +23,7 @@ from llvmlite import ir
 from pycuda_guard.cpu import abi
 from pycuda_guard.cpu.codegen import fields, special
 from pycuda_guard.cpu.codegen.errors import Unsupported
+from pycuda_guard.cpu.codegen.instructions import nans
 from pycuda_guard.cpu.codegen.types import (
     I1,
     I8,
@@ -93,7 +94,10 @@ class Emitter:
         if operand.special:
             return self._from_bits(self.special(operand.name), ptx_type)
         slot = self.register(operand.name)
-        return self._from_bits(self.builder.load(slot, typ=slot.allocated_type), ptx_type)
+        bits = self.builder.load(slot, typ=slot.allocated_type)
+        if ptx_type != "f32" and operand.name in self.context.unsettled:
+            bits = nans.settled(self.builder, bits)
+        return self._from_bits(bits, ptx_type)
 
     def write(self, operand: Operand, value: ir.Value, ptx_type: str) -> None:
         """Write a value of ``value_type(ptx_type)`` to a Register; a Sink takes it and forgets it.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from llvmlite import ir
 
 from pycuda_guard.cpu.abi import State, Suspension
-from pycuda_guard.cpu.codegen import body, frames, instructions, loops, regions
+from pycuda_guard.cpu.codegen import body, frames, guards, instructions, loops, regions
 from pycuda_guard.cpu.codegen.context import FunctionContext, prepare
 from pycuda_guard.cpu.codegen.emitter import Emitter
 from pycuda_guard.cpu.codegen.fields import Invariants
@@ -15,7 +15,7 @@ from pycuda_guard.cpu.codegen.graph import ENTRY
 from pycuda_guard.cpu.codegen.plan import KernelPlan
 from pycuda_guard.cpu.codegen.regions import Regions
 from pycuda_guard.cpu.codegen.special import THREAD_TYPES, thread_of
-from pycuda_guard.cpu.codegen.types import I32, width
+from pycuda_guard.cpu.codegen.types import I1, I32, width
 
 if TYPE_CHECKING:
     from pycuda_guard.cpu.codegen.context import ModuleContext
@@ -41,30 +41,44 @@ def lower(module: ModuleContext, flat: FlatFunction, stack_bytes: int) -> Kernel
         max_threads=_max_threads(flat.function),
     )
     invariants = Invariants(flat.function, context.parameter_offset, context.parameter_bytes)
-    lowered = [_Region(context, split, invariants, number) for number in range(len(split.starts))]
+    guard = guards.find(context)
+    passes = guards.define(context, guard, invariants) if guard else None
+    lowered = [_Region(context, split, invariants, number, guard) for number in range(len(split.starts))]
     if split.is_straight:
-        loops.over_blocks(module, f"{flat.name}.blocks", lowered[0].function, invariants)
+        region = loops.Region(lowered[0].function, invariants, {int(State.EXITED)}, passes)
+        loops.over_blocks(module, f"{flat.name}.blocks", region)
         return plan
     plan.frame_slots = split.slot_count
     kinds = {ENTRY: Suspension.NONE}
-    for number, region in enumerate(lowered):
-        kinds.update(region.kinds)
-        names = f"{flat.name}.full.{number}", f"{flat.name}.range.{number}"
-        loops.over_all_threads(module, names[0], region.function, invariants, region.outcomes)
-        loops.over_some_threads(module, names[1], region.function, invariants)
+    for number, part in enumerate(lowered):
+        kinds.update(part.kinds)
+        region = loops.Region(part.function, invariants, part.outcomes, passes if number == 0 else None)
+        loops.over_all_threads(module, f"{flat.name}.full.{number}", region)
+        loops.over_some_threads(module, f"{flat.name}.range.{number}", region)
     plan.suspensions = [int(kinds[start]) for start in split.starts]
     return plan
 
 
 class _Region:
-    """One region of a kernel as an LLVM function that returns the thread's next region or EXITED."""
+    """One region of a kernel as an LLVM function that returns the thread's next region or EXITED.
 
-    def __init__(self, context: FunctionContext, split: Regions, invariants: Invariants, number: int) -> None:
+    Its arguments: those of every thread, the kernel's invariants, and whether the thread is known to pass
+    the kernel's guard (``i1``, constant wherever it is called).
+    """
+
+    def __init__(
+        self,
+        context: FunctionContext,
+        split: Regions,
+        invariants: Invariants,
+        number: int,
+        guard: guards.Guard | None,
+    ) -> None:
         self._split = split
         self.outcomes: set[int] = set()
         self.kinds: dict[str, Suspension] = {}
         start = split.starts[number]
-        kind = ir.FunctionType(I32, [*THREAD_TYPES, *invariants.types()])
+        kind = ir.FunctionType(I32, [*THREAD_TYPES, *invariants.types(), I1])
         self.function = ir.Function(context.module.module, kind, f"{context.flat.name}.region.{number}")
         self.function.linkage = "internal"
         prepare(self.function)
@@ -72,13 +86,14 @@ class _Region:
         # no noalias on the block: inlined, it leaves a marker in the loop over threads, which counts there
         # as one more memory access
         arguments = list(self.function.args)
-        known = dict(zip(invariants.keys, arguments[len(THREAD_TYPES) :], strict=True))
+        known = dict(zip(invariants.keys, arguments[len(THREAD_TYPES) : -1], strict=True))
         self._e = Emitter(context, self.function, thread_of(arguments), known)
         for name in split.kept[start]:
             frames.restore(self._e, name, split.slots[name])
         for name in split.recomputed[start]:
             body.emit_instruction(self._e, context.definitions.single[name].instruction)
-        body.emit(self._e, context.graph.reachable(start, across_cuts=False), start, self)
+        shortcut = body.Shortcut(arguments[-1], guard.passes) if guard and number == 0 else None
+        body.emit(self._e, context.graph.reachable(start, across_cuts=False), start, self, shortcut)
         self._e.finish()
 
     def leave(self, leave: Leave) -> None:

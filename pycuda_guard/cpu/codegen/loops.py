@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llvmlite import ir
@@ -10,7 +11,7 @@ from pycuda_guard.cpu.abi import State
 from pycuda_guard.cpu.codegen import fields
 from pycuda_guard.cpu.codegen.context import prepare
 from pycuda_guard.cpu.codegen.special import Thread
-from pycuda_guard.cpu.codegen.types import I8, I32, I64, POINTER, VOID
+from pycuda_guard.cpu.codegen.types import I1, I8, I32, I64, POINTER, VOID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,11 +22,24 @@ if TYPE_CHECKING:
     Triple = tuple[ir.Value, ir.Value, ir.Value]
 
 
-def over_blocks(module: ModuleContext, name: str, region: ir.Function, invariants: Invariants) -> None:
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A region's LLVM function, and what it may return.
+
+    ``guard`` says for a thread whether it passes the test at the start of the kernel, if there is one.
+    """
+
+    function: ir.Function
+    invariants: Invariants
+    outcomes: set[int]
+    guard: ir.Function | None
+
+
+def over_blocks(module: ModuleContext, name: str, region: Region) -> None:
     """Define ``name(block, first, last)``: run blocks ``first`` to ``last - 1``, whole."""
     function = _define(module, name, ir.FunctionType(VOID, [POINTER, I64, I64]))
     _, first, last = function.args
-    frame = _Frame(module, function, invariants)
+    frame = _Frame(module, function, region)
     b = frame.builder
     grid = [b.zext(frame.field("grid", axis), I64) for axis in range(2)]
     before = b.block
@@ -41,7 +55,7 @@ def over_blocks(module: ModuleContext, name: str, region: ir.Function, invariant
         b.trunc(b.urem(row, grid[1]), I32),
         b.trunc(b.udiv(row, grid[1]), I32),
     )
-    frame.all_threads(index, lambda thread: b.call(region, frame.arguments(thread)))
+    frame.all_threads(index)
     following = b.add(number, ir.Constant(I64, 1), flags=("nuw", "nsw"))
     number.add_incoming(following, b.block)
     b.cbranch(b.icmp_signed("<", following, last), loop, done)
@@ -49,16 +63,14 @@ def over_blocks(module: ModuleContext, name: str, region: ir.Function, invariant
     b.ret_void()
 
 
-def over_all_threads(
-    module: ModuleContext, name: str, region: ir.Function, invariants: Invariants, outcomes: set[int]
-) -> None:
+def over_all_threads(module: ModuleContext, name: str, region: Region) -> None:
     """Define ``name(block) -> i32``: run a region for all threads; return where all go on, or MIXED."""
     function = _define(module, name, ir.FunctionType(I32, [POINTER]))
-    frame = _Frame(module, function, invariants)
+    frame = _Frame(module, function, region)
     b = frame.builder
-    if len(outcomes) == 1:
-        frame.all_threads(frame.block_index(), lambda thread: b.call(region, frame.arguments(thread)))
-        b.ret(ir.Constant(I32, next(iter(outcomes))))
+    if len(region.outcomes) == 1:
+        frame.all_threads(frame.block_index())
+        b.ret(ir.Constant(I32, next(iter(region.outcomes))))
         return
     every = b.alloca(I32)
     some = b.alloca(I32)
@@ -66,26 +78,25 @@ def over_all_threads(
     b.store(ir.Constant(I32, 0), some)
     states = frame.pointer_field("state")
 
-    def run(thread: Thread) -> None:
-        state = b.call(region, frame.arguments(thread))
+    def after(thread: Thread, state: ir.Value) -> None:
         frame.store_state(states, thread.linear, state)
         b.store(b.and_(b.load(every, typ=I32), state), every)
         b.store(b.or_(b.load(some, typ=I32), state), some)
 
-    frame.all_threads(frame.block_index(), run)
+    frame.all_threads(frame.block_index(), after)
     common = b.load(every, typ=I32)
     same = b.icmp_unsigned("==", common, b.load(some, typ=I32))
     b.ret(b.select(same, common, ir.Constant(I32, int(State.MIXED))))
 
 
-def over_some_threads(module: ModuleContext, name: str, region: ir.Function, invariants: Invariants) -> None:
+def over_some_threads(module: ModuleContext, name: str, region: Region) -> None:
     """Define ``name(block, low, high)``: run a region for threads ``low`` to ``high - 1``.
 
     Their states then say where each goes on.
     """
     function = _define(module, name, ir.FunctionType(VOID, [POINTER, I32, I32]))
     _, low, high = function.args
-    frame = _Frame(module, function, invariants)
+    frame = _Frame(module, function, region)
     b = frame.builder
     states = frame.pointer_field("state")
     block_index = frame.block_index()
@@ -102,7 +113,7 @@ def over_some_threads(module: ModuleContext, name: str, region: ir.Function, inv
     linear.add_incoming(low, before)
     for phi, value in zip((x, y, z), start, strict=True):
         phi.add_incoming(value, before)
-    state = b.call(region, frame.arguments(frame.thread(block_index, (x, y, z), linear)))
+    state = frame.run(frame.thread(block_index, (x, y, z), linear))
     frame.store_state(states, linear, state)
     one, zero = ir.Constant(I32, 1), ir.Constant(I32, 0)
     next_x = b.add(x, one)
@@ -122,14 +133,16 @@ def over_some_threads(module: ModuleContext, name: str, region: ir.Function, inv
 class _Frame:
     """What the loops read of ``struct pg_block``."""
 
-    def __init__(self, module: ModuleContext, function: ir.Function, invariants: Invariants) -> None:
+    def __init__(self, module: ModuleContext, function: ir.Function, region: Region) -> None:
+        self._region = region
         self._metadata = module.metadata
         self._function = function
         self._block = function.args[0]
         b = self.builder = ir.IRBuilder(function.append_basic_block("entry"))
         self.dimensions = self._triple("block")
-        self._invariants = invariants.read(b, self._metadata, self._block)
-        known = dict(zip(invariants.keys, self._invariants, strict=True))
+        self._invariants = region.invariants.read(b, self._metadata, self._block)
+        known = dict(zip(region.invariants.keys, self._invariants, strict=True))
+        self._every = b.alloca(I32)  # whether all threads of the row pass
         self._local = known["field", "local", 0]
         self._stride = b.zext(known["field", "local_stride", 0], I64)
 
@@ -145,9 +158,10 @@ class _Frame:
         """Return the index of the block that runs."""
         return self._triple("block_index")
 
-    def arguments(self, thread: Thread) -> list[ir.Value]:
-        """Return the arguments of a region's function."""
-        return [*thread.arguments(), *self._invariants]
+    def run(self, thread: Thread, passes: bool = False) -> ir.Value:
+        """Emit a call of the region; ``passes``: the thread is known to pass the guard."""
+        arguments = [*thread.arguments(), *self._invariants, ir.Constant(I1, passes)]
+        return self.builder.call(self._region.function, arguments)
 
     def thread(self, block_index: Triple, index: Triple, linear: ir.Value) -> Thread:
         """Return the arguments of one thread."""
@@ -162,25 +176,55 @@ class _Frame:
         store = b.store(state, b.gep(states, [place], source_etype=I8), align=4)
         self._metadata.frame(store)
 
-    def all_threads(self, block_index: Triple, run: Callable[[Thread], object]) -> None:
-        """Emit ``run`` in loops over z, y and x, the last one declared parallel."""
+    def all_threads(
+        self, block_index: Triple, after: Callable[[Thread, ir.Value], None] | None = None
+    ) -> None:
+        """Emit the region, and then ``after`` with its outcome, for all threads of the block."""
         b = self.builder
         width, height, depth = self.dimensions
 
-        def rows(z: ir.Value) -> None:
+        def plane(z: ir.Value) -> None:
             def row(y: ir.Value) -> None:
-                start = b.mul(
-                    b.add(b.mul(z, height, flags=_NO_WRAP), y, flags=_NO_WRAP), width, flags=_NO_WRAP
-                )
+                before = b.mul(z, height, flags=_NO_WRAP)
+                start = b.mul(b.add(before, y, flags=_NO_WRAP), width, flags=_NO_WRAP)
 
-                def column(x: ir.Value) -> None:
-                    run(self.thread(block_index, (x, y, z), b.add(start, x, flags=_NO_WRAP)))
+                def thread(x: ir.Value) -> Thread:
+                    return self.thread(block_index, (x, y, z), b.add(start, x, flags=_NO_WRAP))
 
-                self._count(width, column, parallel=True)
+                self._row(thread, after or (lambda thread, state: None))
 
             self._count(height, row)
 
-        self._count(depth, rows)
+        self._count(depth, plane)
+
+    def _row(self, thread: Callable[[ir.Value], Thread], after: Callable[[Thread, ir.Value], None]) -> None:
+        """Emit the loop over x: one without the guard for a row that passes it as a whole, and one with."""
+        b = self.builder
+        width = self.dimensions[0]
+
+        def run(passes: bool) -> None:
+            def column(x: ir.Value) -> None:
+                one = thread(x)
+                after(one, self.run(one, passes))
+
+            self._count(width, column, parallel=True)
+
+        if self._region.guard is None:
+            run(False)
+            return
+        b.store(ir.Constant(I32, 1), self._every)
+
+        def test(x: ir.Value) -> None:
+            passed = b.call(self._region.guard, [*thread(x).arguments(), *self._invariants])
+            b.store(b.and_(b.load(self._every, typ=I32), b.zext(passed, I32)), self._every)
+
+        self._count(width, test, parallel=True)
+        whole = b.icmp_unsigned("!=", b.load(self._every, typ=I32), ir.Constant(I32, 0))
+        with b.if_else(whole) as (inside, border):
+            with inside:
+                run(True)
+            with border:
+                run(False)
 
     def _count(self, end: ir.Value, emit: Callable[[ir.Value], None], parallel: bool = False) -> None:
         """Emit a loop from 0 to ``end``, which is at least 1."""

@@ -8,7 +8,7 @@ import sys
 from setuptools import Extension, setup
 
 NATIVE = "pycuda_guard/cpu/native"
-SOURCES = ("module", "region", "faults", "printf", "heap", "scheduler")
+SOURCES = ("module", "region", "faults", "printf", "heap", "scheduler", "gate")
 
 hostfault = Extension(
     "pycuda_guard.hooks._hostfault",

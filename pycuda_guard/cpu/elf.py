@@ -1,9 +1,11 @@
-"""Writes a shared library whose functions jump through a table of addresses. No compiler is needed.
+"""Writes a shared library whose functions lead through a table of addresses. No compiler is needed.
 
-The library has a function for each name, ``jmp *table[i]``, and the table itself as a data symbol, for
-the loading program to fill. It is an x86-64 ELF file with two segments: headers, symbols and code, which
-can be executed, and the dynamic section and table, which can be written. The structures are those of the
-System V ABI. Sections are there for linkers and ``nm``; loading needs none of them.
+The library has a function for each name and a table as a data symbol, for the loading program to fill. The
+table's first cell is for a gate, the next ones for what carries the functions out. Each function puts the
+address of its cell into register r11 and jumps to the gate.
+
+The library is an x86-64 ELF file with two segments: headers, symbols and code, which can be executed, and
+the dynamic section and table, which can be written. The structures are those of the System V ABI. Sections are there for linkers and ``nm``; loading needs none of them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: name of the data symbol: 64-bit addresses, in the order of the functions
+#: name of the data symbol: 64-bit addresses, of the gate and then in the order of the functions
 TABLE_SYMBOL = "pycuda_guard_table"
 
 _PAGE = 4096
@@ -23,7 +25,7 @@ _MACHINE_X86_64, _TYPE_SHARED = 62, 3
 _LOAD, _DYNAMIC, _GNU_STACK = 1, 2, 0x6474E551
 _READ, _WRITE, _EXECUTE = 4, 2, 1
 _GLOBAL_FUNCTION, _GLOBAL_OBJECT = 0x12, 0x11
-_STUB_BYTES = 8
+_STUB_BYTES = 16
 _BUCKETS = 64
 _HASH, _STRTAB, _SYMTAB, _STRSZ, _SYMENT, _SONAME = 4, 5, 6, 10, 11, 14
 _VERSYM, _VERDEF, _VERDEFNUM = 0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFD
@@ -80,17 +82,18 @@ def build(soname: str, functions: Sequence[str], version: str = "") -> bytes:
         entries += [(_VERSYM, versions_at), (_VERDEF, definitions_at), (_VERDEFNUM, 2)]
     dynamic = b"".join(struct.pack("<QQ", *entry) for entry in [*entries, (0, 0)])
     table_at = dynamic_at + len(dynamic)
-    table_end = table_at + 8 * len(functions)
+    table_bytes = 8 * (1 + len(functions))
+    table_end = table_at + table_bytes
 
     symbols = bytearray(_SYMBOL_BYTES)
     for i, offset in enumerate(offsets[:-1]):
         symbols += struct.pack(
             "<IBBHQQ", offset, _GLOBAL_FUNCTION, 0, _TEXT_SECTION, code_at + _STUB_BYTES * i, _STUB_BYTES
         )
-    symbols += struct.pack(
-        "<IBBHQQ", offsets[-1], _GLOBAL_OBJECT, 0, _DATA_SECTION, table_at, 8 * len(functions)
+    symbols += struct.pack("<IBBHQQ", offsets[-1], _GLOBAL_OBJECT, 0, _DATA_SECTION, table_at, table_bytes)
+    code = b"".join(
+        _stub(code_at + _STUB_BYTES * i, table_at + 8 * (1 + i), table_at) for i in range(len(functions))
     )
-    code = b"".join(_stub(code_at + _STUB_BYTES * i, table_at + 8 * i) for i in range(len(functions)))
     sections = [
         # name, type, flags, at, bytes, section of its strings, first global symbol, bytes of an element
         (".dynsym", 11, 2, symbols_at, len(symbols), 2, 1, _SYMBOL_BYTES),
@@ -98,7 +101,7 @@ def build(soname: str, functions: Sequence[str], version: str = "") -> bytes:
         (".hash", 5, 2, hash_at, len(hashes), 1, 0, 4),
         (".text", 1, 6, code_at, len(code), 0, 0, 0),
         (".dynamic", 6, 3, dynamic_at, len(dynamic), 2, 0, 16),
-        (".data", 1, 3, table_at, 8 * len(functions), 0, 0, 0),
+        (".data", 1, 3, table_at, table_bytes, 0, 0, 0),
     ]
     if version:
         sections += [
@@ -137,9 +140,11 @@ def _aligned(value: int, alignment: int) -> int:
     return -(-value // alignment) * alignment
 
 
-def _stub(at: int, cell: int) -> bytes:
-    """Return ``jmp *[rip + cell]`` for an instruction at ``at``, padded with a two-byte no-op."""
-    return b"\xff\x25" + struct.pack("<i", cell - (at + 6)) + b"\x66\x90"
+def _stub(at: int, cell: int, gate: int) -> bytes:
+    """Return the code of a function at ``at``, given where its cell and the gate's are."""
+    load_address = b"\x4c\x8d\x1d" + struct.pack("<i", cell - (at + 7))  # lea r11, [rip + ...]
+    jump = b"\xff\x25" + struct.pack("<i", gate - (at + 13))  # jmp [rip + ...]
+    return load_address + jump + b"\xcc" * (_STUB_BYTES - 13)
 
 
 def _header(segments: int, sections_at: int, sections: int) -> bytes:

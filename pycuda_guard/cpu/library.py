@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycuda_guard.cpu import elf
+from pycuda_guard.cpu.runtime import get_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +25,9 @@ def load(soname: str, functions: Mapping[str, Any], folder: Path, version: str =
     library = ctypes.CDLL(
         os.fspath(_file(soname, elf.build(soname, list(functions), version), folder)), mode=ctypes.RTLD_GLOBAL
     )
-    cells = (ctypes.c_uint64 * len(functions)).in_dll(library, elf.TABLE_SYMBOL)
-    for index, function in enumerate(functions.values()):
+    cells = (ctypes.c_uint64 * (1 + len(functions))).in_dll(library, elf.TABLE_SYMBOL)
+    cells[0] = get_runtime().symbol("pg_gate") or 0
+    for index, function in enumerate(functions.values(), 1):
         cells[index] = ctypes.cast(function, ctypes.c_void_p).value or 0
     # C code may call them until the process is gone, when the interpreter has dropped everything else
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(list(functions.values())))

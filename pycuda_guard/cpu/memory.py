@@ -15,11 +15,11 @@ from __future__ import annotations
 import ctypes
 import threading
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from pycuda_guard.cpu import abi
 from pycuda_guard.cpu.runtime import RegionError
+from pycuda_guard.cpu.transfer import fill, move
 from pycuda_guard.errors import GuardError
 
 #: device addresses are multiples of this, as on a GPU
@@ -61,7 +61,6 @@ class AddressRangeError(GuardError):
     """A range of device addresses is not inside one allocation."""
 
 
-@dataclass(slots=True, eq=False)
 class Allocation:
     """A range of device-accessible memory.
 
@@ -70,16 +69,18 @@ class Allocation:
     that made it, ``owner`` is the context that it belongs to.
     """
 
-    address: int
-    nbytes: int
-    kind: str
-    reserved: int = 0
-    flags: int = 0
-    owner: object = None
-    end: int = field(init=False)
+    __slots__ = ("address", "end", "flags", "kind", "nbytes", "owner", "reserved")
 
-    def __post_init__(self) -> None:
-        self.end = self.address + self.nbytes
+    def __init__(
+        self, address: int, nbytes: int, kind: str, reserved: int, flags: int = 0, owner: object = None
+    ) -> None:
+        self.address = address
+        self.nbytes = nbytes
+        self.end = address + nbytes
+        self.kind = kind
+        self.reserved = reserved
+        self.flags = flags
+        self.owner = owner
 
 
 class _Units:
@@ -155,7 +156,7 @@ class DeviceMemory:
             self.used += reserved
             self._enter(Allocation(address, nbytes, kind, reserved, flags, owner))
         if nbytes <= FILL_LIMIT:
-            ctypes.memset(address | abi.WINDOW, FRESH, reserved)
+            fill(address | abi.WINDOW, FRESH, reserved)
         return address
 
     def _place_large(self, reserved: int) -> int:
@@ -296,9 +297,9 @@ class DeviceMemory:
     def fill(self, address: int, value: int, nbytes: int) -> None:
         """Set ``nbytes`` at ``address`` to the byte ``value``; raise AddressRangeError."""
         if nbytes:
-            ctypes.memset(self.translate(address, nbytes), value, nbytes)
+            fill(self.translate(address, nbytes), value, nbytes)
 
     def copy(self, destination: int, source: int, nbytes: int) -> None:
         """Copy ``nbytes`` between device addresses, which may overlap; raise AddressRangeError."""
         if nbytes:
-            ctypes.memmove(self.translate(destination, nbytes), self.translate(source, nbytes), nbytes)
+            move(self.translate(destination, nbytes), self.translate(source, nbytes), nbytes)

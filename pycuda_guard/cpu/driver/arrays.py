@@ -6,12 +6,12 @@ An array's elements lie in rows without padding, in memory of their own that has
 from __future__ import annotations
 
 import ctypes
-from ctypes import memmove
 
 from pycuda_guard.cpu.driver import contexts, state
 from pycuda_guard.cpu.driver.cells import put_u64
 from pycuda_guard.cpu.driver.copies import device_range, host_range
 from pycuda_guard.cpu.driver.errors import DriverError, Result
+from pycuda_guard.cpu.transfer import move
 
 #: bytes of a channel, by CUarray_format
 _FORMATS = {0x01: 1, 0x02: 2, 0x03: 4, 0x08: 1, 0x09: 2, 0x0A: 4, 0x10: 2, 0x20: 4}
@@ -131,32 +131,32 @@ def host_to_array(array: int, offset: int, source: int, nbytes: int) -> None:
     """Copy from the host into the first row of an array; offset and size are in bytes."""
     contexts.current_waiting()
     if nbytes:
-        memmove(_part(array, offset, nbytes), host_range(source, nbytes), nbytes)
+        move(_part(array, offset, nbytes), host_range(source, nbytes), nbytes)
 
 
 def array_to_host(destination: int, array: int, offset: int, nbytes: int) -> None:
     """Copy from the first row of an array to the host; offset and size are in bytes."""
     contexts.current_waiting()
     if nbytes:
-        memmove(host_range(destination, nbytes), _part(array, offset, nbytes), nbytes)
+        move(host_range(destination, nbytes), _part(array, offset, nbytes), nbytes)
 
 
 def device_to_array(array: int, offset: int, source: int, nbytes: int) -> None:
     """Copy from device memory into the first row of an array; offset and size are in bytes."""
     contexts.current_waiting()
     if nbytes:
-        memmove(_part(array, offset, nbytes), device_range(source, nbytes), nbytes)
+        move(_part(array, offset, nbytes), device_range(source, nbytes), nbytes)
 
 
 def array_to_device(destination: int, array: int, offset: int, nbytes: int) -> None:
     """Copy from the first row of an array to device memory; offset and size are in bytes."""
     contexts.current_waiting()
     if nbytes:
-        memmove(device_range(destination, nbytes), _part(array, offset, nbytes), nbytes)
+        move(device_range(destination, nbytes), _part(array, offset, nbytes), nbytes)
 
 
 def array_to_array(to: int, to_offset: int, origin: int, origin_offset: int, nbytes: int) -> None:
     """Copy between the first rows of two arrays; offsets and size are in bytes."""
     contexts.current_waiting()
     if nbytes:
-        memmove(_part(to, to_offset, nbytes), _part(origin, origin_offset, nbytes), nbytes)
+        move(_part(to, to_offset, nbytes), _part(origin, origin_offset, nbytes), nbytes)

@@ -7,13 +7,13 @@ takes eight bytes.
 from __future__ import annotations
 
 import ctypes
-from ctypes import memmove
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pycuda_guard.cpu.driver import arrays, contexts, streams
 from pycuda_guard.cpu.driver.copies import device_range, host_range
 from pycuda_guard.cpu.driver.errors import DriverError, Result
+from pycuda_guard.cpu.transfer import move
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,10 +78,10 @@ def _work(source: _Side, destination: _Side, extent: Extent) -> Callable[[], Non
             origin = source.start + z * source.slice_stride
             to = destination.start + z * destination.slice_stride
             if source.row_stride == destination.row_stride == width:
-                memmove(to, origin, width * rows)
+                move(to, origin, width * rows)
                 continue
             for y in range(rows):
-                memmove(to + y * destination.row_stride, origin + y * source.row_stride, width)
+                move(to + y * destination.row_stride, origin + y * source.row_stride, width)
 
     return copy
 

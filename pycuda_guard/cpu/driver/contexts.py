@@ -70,24 +70,29 @@ _lock = threading.Lock()
 
 def current() -> Context:
     """Return the current context, for a call that queues work or does not touch the device."""
-    return _current(False)
+    contexts = _stack.contexts
+    if contexts and contexts[-1].alive and not state.status.trouble:
+        return contexts[-1]
+    return _examined(False)
 
 
 def current_waiting() -> Context:
     """Return the current context, for a call that waits for earlier work: it hears of failed kernels."""
-    return _current(True)
+    contexts = _stack.contexts
+    if contexts and contexts[-1].alive and not state.status.trouble:
+        return contexts[-1]
+    return _examined(True)
 
 
-def _current(waits: bool) -> Context:
+def _examined(waits: bool) -> Context:
+    """Return the current context after all checks, or raise what is wrong."""
     contexts = _stack.contexts
     if not contexts:
         raise DriverError(Result.INVALID_CONTEXT if state.status.initialized else Result.NOT_INITIALIZED)
-    context = contexts[-1]
-    if state.status.trouble:
-        state.require(waits)
-    if not context.alive:
+    state.require(waits)
+    if not contexts[-1].alive:
         raise DriverError(Result.CONTEXT_IS_DESTROYED)
-    return context
+    return contexts[-1]
 
 
 def _top() -> Context:

@@ -7,17 +7,15 @@ it is checked like one.
 
 from __future__ import annotations
 
-from ctypes import memmove
-
-from pycuda_guard.cpu.abi import WINDOW
+from pycuda_guard.cpu.abi import REGION_MASK, WINDOW
 from pycuda_guard.cpu.driver import contexts, state, streams
 from pycuda_guard.cpu.driver.errors import DriverError, Result
+from pycuda_guard.cpu.transfer import move
 
 
 def device_range(address: int, nbytes: int) -> int:
     """Return where the memory behind a range of device addresses is, which must be in one allocation."""
-    memory = state.memory
-    allocation = memory.find(address)
+    allocation = state.memory.find(address)
     if allocation is None or address + nbytes > allocation.end:
         raise DriverError(Result.INVALID_VALUE)
     return address | WINDOW
@@ -27,14 +25,16 @@ def host_range(address: int, nbytes: int) -> int:
     """Return where to access a range of host memory."""
     if not address:
         raise DriverError(Result.INVALID_VALUE)
-    return device_range(address, nbytes) if state.memory.is_device_address(address) else address
+    if address & REGION_MASK == state.memory.base:
+        return device_range(address, nbytes)
+    return address
 
 
 def host_to_device(destination: int, source: int, nbytes: int) -> None:
     """Copy from the host; returns when the source may be changed."""
     contexts.current_waiting()
     if nbytes:
-        memmove(device_range(destination, nbytes), host_range(source, nbytes), nbytes)
+        move(device_range(destination, nbytes), host_range(source, nbytes), nbytes)
 
 
 def host_to_device_async(destination: int, source: int, nbytes: int, stream: int) -> None:
@@ -42,14 +42,14 @@ def host_to_device_async(destination: int, source: int, nbytes: int, stream: int
     queue = streams.lookup(stream, contexts.current())
     if nbytes:
         to, origin = device_range(destination, nbytes), host_range(source, nbytes)
-        queue.enqueue(lambda: _move(to, origin, nbytes))
+        queue.enqueue(lambda: move(to, origin, nbytes))
 
 
 def device_to_host(destination: int, source: int, nbytes: int) -> None:
     """Copy to the host; returns when the data are there."""
     contexts.current_waiting()
     if nbytes:
-        memmove(host_range(destination, nbytes), device_range(source, nbytes), nbytes)
+        move(host_range(destination, nbytes), device_range(source, nbytes), nbytes)
 
 
 def device_to_host_async(destination: int, source: int, nbytes: int, stream: int) -> None:
@@ -57,7 +57,7 @@ def device_to_host_async(destination: int, source: int, nbytes: int, stream: int
     queue = streams.lookup(stream, contexts.current())
     if nbytes:
         to, origin = host_range(destination, nbytes), device_range(source, nbytes)
-        queue.enqueue(lambda: _move(to, origin, nbytes))
+        queue.enqueue(lambda: move(to, origin, nbytes))
 
 
 def device_to_device(destination: int, source: int, nbytes: int) -> None:
@@ -70,14 +70,14 @@ def device_to_device_async(destination: int, source: int, nbytes: int, stream: i
     queue = streams.lookup(stream, contexts.current())
     if nbytes:
         to, origin = device_range(destination, nbytes), device_range(source, nbytes)
-        queue.enqueue(lambda: _move(to, origin, nbytes))
+        queue.enqueue(lambda: move(to, origin, nbytes))
 
 
 def unified(destination: int, source: int, nbytes: int) -> None:
     """Copy between any two addresses."""
     contexts.current_waiting()
     if nbytes:
-        memmove(host_range(destination, nbytes), host_range(source, nbytes), nbytes)
+        move(host_range(destination, nbytes), host_range(source, nbytes), nbytes)
 
 
 def unified_async(destination: int, source: int, nbytes: int, stream: int) -> None:
@@ -85,7 +85,7 @@ def unified_async(destination: int, source: int, nbytes: int, stream: int) -> No
     queue = streams.lookup(stream, contexts.current())
     if nbytes:
         to, origin = host_range(destination, nbytes), host_range(source, nbytes)
-        queue.enqueue(lambda: _move(to, origin, nbytes))
+        queue.enqueue(lambda: move(to, origin, nbytes))
 
 
 def peer(destination: int, to_context: int, source: int, from_context: int, nbytes: int) -> None:
@@ -100,7 +100,3 @@ def peer_async(
     contexts.handles.get(to_context)
     contexts.handles.get(from_context)
     device_to_device_async(destination, source, nbytes, stream)
-
-
-def _move(destination: int, source: int, nbytes: int) -> None:
-    memmove(destination, source, nbytes)

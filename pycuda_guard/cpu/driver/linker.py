@@ -67,8 +67,7 @@ def _add(link: Link, kind: int, data: bytes, name: str) -> None:
 
 
 def _refuse(link: Link, reason: str) -> None:
-    link.logs.write_error(reason)
-    raise DriverError(Result.NOT_SUPPORTED, reason)
+    raise DriverError(Result.NOT_SUPPORTED, "" if link.logs.write_error(reason) else reason)
 
 
 def complete(handle: int, image_out: int, size_out: int) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ctypes import memmove, memset
+import ctypes
 from typing import TYPE_CHECKING
 
 from pycuda_guard.cpu.driver import contexts, streams
 from pycuda_guard.cpu.driver.copies import device_range
 from pycuda_guard.cpu.driver.errors import DriverError, Result
+from pycuda_guard.cpu.transfer import fill, move
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,14 +18,14 @@ _CHUNK = 1 << 16
 
 def _fill(where: int, pattern: bytes, count: int) -> None:
     """Write ``count`` copies of ``pattern`` at a host address."""
-    if len(set(pattern)) == 1:
-        memset(where, pattern[0], count * len(pattern))
+    if pattern.count(pattern[0]) == len(pattern):
+        fill(where, pattern[0], count * len(pattern))
         return
     total = count * len(pattern)
     chunk = min(total, _CHUNK)
-    memmove(where, pattern * (chunk // len(pattern)), chunk)
+    ctypes.memmove(where, pattern * (chunk // len(pattern)), chunk)
     for offset in range(chunk, total, chunk):
-        memmove(where + offset, where, min(chunk, total - offset))
+        move(where + offset, where, min(chunk, total - offset))
 
 
 def _row(width: int) -> tuple[Callable[[int, int, int], None], Callable[[int, int, int, int], None]]:

@@ -77,5 +77,6 @@ static struct PyModuleDef definition = {
 PyMODINIT_FUNC PyInit__runtime(void)
 {
     pthread_atfork(NULL, NULL, note_fork);
+    pg_open_gate();
     return PyModule_Create(&definition);
 }

@@ -179,11 +179,20 @@ PG_EXPORT void pg_free(uint64_t device_address);
  * by the scheduler; generated code runs under pg_guarded. */
 PG_EXPORT int pg_run(struct pg_launch *launch, struct pg_fault *fault);
 
+/* -- gate.c --------------------------------------------------------------------------------------------- */
+
+/* Where the stubs of a library of ours jump to, with the address of their table cell in r11 (see cpu/elf.py);
+ * not to be called from C. */
+PG_EXPORT void pg_gate(void);
+
+/* Called once, with the GIL, when the extension module is imported. */
+void pg_open_gate(void);
+
 /* -- module.c ------------------------------------------------------------------------------------------- */
 
 /* Changed with every change of what runtime.py or generated code relies on, so that a stale build is noticed;
  * equal to runtime.ABI. */
-#define PG_ABI 1
+#define PG_ABI 2
 PG_EXPORT int pg_abi(void);
 
 enum pg_launch_result { PG_OK = 0, PG_FAULTED = 1, PG_FORKED = 2, PG_NO_MEMORY = 3 };

@@ -141,6 +141,17 @@ def sign_of_product(a: float, b: float) -> float:
 SMALL = [0.0, -0.0, 1.0, -1.5, 2.0**-127, -(2.0**-149), 2.0**-126]
 
 
+SMALL_AND_INFINITE = [*SMALL, math.inf, -math.inf]
+
+
+def twice(function):
+    def expected(*values):
+        result = function(*values)
+        return result, result
+
+    return expected
+
+
 def copied_sign(width: int):
     sign = 1 << width - 1
     return lambda a, b: a & sign | b & ~sign
@@ -231,12 +242,9 @@ ROWS = [
         values=dict.fromkeys(range(3), FEW["f32"]),
     ),
     *(
-        Row(f"neg.{kind} %d, %a;", f"b{kind[1:]} b{kind[1:]}", lambda a, n=int(kind[1:]): a ^ 1 << n - 1)
+        Row(f"{operation}.{kind} %d, %a;", f"{kind} {kind}", function)
         for kind in ("f32", "f64")
-    ),
-    *(
-        Row(f"abs.{kind} %d, %a;", f"b{kind[1:]} b{kind[1:]}", lambda a, n=int(kind[1:]): a & ~(1 << n - 1))
-        for kind in ("f32", "f64")
+        for operation, function in (("neg", lambda a: -a), ("abs", abs))
     ),
     Row("neg.ftz.f32 %d, %a;", "f32 f32", with_flush(lambda a: -a), values={0: SMALL}),
     *(
@@ -252,6 +260,33 @@ ROWS = [
         Row(f"testp.{test}.{kind} %d, %a;", f"pred {kind}", classified(test))
         for test in ("finite", "infinite", "number", "notanumber", "normal", "subnormal")
         for kind in ("f32", "f64")
+    ),
+    # whatever reads the bits of a result sees the NaN of a GPU, however the result came there
+    Row(
+        "add.f32 %q, %a, %b; mov.b32 %d, %q;",
+        "f32 f32 f32 f32",
+        twice(exact(SIMPLE["add"], "f32")),
+        results=2,
+    ),
+    Row(
+        "sub.f32 %q, %a, %b; setp.lt.f32 %p, %a, 0f00000000; selp.b32 %d, 1065353216, %q, %p;",
+        "f32 f32 f32 f32",
+        lambda a, b: (1.0 if a < 0 else a - b, a - b),
+        results=2,
+        values=dict.fromkeys(range(2), SMALL_AND_INFINITE),
+    ),
+    Row(
+        "sub.f32 %q, %a, %b; or.b32 %d, %q, 0;",
+        "f32 f32 f32 f32",
+        twice(exact(SIMPLE["sub"], "f32")),
+        results=2,
+    ),
+    Row(
+        "sub.f32 %q, %a, %b; cvt.f64.f32 %d, %q;",
+        "b64 f32 f32 f32",
+        lambda a, b: (0x7FFFFFFFE0000000 if np.isnan(a - b) else encode("f64", a - b), a - b),
+        results=2,
+        values=dict.fromkeys(range(2), SMALL_AND_INFINITE),
     ),
     Row("div.approx.f32 %d, %a, %b;", "f32 f32 f32", divided_approximately, ulps=2),
     Row("div.full.f32 %d, %a, %b;", "f32 f32 f32", divided("f32"), ulps=2),

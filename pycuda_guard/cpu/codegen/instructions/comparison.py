@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from llvmlite import ir
 
 from pycuda_guard.cpu.codegen.instructions.floating import flush
+from pycuda_guard.cpu.codegen.instructions.moves import is_unsettled, read_unsettled
 from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers
 from pycuda_guard.cpu.codegen.instructions.values import number
 from pycuda_guard.cpu.codegen.types import FLOAT, is_float, is_signed, value_type
@@ -111,9 +112,13 @@ def set_value(e: Emitter, i: Instruction, m: Modifiers) -> None:
 @lowers("selp")
 def select(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``selp``: a if the predicate holds, else b."""
-    kind = m.type()
-    a, b = (e.read(operand, kind) for operand in i.operands[1:3])
-    e.write(i.operands[0], e.builder.select(e.read(i.operands[3], "pred"), a, b), kind)
+    kind, destination = m.type(), i.operands[0]
+    if is_unsettled(e, destination):
+        a, b = (read_unsettled(e, operand, kind) for operand in i.operands[1:3])
+        kind = "f32"
+    else:
+        a, b = (e.read(operand, kind) for operand in i.operands[1:3])
+    e.write(destination, e.builder.select(e.read(i.operands[3], "pred"), a, b), kind)
 
 
 @lowers("slct")

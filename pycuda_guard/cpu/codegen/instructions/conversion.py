@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from llvmlite import ir
 
-from pycuda_guard.cpu.codegen.instructions.floating import canonical, clipped, flush, saturated
+from pycuda_guard.cpu.codegen.instructions.floating import (
+    canonical,
+    clipped,
+    flush,
+    saturated,
+    write_result,
+)
 from pycuda_guard.cpu.codegen.instructions.operands import write_halves
 from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers
 from pycuda_guard.cpu.codegen.instructions.rounding import (
@@ -109,9 +115,8 @@ def _float_to_float(e: Emitter, i: Instruction, cvt: _Cvt, target: str, source: 
     if target == "f32" and source == "f64":
         value = round_pair(e, exactly(value), "f32", cvt.mode or "rn")
     elif target == "f64":
-        value = widen(e, value)
-    value = cvt.finish(value)
-    return e.write(i.operands[0], value if cvt.saturate else canonical(e, value), target)
+        value = widen(e, canonical(e, value))
+    return write_result(e, i.operands[0], cvt.finish(value), target)
 
 
 def _float_to_integer(e: Emitter, i: Instruction, cvt: _Cvt, target: str, source: str) -> None:

@@ -1,7 +1,8 @@
 """Arithmetic of f32 and f64.
 
 Rounding to nearest is the processor's own; the other directions are exact too (see
-:mod:`pycuda_guard.cpu.codegen.instructions.rounding`). An f32 result that is NaN is 0x7fffffff, as on a GPU.
+:mod:`pycuda_guard.cpu.codegen.instructions.rounding`). An f32 result that is NaN is 0x7fffffff, as on a GPU
+(see :mod:`pycuda_guard.cpu.codegen.instructions.nans`).
 ``.ftz`` takes denormal f32 inputs as zero and gives zero for denormal results, with their signs.
 """
 
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from llvmlite import ir
 
+from pycuda_guard.cpu.codegen.instructions.moves import is_unsettled
+from pycuda_guard.cpu.codegen.instructions.nans import settled
 from pycuda_guard.cpu.codegen.instructions.operands import read_all
 from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers
 from pycuda_guard.cpu.codegen.instructions.rounding import (
     MODES,
-    QUIET_NAN,
     Pair,
     by_environment,
     exact_sum,
@@ -23,7 +25,7 @@ from pycuda_guard.cpu.codegen.instructions.rounding import (
     round_pair,
     widen,
 )
-from pycuda_guard.cpu.codegen.instructions.values import integer, intrinsic, is_nan, number
+from pycuda_guard.cpu.codegen.instructions.values import FLOAT_WIDTHS, integer, intrinsic, number
 from pycuda_guard.cpu.codegen.types import DOUBLE, FLOAT, I1, I32, I64, value_type
 
 if TYPE_CHECKING:
@@ -36,15 +38,17 @@ _SMALLEST_NORMAL = 2.0**-126
 
 
 def canonical(e: Emitter, value: ir.Value) -> ir.Value:
-    """An f32 result with the one NaN that a GPU has; f64 as it is.
-
-    The choice is one between integers: between numbers, LLVM thinks all NaNs alike and drops it.
-    """
+    """An f32 result with the one NaN that a GPU has; f64 as it is."""
     if value.type != FLOAT:
         return value
-    b = e.builder
-    chosen = b.select(is_nan(e, value), integer(32, QUIET_NAN["f32"]), b.bitcast(value, I32))
-    return b.bitcast(chosen, FLOAT)
+    return e.builder.bitcast(settled(e.builder, e.builder.bitcast(value, I32)), FLOAT)
+
+
+def write_result(e: Emitter, destination: Operand, value: ir.Value, kind: str) -> None:
+    """Write the result of f32 or f64 arithmetic."""
+    if not is_unsettled(e, destination):
+        value = canonical(e, value)
+    e.write(destination, value, kind)
 
 
 def flush(e: Emitter, value: ir.Value) -> ir.Value:
@@ -98,8 +102,9 @@ class Operation:
         """Write the result, flushed and saturated if the instruction says so."""
         e = self._emitter
         value = self.flushed(value)
-        value = saturated(e, value) if self._saturate else canonical(e, value)
-        e.write(self._instruction.operands[0], value, self.kind)
+        if self._saturate:
+            value = saturated(e, value)
+        write_result(e, self._instruction.operands[0], value, self.kind)
 
 
 @lowers("add", "sub", "mul", kind="float")
@@ -181,7 +186,9 @@ def divide(e: Emitter, i: Instruction, m: Modifiers) -> None:
     return operation.output(quotient)
 
 
-@lowers("rcp", "sqrt", "rsqrt", limits="approximate forms are rounded correctly, .approx.ftz.f64 to its high word")
+@lowers(
+    "rcp", "sqrt", "rsqrt", limits="approximate forms are rounded correctly, .approx.ftz.f64 to its high word"
+)
 def reciprocal_or_root(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``rcp``, ``sqrt``, ``rsqrt``; ``.approx.ftz.f64`` gives the high word only."""
     operation = Operation(e, i, m)
@@ -210,13 +217,13 @@ def _reciprocal_root(e: Emitter, a: ir.Value) -> ir.Value:
 
 @lowers("abs", "neg", kind="float")
 def sign_operation(e: Emitter, i: Instruction, m: Modifiers) -> None:
-    """``abs``, ``neg``: of bits, so that a NaN keeps its payload."""
+    """``abs``, ``neg``."""
     kind, flushes = m.type("f32", "f64"), m.flag("ftz")
     value = e.read(i.operands[1], kind)
     if flushes:
         value = flush(e, value)
     result = intrinsic(e, "fabs", value) if i.opcode == "abs" else e.builder.fneg(value)
-    e.write(i.operands[0], result, kind)
+    write_result(e, i.operands[0], result, kind)
 
 
 @lowers("min", "max", kind="float")
@@ -232,13 +239,14 @@ def extremum(e: Emitter, i: Instruction, m: Modifiers) -> None:
     result = values[0]
     for value in values[1:]:
         result = intrinsic(e, name, result, value)
-    result = canonical(e, result)
-    if sign_of_product:
-        kind = ir.IntType(32)
-        sign = e.builder.xor(*(e.builder.bitcast(value, kind) for value in signs))
-        sign_bit = e.builder.and_(sign, number(sign, 1 << 31))
-        result = e.builder.bitcast(e.builder.or_(e.builder.bitcast(result, kind), sign_bit), FLOAT)
-    e.write(i.operands[0], operation.flushed(result), operation.kind)
+    result = operation.flushed(result)
+    if not sign_of_product:
+        return write_result(e, i.operands[0], result, operation.kind)
+    kind = ir.IntType(FLOAT_WIDTHS[result.type])
+    sign = e.builder.xor(*(e.builder.bitcast(value, kind) for value in signs))
+    sign_bit = e.builder.and_(sign, number(sign, 1 << (kind.width - 1)))
+    bits = e.builder.or_(e.builder.bitcast(canonical(e, result), kind), sign_bit)
+    return e.write(i.operands[0], e.builder.bitcast(bits, result.type), operation.kind)
 
 
 @lowers("copysign")

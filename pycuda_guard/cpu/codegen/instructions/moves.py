@@ -8,8 +8,8 @@ from llvmlite import ir
 
 from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers
 from pycuda_guard.cpu.codegen.instructions.values import extend, number
-from pycuda_guard.cpu.codegen.types import I32, width
-from pycuda_guard.kernels.ptx.ir import Immediate, Vector
+from pycuda_guard.cpu.codegen.types import FLOAT, I32, width
+from pycuda_guard.kernels.ptx.ir import Immediate, Register, Vector
 
 if TYPE_CHECKING:
     from pycuda_guard.cpu.codegen.emitter import Emitter
@@ -23,9 +23,16 @@ def read_bits(e: Emitter, operand: Operand, kind: str) -> ir.Value:
     return e.read(operand, "pred" if kind == "pred" else f"b{width(kind)}")
 
 
-def write_bits(e: Emitter, operand: Operand, value: ir.Value, kind: str) -> None:
-    """Write an integer of the width of ``kind``; a wider register gets it extended by that type's sign."""
-    e.write(operand, value, kind)
+def is_unsettled(e: Emitter, operand: Operand) -> bool:
+    """Whether an operand is a register that may keep the host's NaN."""
+    return isinstance(operand, Register) and operand.name in e.context.unsettled
+
+
+def read_unsettled(e: Emitter, operand: Operand, kind: str) -> ir.Value:
+    """Return an operand of a 32-bit copy as a float, a NaN as it is."""
+    if isinstance(operand, Immediate):
+        return e.builder.bitcast(read_bits(e, operand, kind), FLOAT)
+    return e.read(operand, "f32")
 
 
 @lowers("mov")
@@ -37,6 +44,8 @@ def move(e: Emitter, i: Instruction, m: Modifiers) -> None:
         _pack(e, destination, source, kind)
     elif isinstance(destination, Vector):
         _unpack(e, destination, source, kind)
+    elif is_unsettled(e, destination):
+        e.write(destination, read_unsettled(e, source, kind), "f32")
     else:
         e.write(destination, read_bits(e, source, kind), kind)
 

@@ -40,7 +40,8 @@ _ENVIRONMENT = {
     "aarch64": {"rn": 0, "rp": 0x400000, "rm": 0x800000, "rz": 0xC00000},
 }
 
-QUIET_NAN = {"f32": 0x7FFF_FFFF, "f64": 0xFFF8_0000_0000_0000, "f16": 0x7FFF, "bf16": 0x7FFF}
+#: of f16 and bf16, as a GPU gives it
+_QUIET_NAN = 0x7FFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ def nearest_16(e: Emitter, value: ir.Value, kind: str) -> ir.Value:
         odd = f.and_(f.lshr(pattern, integer(32, 16)), integer(32, 1))
         shifted = f.lshr(f.add(pattern, f.add(odd, integer(32, 0x7FFF))), integer(32, 16))
         rounded = f.trunc(shifted, I16)
-    return f.select(is_nan(e, value), integer(16, QUIET_NAN[kind]), rounded)
+    return f.select(is_nan(e, value), integer(16, _QUIET_NAN), rounded)
 
 
 # --- by the processor's rounding mode -----------------------------------------------------------

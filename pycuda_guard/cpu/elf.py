@@ -5,7 +5,8 @@ table's first cell is for a gate, the next ones for what carries the functions o
 address of its cell into register r11 and jumps to the gate.
 
 The library is an x86-64 ELF file with two segments: headers, symbols and code, which can be executed, and
-the dynamic section and table, which can be written. The structures are those of the System V ABI. Sections are there for linkers and ``nm``; loading needs none of them.
+the dynamic section and table, which can be written. The structures are those of the System V ABI. Sections
+are there for linkers and ``nm``; loading needs none of them.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from pycuda_guard.cpu.codegen.instructions.rounding import (
     float_of_16,
     nearest_16,
     round_pair,
+    to_odd,
     widen,
 )
 from pycuda_guard.cpu.codegen.instructions.values import integer, intrinsic
@@ -95,14 +96,21 @@ def fused(e: Emitter, i: Instruction, m: Modifiers) -> None:
     lanes = Lanes(e, m.type(), flushes)
     patterns = []
     for a, b, c in zip(*map(lanes.read, i.operands[1:4]), strict=True):
-        product = e.builder.fmul(widen(e, a), widen(e, b))
-        pattern = round_pair(e, exact_sum(e, product, widen(e, c)), lanes.format, "rn")
+        pattern = _fused(e, a, b, c, lanes.format)
         if saturates or relu or flushes:
             value = float_of_16(e, pattern, lanes.format)
             value = saturated(e, value) if saturates else clipped(e, value) if relu else value
             pattern = nearest_16(e, lanes.flush(value), lanes.format)
         patterns.append(pattern)
     lanes.write_patterns(i.operands[0], patterns)
+
+
+def _fused(e: Emitter, a: ir.Value, b: ir.Value, c: ir.Value, lane_format: str) -> ir.Value:
+    """The bits of ``a * b + c``, rounded once."""
+    if lane_format == "f16":
+        return nearest_16(e, to_odd(e, exact_sum(e, e.builder.fmul(a, b), c)), lane_format)
+    product = e.builder.fmul(widen(e, a), widen(e, b))
+    return round_pair(e, exact_sum(e, product, widen(e, c)), lane_format, "rn")
 
 
 @lowers("abs", "neg", kind="half")

@@ -1,8 +1,8 @@
 """Correct rounding in every direction, into every format.
 
-LLVM rounds to nearest. What it cannot do directly is done through an *exact pair*: two doubles ``value`` and
-``error``, where value + error is the exact result and value its nearest double. A pair knows on which side
-of any narrower number the exact result lies, which is all that rounding asks.
+LLVM rounds to nearest. What it cannot do directly is done through an *exact pair*: two doubles (for f16,
+floats) ``value`` and ``error``, where value + error is the exact result and value the nearest to it. A pair
+knows on which side of any narrower number the exact result lies, which is all that rounding asks.
 
 Where no pair is at hand (f64 arithmetic, division, roots), a small function changes the processor's rounding
 mode around the one operation. Its operands and result pass through memory that an empty piece of assembly
@@ -24,7 +24,7 @@ from pycuda_guard.cpu.codegen.instructions.values import (
     is_nan,
     number,
 )
-from pycuda_guard.cpu.codegen.types import DOUBLE, FLOAT, HALF, I16, I32, I64
+from pycuda_guard.cpu.codegen.types import DOUBLE, FLOAT, HALF, I16, I32
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ _QUIET_NAN = 0x7FFF
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An exact number: ``value + error``, both doubles; value is the sum rounded to nearest."""
+    """An exact number: ``value + error``, both of one type; value is the sum rounded to nearest."""
 
     value: ir.Value
     error: ir.Value
@@ -58,7 +58,7 @@ def exactly(value: ir.Value) -> Pair:
 
 
 def exact_sum(e: Emitter, a: ir.Value, b: ir.Value) -> Pair:
-    """The exact sum of two doubles that are far from overflow (Knuth's TwoSum)."""
+    """The exact sum of two numbers that are far from overflow (Knuth's TwoSum)."""
     f = e.builder
     total = f.fadd(a, b)
     part = f.fsub(total, a)
@@ -72,12 +72,12 @@ def widen(e: Emitter, value: ir.Value) -> ir.Value:
 
 
 def round_pair(e: Emitter, pair: Pair, target: str, mode: str) -> ir.Value:
-    """Round to ``target`` (f64, f32, f16, bf16); 16-bit formats come back as their bits (``i16``)."""
+    """Round doubles to ``target`` (f64, f32, f16, bf16); 16-bit formats come back as their bits (``i16``)."""
     if target == "f64":
         return pair.value if mode == "rn" else _directed(e, pair, pair.value, pair.value, mode)
     if target == "f32":
         if mode == "rn":
-            return e.builder.fptrunc(_to_odd(e, pair), FLOAT)
+            return e.builder.fptrunc(to_odd(e, pair), FLOAT)
         nearest = e.builder.fptrunc(pair.value, FLOAT)
         return _directed(e, pair, nearest, widen(e, nearest), mode)
     if mode == "rn":
@@ -86,23 +86,25 @@ def round_pair(e: Emitter, pair: Pair, target: str, mode: str) -> ir.Value:
     return _directed(e, pair, nearest_bits, widen(e, float_of_16(e, nearest_bits, target)), mode)
 
 
-def _to_odd(e: Emitter, pair: Pair) -> ir.Value:
-    """The pair as one double whose last bit is set if it is not exact, so that rounding it again is right."""
+def to_odd(e: Emitter, pair: Pair) -> ir.Value:
+    """The pair as one number whose last bit is set if it is not exact, so that rounding it again is right."""
     f = e.builder
-    pattern = f.bitcast(pair.value, I64)
-    inexact = f.fcmp_ordered("!=", pair.error, ir.Constant(DOUBLE, 0.0))
-    even = f.icmp_unsigned("==", f.and_(pattern, integer(64, 1)), integer(64, 0))
+    size = FLOAT_WIDTHS[pair.value.type]
+    bits = ir.IntType(size)
+    pattern = f.bitcast(pair.value, bits)
+    inexact = f.fcmp_ordered("!=", pair.error, ir.Constant(pair.error.type, 0.0))
+    even = f.icmp_unsigned("==", f.and_(pattern, integer(size, 1)), integer(size, 0))
     # same signs: the exact number is farther from zero
-    outwards = f.icmp_signed(">=", f.xor(pattern, f.bitcast(pair.error, I64)), integer(64, 0))
-    step = f.select(outwards, integer(64, 1), integer(64, -1))
-    odd = f.add(pattern, f.select(f.and_(inexact, even), step, integer(64, 0)))
-    return f.bitcast(odd, DOUBLE)
+    outwards = f.icmp_signed(">=", f.xor(pattern, f.bitcast(pair.error, bits)), integer(size, 0))
+    step = f.select(outwards, integer(size, 1), integer(size, -1))
+    odd = f.add(pattern, f.select(f.and_(inexact, even), step, integer(size, 0)))
+    return f.bitcast(odd, pair.value.type)
 
 
 def _odd_float(e: Emitter, pair: Pair) -> ir.Value:
     """The pair as one float whose last bit is set if it is not exact."""
     f = e.builder
-    odd = _to_odd(e, pair)
+    odd = to_odd(e, pair)
     narrow = f.fptrunc(odd, FLOAT)
     back = widen(e, narrow)
     pattern = f.bitcast(narrow, I32)

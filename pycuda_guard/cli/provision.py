@@ -83,6 +83,7 @@ def _build_pycuda(toolkit: toolchain.Toolkit, kept: Path) -> None:
             "PyCUDA is built against Python.h, which is missing", f"sudo apt install python{version}-dev"
         )
     from pycuda_guard.cpu import elf
+    from pycuda_guard.cpu.driver import export, table
 
     kept.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="pycuda-guard-") as folder:
@@ -91,7 +92,8 @@ def _build_pycuda(toolkit: toolchain.Toolkit, kept: Path) -> None:
         # and later finds either the driver's or the CPU device's.
         link = work / "link"
         link.mkdir()
-        (link / "libcuda.so").write_bytes(elf.driver_library())
+        symbols = [name for entry in table.entries() for name in entry.names]
+        (link / "libcuda.so").write_bytes(elf.build(export.SONAME, symbols))
         (link / "libcurand.so").symlink_to(toolkit.curand)
         environment = dict(os.environ)
         environment["PATH"] = f"{toolkit.nvcc.parent}{os.pathsep}{environment.get('PATH', '')}"

@@ -65,7 +65,8 @@ def _places(finding: Finding) -> list[str]:
     if finding.kernel is not None and finding.kernel.file and finding.kernel.line:
         site = Site(finding.kernel.file, finding.kernel.line, finding.kernel.name)
         rows.append((f"kernel {finding.kernel.name}:", _place(site), callsite.call_text(site)))
-    for related in finding.related:
+    # a note is kept short: it needs no more than its own line
+    for related in finding.related if finding.severity is not Severity.NOTE else ():
         site = Site(related.file, related.line, "")
         rows.append((f"{related.message}:", _place(site), callsite.call_text(site)))
     message_width = max((len(message) for message, _, _ in rows), default=0)

@@ -33,8 +33,8 @@ READ = module(kernel("read", "const float *x", "long long n"))
 FOLLOW = module(kernel("follow", "float **rows", "int n", follows=(0,)))
 
 
-def table(*entries: int) -> m.Argument:
-    return m.Argument(m.ArgumentKind.POINTER, "In", 0, 8, handler="In", table=entries)
+def table(*entries: int, at: int | None = None) -> m.Argument:
+    return m.Argument(m.ArgumentKind.POINTER, "In", 0, 8, at, handler="In", table=entries)
 
 
 FIRING = {
@@ -63,6 +63,13 @@ FIRING = {
         free(A),
         free(B),
         launch("follow", table(A, B, 0), arg("int32", 2), line=10),
+    ],
+    "table of a freed row whose address the table itself was given": [
+        FOLLOW,
+        alloc(A, 400),
+        free(A),
+        alloc(A, 512, line=10),
+        launch("follow", table(A + 16, at=A), arg("int32", 1), line=10),
     ],
     "what is left of a range that was handed out again": [
         alloc(A, 4096),
@@ -116,6 +123,19 @@ SILENT = {
         alloc(B, 400),
         free(A),
         launch("follow", table(A, B), arg("int32", 1)),
+    ],
+    "table of a row that is an argument too, allocated earlier": [
+        FOLLOW,
+        alloc(A, 400, line=5),
+        launch("follow", table(A, at=A), arg("int32", 1), line=10),
+    ],
+    "table of a row in the address that was freed and allocated again": [
+        FOLLOW,
+        alloc(A, 400),
+        free(A),
+        alloc(A, 400, line=5),
+        alloc(B, 8, line=10),
+        launch("follow", table(A, at=B), arg("int32", 1), line=10),
     ],
     "table of a kernel that does not follow it": [
         module(kernel("sum", "long long *rows", "int n")),

@@ -86,15 +86,17 @@ class UseAfterFree(Rule):
 
     def on_launch(self, event: Launch) -> None:
         """Look at the pointers among a kernel's arguments."""
-        if not self.state.stray or not self.state.memory.freed:
+        if not self.state.stray:
             return
         arguments = event.arguments or ()
+        if not self.state.memory.freed and not any(argument.table for argument in arguments):
+            return
         signature = self.state.signature(event)
         if signature is not None and len(signature.parameters) != len(arguments):
             signature = None
         for index, argument in enumerate(arguments):
             if argument.kind is ArgumentKind.POINTER or argument.kind is ArgumentKind.INTEGER:
-                region = self._freed_argument(signature, index, argument)
+                region = self._freed_argument(event, signature, index, argument)
                 if region is not None and not self.again(event, kernel=event.function):
                     self._report_argument(event, index, argument, region)
 
@@ -115,22 +117,39 @@ class UseAfterFree(Rule):
         )
 
     def _freed_argument(
-        self, signature: KernelSignature | None, index: int, argument: Argument
+        self, event: Launch, signature: KernelSignature | None, index: int, argument: Argument
     ) -> Region | None:
         """Return the freed memory that an argument points into, directly or through its table."""
         if signature is not None and signature.parameters[index].kind is not ParameterKind.POINTER:
             return None
         if argument.table is not None:
             follows = signature is not None and index in signature.follows
-            return self._freed_table(argument.table) if follows else None
+            return self._freed_table(event, argument.table) if follows else None
         if type(argument.value) is not int or (signature is None and argument.kind is ArgumentKind.INTEGER):
             return None
         return self.state.memory.find_freed(argument.value)
 
-    def _freed_table(self, table: tuple[int, ...]) -> Region | None:
-        """Return the first freed region of a table whose entries are all freed or null."""
-        regions = [self.state.memory.find_freed(entry) for entry in table if entry]
-        return regions[0] if regions and all(region is not None for region in regions) else None
+    def _freed_table(self, event: Launch, table: tuple[int, ...]) -> Region | None:
+        """Return what a table's entries meant, if all of them are freed or null."""
+        regions = []
+        for entry in filter(None, table):
+            region = self._stale(event, entry)
+            if region is None:
+                return None
+            regions.append(region)
+        return max(regions, key=lambda region: region.freed, default=None)
+
+    def _stale(self, event: Launch, entry: int) -> Region | None:
+        """Return the region of an entry that was freed before the call.
+
+        PyCUDA allocates for `In` and `Out` during the call, often where the freed memory was. The table
+        was filled before that, so an entry that points there can't mean what lies there now.
+        """
+        region = self.state.memory.find(entry)
+        if region is None:
+            return self.state.memory.find_freed(entry)
+        own = any(argument.handler and argument.value == region.base for argument in event.arguments or ())
+        return region if own and region.site == event.site else None
 
     def _report_argument(self, event: Launch, index: int, argument: Argument, region: Region) -> None:
         described = messages.described_argument(event, index, argument)
@@ -141,7 +160,8 @@ class UseAfterFree(Rule):
             freed = messages.region_name(region)
             text = f"{described} of kernel `{event.function}` points into {freed}, which {_was(region)}"
             help = "keep the allocation itself, not its integer address, until the kernel has run"
-        self.report(event, text, help, kernel=messages.kernel_location(event), related=messages.story(region))
+        story = messages.story(region) if region.freed else ()
+        self.report(event, text, help, kernel=messages.kernel_location(event), related=story)
 
 
 def _was(region: Region) -> str:

@@ -11,16 +11,16 @@ import linecache
 import os
 import sys
 import sysconfig
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import CodeType, FrameType
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(msgspec.Struct, frozen=True, array_like=True, gc=False, cache_hash=True):
     """A line of the user's program. Sites are interned: one object for one place."""
 
     file: str

@@ -6,8 +6,9 @@ was given can't be read back, so the setters are hooked and the operands kept be
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from pycuda_guard.events.model import (
     DEFAULT_STREAM,
@@ -103,7 +104,7 @@ def _end(tap: Tap, descriptor: Any, end: str) -> Operand:
         rows_a_slice = int(getattr(descriptor, f"{end}_height", 0)) if hasattr(descriptor, "depth") else 0
     extent = _extent(descriptor, end, pitch, pitch * rows_a_slice)
     if isinstance(operand, DeviceOperand | HostOperand | ArrayOperand):
-        return dataclasses.replace(operand, extent=extent)
+        return msgspec.structs.replace(operand, extent=extent)
     return operand
 
 

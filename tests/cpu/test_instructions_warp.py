@@ -192,7 +192,22 @@ for name, kind, function in (
         ),
     )
 case("elect", "elect.sync %d|%q, -1;", lambda thread: (0, thread % 32 == 0))
-case("activemask", "activemask.b32 %b; shr.u32 %b, %b, %l; and.b32 %d, %b, 1;", lambda thread: (1, False))
+case("activemask", "activemask.b32 %d;", lambda thread: (mask_of(lanes(thread)), False))
+case(
+    "activemask_divergent",
+    f"{ODD} @%p activemask.b32 %d;",
+    lambda thread: (mask_of(filter(odd, lanes(thread))) if odd(thread) else 0, False),
+)
+case(
+    "activemask_before_shuffle",
+    """setp.lt.u32 %p, %l, 16; @!%p bra AFTER;
+  activemask.b32 %b;
+  shfl.sync.down.b32 %d, %a, 1, 0x1f, %b;
+AFTER:
+  bar.sync 0;""",
+    lambda thread: (WORDS[thread + 1] if thread % 32 < 15 else 0, False),
+    lambda thread: thread % 32 != 15,
+)
 case(
     "warp_barrier",
     "bar.warp.sync -1; add.u32 %d, %a, 1;",

@@ -57,10 +57,13 @@ def _names(operand: Operand) -> Iterator[str]:
 
 
 def is_suspension(instruction: Instruction) -> bool:
-    """Whether a thread stops at an instruction until others have come; at ``bar.arrive``, to be counted."""
+    """Whether a thread stops at an instruction until others have come; at ``bar.arrive``, to be counted.
+
+    At ``activemask`` too: it names the lanes that are there together, so they must meet.
+    """
     if instruction.opcode in ("bar", "barrier") and "arrive" in instruction.modifiers:
         return "cluster" not in instruction.modifiers
-    return opcodes.suspends(instruction)
+    return opcodes.suspends(instruction) or instruction.opcode == "activemask"
 
 
 def is_volatile_shared_store(instruction: Instruction) -> bool:

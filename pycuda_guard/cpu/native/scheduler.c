@@ -53,7 +53,8 @@ struct resident {
     char *memory; /* frame, exchange, snapshot, state, warp_mask */
     size_t capacity;
     uint32_t ready[MOST_WARPS];   /* lanes that may run */
-    uint32_t present[MOST_WARPS]; /* lanes that had not exited at the warp's last release */
+    uint32_t present[MOST_WARPS]; /* at the warp's last release: lanes that had not exited; of lockstep points,
+                                   * the lanes released */
     uint32_t arrivals[BARRIERS];  /* bar.arrive since the barrier was last released */
     uint32_t votes, voters;       /* at the last vote barrier */
     int32_t at;                   /* region of all threads; PG_MIXED on the slow path */
@@ -264,6 +265,8 @@ static uint32_t release_lockstep(struct resident *r, uint32_t warp)
             released |= 1u << lane;
     }
     r->ready[warp] |= released;
+    if (released)
+        r->present[warp] = released;
     return released;
 }
 
@@ -805,6 +808,12 @@ PG_EXPORT uint32_t pg_barrier_vote(const struct pg_block *block, int32_t operati
     if (operation == 0)
         return r->votes;
     return operation == 1 ? r->votes == r->voters : r->votes != 0;
+}
+
+/* Lanes that go on together with a thread from the lockstep point where it stood. */
+PG_EXPORT uint32_t pg_active_mask(const struct pg_block *block, uint32_t thread)
+{
+    return ((const struct resident *)block)->present[thread / WARP];
 }
 
 /* Nanoseconds since the epoch, as %globaltimer gives them. */

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llvmlite import ir
-
 from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers
 from pycuda_guard.cpu.codegen.instructions.values import extend, number
-from pycuda_guard.cpu.codegen.types import FLOAT, I32, width
+from pycuda_guard.cpu.codegen.types import FLOAT, width
 from pycuda_guard.kernels.ptx.ir import Immediate, Register, Vector
 
 if TYPE_CHECKING:
+    from llvmlite import ir
+
     from pycuda_guard.cpu.codegen.emitter import Emitter
     from pycuda_guard.kernels.ptx.ir import Instruction, Operand
 
@@ -67,10 +67,3 @@ def _unpack(e: Emitter, destination: Vector, source: Operand, kind: str) -> None
     for index, element in enumerate(destination.elements):
         part = e.builder.lshr(word, number(word, index * size)) if index else word
         e.write(element, extend(e, part, size, False), f"b{size}")
-
-
-@lowers("activemask", limits="names the executing thread alone, as if all threads had diverged")
-def active_mask(e: Emitter, i: Instruction, m: Modifiers) -> None:
-    """``activemask``: threads run one after the other, so that each is alone."""
-    m.type("b32")
-    e.write(i.operands[0], e.builder.shl(ir.Constant(I32, 1), e.lane), "b32")

@@ -195,6 +195,20 @@ def elect(e: Emitter, i: Instruction, m: Modifiers) -> None:
         e.write(destination, result, kind)
 
 
+@suspends("activemask", limits="lanes that a GPU would run together by chance may be apart, and the reverse")
+def wait_for_others(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
+    """Wait until the lanes that can come here have come."""
+    m.type("b32")
+    return Suspension.LOCKSTEP
+
+
+@resumes("activemask")
+def active_mask(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``activemask``: the lanes that go on from here together."""
+    m.type()
+    e.write(i.operands[0], runtime(e, "pg_active_mask", I32, [e.block, e.thread_linear]), "b32")
+
+
 # --- barriers -----------------------------------------------------------------------------------
 
 _VOTES = {"popc": 0, "and": 1, "or": 2}

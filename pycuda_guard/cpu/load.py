@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
 import sys
 
 from pycuda_guard import toolchain
-from pycuda_guard.cpu.options import DeviceOptions
+from pycuda_guard.cpu.options import THREADS_VARIABLE, DeviceOptions
 from pycuda_guard.errors import StartError
 
 _loaded: DeviceOptions | None = None
@@ -39,6 +40,7 @@ def load(options: DeviceOptions | None = None) -> None:
     from pycuda_guard.cpu.memory import DeviceMemory
     from pycuda_guard.cpu.runtime import get_runtime
 
+    os.environ[THREADS_VARIABLE] = str(chosen.threads)
     runtime = get_runtime()
     folder = toolchain.cache_directory() / "libraries"
     state.start(chosen, DeviceMemory(chosen.memory_bytes, runtime), runtime)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+#: the native runtime reads its number of threads from here, at the first launch
+THREADS_VARIABLE = "PYCUDA_GUARD_CPU_THREADS"
+
 
 def default_memory_bytes() -> int:
     """Return 4 GiB, or half of the machine's memory where that is less."""
@@ -13,8 +16,9 @@ def default_memory_bytes() -> int:
 
 
 def default_threads() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Return what PYCUDA_GUARD_CPU_THREADS says, or the number of cores that this process may use."""
+    chosen = os.environ.get(THREADS_VARIABLE, "")
+    return int(chosen) if chosen.isdecimal() and int(chosen) else len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,15 @@ def test_allocating_and_freeing(driver):
     assert driver.cuMemcpyHtoD_v2(c_uint64(address), driver.host, c_size_t(4)) == INVALID
 
 
+def test_overlapping_copies_inside_the_device(driver):
+    data, seen = (ctypes.c_uint8 * 64)(*range(64)), (ctypes.c_uint8 * 64)()
+    n = c_size_t(64)
+    assert driver.cuMemcpyHtoD_v2(c_uint64(driver.device), data, n) == OK
+    assert driver.cuMemcpyDtoD_v2(c_uint64(driver.device + 8), c_uint64(driver.device), c_size_t(32)) == OK
+    assert driver.cuMemcpyDtoH_v2(seen, c_uint64(driver.device), n) == OK
+    assert list(seen) == [*range(8), *range(32), *range(40, 64)]
+
+
 def test_address_ranges(driver):
     base, size = c_uint64(), c_size_t()
     find = lambda address: driver.cuMemGetAddressRange_v2(byref(base), byref(size), c_uint64(address))  # noqa: E731
@@ -174,6 +183,76 @@ def test_pinned_memory(driver):
     assert driver.cuMemFreeHost(None) == OK
     assert driver.cuMemFreeHost(inside) == INVALID
     assert driver.cuMemFreeHost(driver.host) == INVALID
+
+
+@pytest.mark.parametrize(
+    "width, height, element, result, pitch",
+    [
+        (1, 1, 4, OK, 512),
+        (511, 2, 8, OK, 512),
+        (513, 2, 16, OK, 1024),
+        (100, 3, 2, INVALID, None),
+        (0, 3, 4, INVALID, None),
+        (100, 0, 4, INVALID, None),
+    ],
+)
+def test_pitches(driver, width, height, element, result, pitch):
+    got = c_size_t()
+    out = byref(driver.out)
+    size = (c_size_t(width), c_size_t(height))
+    assert driver.cuMemAllocPitch_v2(out, byref(got), *size, element) == result
+    if pitch:
+        assert got.value == pitch
+        assert driver.cuMemFree_v2(driver.out) == OK
+
+
+@pytest.mark.parametrize(
+    "offset, pitch, width, height, result",
+    [
+        (0, 100, 100, 10, OK),
+        (0, 100, 100, 11, INVALID),
+        (50, 100, 50, 10, OK),
+        (0, 50, 60, 2, INVALID),
+        (0, 50, 0, 5, OK),
+        (0, 50, 50, 0, OK),
+        (0, 0, 10, 1, OK),
+    ],
+)
+def test_rows_that_are_set(driver, offset, pitch, width, height, result):
+    where = c_uint64(driver.device + offset)
+    sizes = (c_size_t(width), c_size_t(height))
+    assert driver.cuMemsetD2D8_v2(where, c_size_t(pitch), 1, *sizes) == result
+    assert driver.cuMemsetD2D8Async(where, c_size_t(pitch), 1, *sizes, None) == result
+
+
+def test_values_that_are_set_must_be_aligned(driver):
+    two = c_size_t(2)
+    assert driver.cuMemsetD32_v2(c_uint64(driver.device + 2), 7, two) == INVALID
+    assert driver.cuMemsetD16_v2(c_uint64(driver.device + 1), 7, two) == INVALID
+    assert driver.cuMemsetD2D32_v2(c_uint64(driver.device), c_size_t(50), 1, two, two) == INVALID
+    assert driver.cuMemsetD8_v2(c_uint64(0), 7, c_size_t(0)) == OK
+
+
+def test_registered_host_memory(driver):
+    inside = c_uint64(ctypes.addressof(driver.host) + 8)
+    assert driver.cuMemHostRegister_v2(driver.host, c_size_t(0), 0) == INVALID
+    assert driver.cuMemHostRegister_v2(driver.host, c_size_t(1 << 20), 0) == OK
+    assert driver.cuMemHostRegister_v2(inside, c_size_t(100), 0) == 712
+    assert driver.cuMemcpyHtoD_v2(c_uint64(driver.device), driver.host, c_size_t(1000)) == OK
+    assert driver.cuMemHostUnregister(inside) == INVALID
+    assert driver.cuMemHostUnregister(driver.host) == OK
+    assert driver.cuMemHostUnregister(driver.host) == 713
+
+
+def test_attaching_managed_memory(driver):
+    managed, stream = c_uint64(), c_void_p()
+    assert driver.cuMemAllocManaged(byref(managed), c_size_t(100), 1) == OK
+    assert driver.cuStreamCreate(byref(stream), 0) == OK
+    attach = lambda *of: driver.cuStreamAttachMemAsync(of[0], of[1], c_size_t(of[2]), of[3])  # noqa: E731
+    assert attach(None, managed, 0, 1) == attach(stream, managed, 0, 4) == OK
+    assert attach(None, managed, 0, 4) == attach(None, c_uint64(driver.device), 0, 1) == INVALID
+    assert attach(None, managed, 50, 2) == INVALID
+    assert driver.cuMemFree_v2(managed) == driver.cuStreamDestroy_v2(stream) == OK
 
 
 @pytest.mark.parametrize("flags, result", [(0, INVALID), (1, OK), (2, OK), (3, INVALID), (4, INVALID)])

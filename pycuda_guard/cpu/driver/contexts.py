@@ -154,7 +154,7 @@ def detach(handle: int) -> None:
     if not context.alive:
         raise DriverError(Result.CONTEXT_IS_DESTROYED)
     if context.primary:
-        raise DriverError(Result.CONTEXT_IS_DESTROYED)  # measured: what a GPU's driver says here
+        raise DriverError(Result.INVALID_CONTEXT)
     context.references -= 1
     if not context.references:
         destroy(handle)

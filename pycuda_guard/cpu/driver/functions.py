@@ -176,11 +176,12 @@ def _packed(function: Function, parameters: int, extra: int) -> bytes:
         raise DriverError(Result.INVALID_VALUE)
     if extra:
         address = nbytes = 0
-        while (tag := get_u64(extra)) != _EXTRA_END:
+        word = ctypes.c_uint64.from_address
+        while (tag := word(extra).value) != _EXTRA_END:
             if tag == _EXTRA_POINTER:
-                address = get_u64(extra + 8)
+                address = word(extra + 8).value
             elif tag == _EXTRA_SIZE:
-                nbytes = get_u64(get_u64(extra + 8))
+                nbytes = get_u64(word(extra + 8).value)
             else:
                 raise DriverError(Result.INVALID_VALUE)
             extra += 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from typing import TYPE_CHECKING
 
-from pycuda_guard.cpu.driver import contexts, state
+from pycuda_guard.cpu.driver import contexts, state, streams
 from pycuda_guard.cpu.driver.cells import put_i32, put_u64
 from pycuda_guard.cpu.driver.errors import DriverError, Result
 from pycuda_guard.cpu.memory import ALIGNMENT, AddressRangeError, OutOfDeviceMemoryError
@@ -158,8 +158,10 @@ def unregister_host(address: int) -> None:
     """Undo :func:`register_host` for the range that begins at ``address``."""
     contexts.current_waiting()
     registration = _registration(address)
-    if registration is None or registration[0] != address:
+    if registration is None:
         raise DriverError(Result.HOST_MEMORY_NOT_REGISTERED)
+    if registration[0] != address:
+        raise DriverError(Result.INVALID_VALUE)
     _registered.remove(registration)
 
 
@@ -170,20 +172,14 @@ def _registration(address: int) -> tuple[int, int] | None:
     return None
 
 
-def attach_managed(_stream: int, address: int, nbytes: int, flags: int) -> None:
+def attach_managed(stream: int, address: int, nbytes: int, flags: int) -> None:
     """Accept where managed memory is attached to; host and device reach it at any time."""
-    contexts.current()
+    queue = streams.lookup(stream, contexts.current())
     allocation = state.memory.find(address)
-    if (
-        allocation is None
-        or allocation.kind != "managed"
-        or flags
-        not in (
-            _ATTACH_GLOBAL,
-            _ATTACH_HOST,
-            _ATTACH_SINGLE,
-        )
-    ):
+    if allocation is None or allocation.kind != "managed":
         raise DriverError(Result.INVALID_VALUE)
     if allocation.address != address or nbytes not in (0, allocation.nbytes):
+        raise DriverError(Result.INVALID_VALUE)
+    to_default = (_ATTACH_GLOBAL, _ATTACH_HOST)
+    if flags not in (to_default if queue is streams.default() else (*to_default, _ATTACH_SINGLE)):
         raise DriverError(Result.INVALID_VALUE)

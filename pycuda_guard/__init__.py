@@ -85,7 +85,7 @@ class guard:  # noqa: N801 (used as a verb: with pycuda_guard.guard() as block)
         running = session.active()
         self._is_outermost = running is None
         self._session = running or session.begin(self._options)
-        self._before = {finding.key: finding.count for finding in self._session.findings}
+        self._part = self._session.open_part()
         return self
 
     def __exit__(
@@ -97,4 +97,5 @@ class guard:  # noqa: N801 (used as a verb: with pycuda_guard.guard() as block)
                 self._session.uncaught.note(error)
             self.findings = self._session.finish()
         else:
-            self.findings = self._session.findings_since(self._before, error)
+            self.findings = self._session.take(self._part, error)
+            self._session.close_part(self._part)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SCHEMA_VERSION = 1
 
@@ -80,6 +83,21 @@ class Finding:
     def handled(self) -> Finding:
         """Return the note that stands for an error which the program caught itself."""
         return replace(self, severity=Severity.NOTE, message=f"{self.message} (handled by the program)")
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Finding:
+        """Return the finding that :meth:`to_json` gave away; its ``failure`` is gone."""
+        return cls(
+            code=data["code"],
+            rule=data["rule"],
+            severity=Severity(data["severity"]),
+            message=data["message"],
+            help=data["help"],
+            location=None if data["location"] is None else Location(**data["location"]),
+            kernel=None if data["kernel"] is None else KernelLocation(**data["kernel"]),
+            related=tuple(Related(**related) for related in data["related"]),
+            count=data["count"],
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the finding as a JSON-ready mapping, schema version 1."""

@@ -1,7 +1,8 @@
-"""Findings of a run: equal ones counted, handled failures graded down at the end."""
+"""Findings of a run and of its parts: equal ones counted, handled failures graded down."""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,72 @@ if TYPE_CHECKING:
 
 _MAX_EXPLAINED = 10_000
 
+#: calls that may be under way at a time, on all threads together, and still be told apart
+_MAX_UNDER_WAY = 64
 
-@dataclass(slots=True)
+_NONE: frozenset[int] = frozenset()
+
+
+@dataclass(slots=True, eq=False)
 class _Entry:
+    """How often a finding occurred, in the run or in a part of it."""
+
     finding: Finding
-    count: int = 1
+    count: int = 0
     failures: set[int] = field(default_factory=set)
-    always: bool = False  # one of the occurrences depends on no failure
+    certain: int = 0  # occurrences that depend on no failure
+    rejected: dict[int, int] = field(default_factory=dict)  # how many of those ended in which failure
+
+    def see(self, failure: int | None) -> None:
+        self.count += 1
+        if failure is None:
+            self.certain += 1
+        else:
+            self.failures.add(failure)
+
+    def reject(self, failure: int) -> None:
+        self.rejected[failure] = self.rejected.get(failure, 0) + 1
+
+    def final(self, escaped: Collection[int], expected: Collection[int]) -> Finding:
+        finding = replace(self.finding, count=self.count)
+        unexpected = self.certain - sum(self.rejected.get(failure, 0) for failure in expected)
+        if unexpected > 0 or not self.failures.isdisjoint(escaped):
+            return finding
+        return finding.handled()
+
+
+class Part:
+    """The findings of a stretch of the run: what is new or came again since it was opened or last taken."""
+
+    def __init__(self) -> None:
+        self._entries: dict[_Entry, _Entry] = {}
+
+    def see(self, whole: _Entry, failure: int | None) -> None:
+        """Count an occurrence of ``whole``, the run's entry."""
+        own = self._entries.get(whole)
+        if own is None:
+            own = self._entries[whole] = _Entry(whole.finding)
+        own.see(failure)
+
+    def reject(self, whole: _Entry, failure: int) -> None:
+        """Note that an occurrence of ``whole`` ended in a failure."""
+        own = self._entries.get(whole)
+        if own is not None:
+            own.reject(failure)
+
+    def peek(self, escaped: Collection[int], expected: Collection[int] = _NONE) -> list[Finding]:
+        """Return the findings so far, counted and graded within this part.
+
+        ``escaped`` are the failures that nobody handled, ``expected`` those that somebody asked for: a
+        call that ends in one of these is no error, whatever was found wrong with it.
+        """
+        return [entry.final(escaped, expected) for entry in self._entries.values()]
+
+    def take(self, escaped: Collection[int], expected: Collection[int] = _NONE) -> list[Finding]:
+        """Return what :meth:`peek` returns, and begin again."""
+        found = self.peek(escaped, expected)
+        self._entries.clear()
+        return found
 
 
 class Collector:
@@ -39,6 +99,18 @@ class Collector:
         self._entries: dict[tuple[object, ...], _Entry] = {}
         self._places: dict[tuple[str, Site | None, str], _Entry] = {}
         self._escaped: frozenset[int] | None = None
+        self._parts: list[Part] = []
+        self._under_way: deque[tuple[int, _Entry]] = deque(maxlen=_MAX_UNDER_WAY)
+
+    def open_part(self) -> Part:
+        """Begin to collect a part of the run beside the whole."""
+        part = Part()
+        self._parts.append(part)
+        return part
+
+    def close_part(self, part: Part) -> None:
+        """Add nothing to ``part`` any more."""
+        self._parts.remove(part)
 
     def add(self, finding: Finding, event: Event, site: Site | None) -> None:
         """Take in a finding that ``event`` gave away, at ``site``."""
@@ -49,12 +121,11 @@ class Collector:
             self._entries[finding.key] = entry
             kernel = finding.kernel.name if finding.kernel is not None else ""
             self._places[finding.code, site, kernel] = entry
-            self._note_failure(entry, finding.failure)
+            self._see(entry, event, finding.failure)
             if self._on_finding is not None:
                 self._on_finding(finding)
             return
-        entry.count += 1
-        self._note_failure(entry, finding.failure)
+        self._see(entry, event, finding.failure)
 
     def count(self, code: str, event: Event, site: Site | None, kernel: str, failure: int | None) -> bool:
         """Count one more occurrence of a known finding; False where there is none at this place."""
@@ -62,9 +133,16 @@ class Collector:
         if entry is None:
             return False
         self._explain(entry.finding, event)
-        entry.count += 1
-        self._note_failure(entry, failure)
+        self._see(entry, event, failure)
         return True
+
+    def reject(self, announced: int, failure: int) -> None:
+        """Note that the call announced by event number ``announced`` ended in ``failure``."""
+        for number, entry in self._under_way:
+            if number == announced:
+                entry.reject(failure)
+                for part in self._parts:
+                    part.reject(entry, failure)
 
     def grade(self, escaped: Collection[int]) -> None:
         """Turn the errors that the program caught itself into notes; ``escaped`` are the others."""
@@ -73,13 +151,16 @@ class Collector:
     @property
     def findings(self) -> list[Finding]:
         """The findings so far, in the order in which they were first reported."""
-        return [self._final(entry) for entry in self._entries.values()]
+        if self._escaped is None:
+            return [replace(entry.finding, count=entry.count) for entry in self._entries.values()]
+        return [entry.final(self._escaped, _NONE) for entry in self._entries.values()]
 
-    def _final(self, entry: _Entry) -> Finding:
-        finding = replace(entry.finding, count=entry.count)
-        if self._escaped is None or entry.always or entry.failures & self._escaped:
-            return finding
-        return finding.handled()
+    def _see(self, entry: _Entry, event: Event, failure: int | None) -> None:
+        entry.see(failure)
+        for part in self._parts:
+            part.see(entry, failure)
+        if failure is None:
+            self._under_way.append((event.sequence, entry))
 
     def _explain(self, finding: Finding, event: Event) -> None:
         if finding.severity is not Severity.ERROR:
@@ -87,10 +168,3 @@ class Collector:
         self.explained.add(event.sequence)
         if len(self.explained) > _MAX_EXPLAINED:
             self.explained -= {n for n in self.explained if n < event.sequence - _MAX_EXPLAINED // 2}
-
-    @staticmethod
-    def _note_failure(entry: _Entry, failure: int | None) -> None:
-        if failure is None:
-            entry.always = True
-        else:
-            entry.failures.add(failure)

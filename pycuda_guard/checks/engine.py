@@ -10,12 +10,13 @@ from pycuda_guard.checks.base import HANDLERS
 from pycuda_guard.checks.collector import Collector
 from pycuda_guard.checks.registry import RULE_CLASSES
 from pycuda_guard.checks.state import State
-from pycuda_guard.events.model import Event, GuardFailed, RunEnded
+from pycuda_guard.events.model import CallFailed, Event, GuardFailed, RunEnded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pycuda_guard.checks.base import Rule
+    from pycuda_guard.checks.collector import Part
     from pycuda_guard.findings import Finding
 
 
@@ -42,12 +43,21 @@ class Engine:
             handlers = [getattr(rule, name) for rule in instances if hasattr(rule, name)]
             before, after = self.state.lookers.get(kind), self.state.appliers.get(kind)
             self._handlers[kind] = (*([before] if before else []), *handlers, *([after] if after else []))
+        self._handlers[CallFailed] += (self._call_failed,)
         self._handlers[RunEnded] += (self._end,)
 
     @property
     def findings(self) -> list[Finding]:
         """The findings so far; final once :class:`RunEnded` was fed."""
         return self._collector.findings
+
+    def open_part(self) -> Part:
+        """Collect the findings from now on once more, by themselves."""
+        return self._collector.open_part()
+
+    def close_part(self, part: Part) -> None:
+        """Add nothing to ``part`` any more."""
+        self._collector.close_part(part)
 
     def feed(self, event: Event) -> None:
         """Take in the next event.
@@ -78,6 +88,10 @@ class Engine:
                 handler(event)
             except Exception as error:
                 self._handler_failed(handler, error, event)
+
+    def _call_failed(self, event: CallFailed) -> None:
+        if event.announced:
+            self._collector.reject(event.announced, event.sequence)
 
     def _end(self, event: RunEnded) -> None:
         self._collector.grade(event.escaped)

@@ -31,6 +31,7 @@ class HostFaultWatch:
     """Knows where device memory is, and emits a :class:`HostFault` when the host touches it.
 
     ``is_available`` is false where the C extension is missing; then nothing is watched.
+    ``is_dying`` is true from the moment at which the event is on its way.
     """
 
     is_available = _hostfault is not None
@@ -42,6 +43,7 @@ class HostFaultWatch:
         self._slots: dict[int, int] = {}
         self._empty: list[int] = []
         self._next = 0
+        self.is_dying = False
 
     def see(self, event: Event) -> None:
         """Follow device memory as it comes and goes."""
@@ -75,4 +77,5 @@ class HostFaultWatch:
         """Be called, on a thread of its own, while ``thread`` waits in the signal handler."""
         frame = sys._current_frames().get(thread)
         site = None if frame is None else callsite.here(frame=frame)
+        self.is_dying = True
         self._sink.emit(HostFault(site, thread, 0, address, is_write))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from pycuda_guard import callsite
 from pycuda_guard.callsite import Site
@@ -12,7 +12,7 @@ from pycuda_guard.findings import Finding, Severity
 from pycuda_guard.reports import scope
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
 PREFIX = "pycuda-guard:"
 
@@ -43,13 +43,16 @@ def short_path(file: str) -> str:
     return relative if len(relative) < len(file) else file
 
 
-def render(finding: Finding, *, colour: bool = False) -> str:
-    """Return a finding as the lines of the report, without a newline at the end."""
-    times = f" ({finding.count} times)" if finding.count > 1 else ""
+def render(finding: Finding, *, colour: bool = False, name: Callable[[str], str] = short_path) -> str:
+    """Return a finding as the lines of the report, without a newline at the end.
+
+    ``name`` says what a source file is called.
+    """
+    times = _times(finding)
     head = f"{finding.severity.value}[{finding.code}]"
     if colour:
         head = f"\033[1;{_COLOURS[finding.severity]}m{head}\033[0m"
-    lines = [f"{head} {finding.rule}: {_indent(finding.message)}{times}", *_places(finding)]
+    lines = [f"{head} {finding.rule}: {_indent(finding.message)}{times}", *_places(finding, name)]
     explain = f"pycuda-guard explain {finding.code}"
     if not finding.help:
         return "\n".join([*lines, f"  help: {explain}"])
@@ -59,33 +62,70 @@ def render(finding: Finding, *, colour: bool = False) -> str:
     return "\n".join([*lines, text + separator + explain])
 
 
-def _places(finding: Finding) -> list[str]:
+def brief(finding: Finding, *, name: Callable[[str], str] = short_path) -> str:
+    """Return a finding as one line: what, where, and the first line of why."""
+    place = ""
+    if finding.location is not None:
+        place = f" {name(finding.location.file)}:{finding.location.line}"
+    first = finding.message.partition("\n")[0]
+    return f"{finding.severity.value}[{finding.code}]{place} {finding.rule}: {first}{_times(finding)}"
+
+
+def _times(finding: Finding) -> str:
+    return f" ({finding.count} times)" if finding.count > 1 else ""
+
+
+def _places(finding: Finding, name: Callable[[str], str]) -> list[str]:
     """Return one line for each place of the story, in columns: the location first."""
     rows: list[tuple[str, str, str]] = []
     if finding.kernel is not None and finding.kernel.file and finding.kernel.line:
         site = Site(finding.kernel.file, finding.kernel.line, finding.kernel.name)
-        rows.append((f"kernel {finding.kernel.name}:", _place(site), callsite.call_text(site)))
+        rows.append((f"kernel {finding.kernel.name}:", _place(site, name), callsite.call_text(site)))
     # a note is kept short: it needs no more than its own line
     for related in finding.related if finding.severity is not Severity.NOTE else ():
         site = Site(related.file, related.line, "")
-        rows.append((f"{related.message}:", _place(site), callsite.call_text(site)))
+        rows.append((f"{related.message}:", _place(site, name), callsite.call_text(site)))
     message_width = max((len(message) for message, _, _ in rows), default=0)
     place_width = max((len(place) for _, place, _ in rows), default=0)
     lines = []
     if finding.location is not None:
         site = Site(finding.location.file, finding.location.line, finding.location.function)
-        lines.append(f"  --> {_place(site)}   {callsite.call_text(site)}".rstrip())
+        lines.append(f"  --> {_place(site, name)}   {callsite.call_text(site)}".rstrip())
     for message, place, text in rows:
         lines.append(f"   |  {message:<{message_width}} {place:<{place_width}}  {text}".rstrip())
     return lines
 
 
-def _place(site: Site) -> str:
-    return f"{short_path(site.file)}:{site.line}"
+def _place(site: Site, name: Callable[[str], str]) -> str:
+    return f"{name(site.file)}:{site.line}"
 
 
 def _indent(text: str) -> str:
     return text.replace("\n", "\n    ")
+
+
+class Screen(Protocol):
+    """Shows one run to somebody while it goes on; :class:`Terminal` is the usual one."""
+
+    def announce(self, text: str) -> None:
+        """Say something about the run."""
+
+    def complain(self, text: str) -> None:
+        """Say that something is wrong with the guard itself."""
+
+    def show(self, finding: Finding) -> None:
+        """Take a new error or warning; called before the driver sees the call."""
+
+    def finish(
+        self,
+        findings: Sequence[Finding],
+        *,
+        live: Collection[str],
+        device: str,
+        races: bool,
+        blind: Sequence[str],
+    ) -> None:
+        """Take the findings of the whole run at its end."""
 
 
 class Terminal:
@@ -134,12 +174,7 @@ class Terminal:
             return
         if races and "PG501" not in live:
             self._print(f"{PREFIX} races inside kernels: not checked in this version")
-        counted = count_words(findings)
-        unchecked = ", ".join([*blind, *scope.not_checked(live, findings)])
-        self._print(
-            f"{PREFIX} {counted} on {device}. Checked: {', '.join(scope.checked(live)) or 'nothing'}."
-            + (f" Not checked: {unchecked}." if unchecked else "")
-        )
+        self._print(last_line(findings, live=live, device=device, blind=blind))
 
     def _print(self, text: str) -> None:
         # The program may have none, or have closed it, or nobody reads it any more; the JSON report stays.
@@ -150,6 +185,18 @@ class Terminal:
             self._stream.flush()
         except (OSError, ValueError):
             return
+
+
+def last_line(
+    findings: Sequence[Finding], *, live: Collection[str], device: str, blind: Sequence[str]
+) -> str:
+    """Return how much was found where, what was checked, and what was not."""
+    unchecked = ", ".join([*blind, *scope.not_checked(live, findings)])
+    return (
+        f"{PREFIX} {count_words(findings)} on {device}. "
+        f"Checked: {', '.join(scope.checked(live)) or 'nothing'}."
+        + (f" Not checked: {unchecked}." if unchecked else "")
+    )
 
 
 def count_words(findings: Sequence[Finding]) -> str:

@@ -12,7 +12,7 @@ import itertools
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import wrapt
 
@@ -25,13 +25,14 @@ from pycuda_guard.events.model import Event, GuardFailed, RunEnded
 from pycuda_guard.findings import Finding, Severity
 from pycuda_guard.hooks.hostfault import HostFaultWatch
 from pycuda_guard.reports.json_report import JsonReport
-from pycuda_guard.reports.terminal import Terminal
+from pycuda_guard.reports.terminal import Screen, Terminal, last_line
 from pycuda_guard.session import devices
 from pycuda_guard.session.uncaught import Uncaught
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
+    from pycuda_guard.checks.collector import Part
     from pycuda_guard.config import Config
 
 #: modules that pop the context they made when the interpreter exits
@@ -45,8 +46,8 @@ def active() -> Session | None:
     return _active
 
 
-def begin(config: Config, stream: TextIO | None = None) -> Session:
-    """Start guarding this process and return its session; what is found goes to ``stream``, or stderr.
+def begin(config: Config, screen: Screen | None = None) -> Session:
+    """Start guarding this process and return its session; what is found goes to ``screen``, or stderr.
 
     Raises :class:`StartError` if a session is active, if there is no such device, or if the JSON
     file can't be written.
@@ -54,7 +55,7 @@ def begin(config: Config, stream: TextIO | None = None) -> Session:
     global _active
     if _active is not None:
         raise StartError("pycuda_guard is enabled already")
-    session = Session(config, stream or sys.stderr)
+    session = Session(config, screen or Terminal(sys.stderr, quiet=config.quiet))
     session.start()
     _active = session
     return session
@@ -63,11 +64,11 @@ def begin(config: Config, stream: TextIO | None = None) -> Session:
 class Session:
     """One guarded run, from :meth:`start` to :meth:`finish` or :meth:`stop`."""
 
-    def __init__(self, config: Config, stream: TextIO | None) -> None:
+    def __init__(self, config: Config, screen: Screen) -> None:
         self.config = config
         self.device = ""
         self.uncaught = Uncaught()
-        self._terminal = Terminal(stream, quiet=config.quiet)
+        self._screen = screen
         self._json: JsonReport | None = None
         self._engine = Engine(self._found)
         self._faults = HostFaultWatch(self)
@@ -87,7 +88,7 @@ class Session:
         if self.config.json and not _is_worker():
             self._json = JsonReport(self.config.json)
         if self.device == "cpu" and self.config.device == "auto":
-            self._terminal.announce("no GPU found, using the CPU device")
+            self._screen.announce("no GPU found, using the CPU device")
         hooks.install(self)
         self.uncaught.watch_threads()
         atexit.register(self._at_exit)
@@ -117,12 +118,12 @@ class Session:
                 self.emit(RunEnded(None, threading.get_ident(), 0, escaped))
                 self.stop()
             self._write_json()
-            self._terminal.finish(
+            self._screen.finish(
                 self.findings,
                 live=RULES.keys(),
                 device=devices.NAMES[self.device],
                 races=self.config.races,
-                blind=self._blind_spots(),
+                blind=self.blind_spots(),
             )
         return self.findings
 
@@ -131,30 +132,61 @@ class Session:
         """What has been found so far; final after :meth:`finish`."""
         return self._engine.findings
 
-    def findings_since(
-        self, before: Mapping[tuple[object, ...], int], error: BaseException | None
-    ) -> list[Finding]:
-        """Return the findings that are new, or came again, since ``before`` (counts by key).
+    @property
+    def is_over(self) -> bool:
+        """Whether the run was finished or stopped."""
+        return self._is_over
 
-        ``error`` is what ended the block: failures that it does not stand for have been handled.
-        """
-        escaped = frozenset() if error is None else failures.sequences(error)
-        return [
-            finding if finding.failure is None or finding.failure in escaped else finding.handled()
-            for finding in self.findings
-            if finding.count > before.get(finding.key, 0)
-        ]
+    @property
+    def is_dying(self) -> bool:
+        """Whether the process is about to die of what is being reported."""
+        return self._faults.is_dying
 
     @property
     def has_failed(self) -> bool:
         """Whether there are findings at the level at which the exit status must not be 0."""
-        if self.config.fail_on == "never" or self._is_child:
+        return not self._is_child and any(self.fails(finding) for finding in self.findings)
+
+    def fails(self, finding: Finding) -> bool:
+        """Tell whether ``finding`` is at the level at which a run fails."""
+        if self.config.fail_on == "never":
             return False
-        level = Severity(self.config.fail_on)
-        return any(
-            finding.severity.rank >= level.rank or (self.config.strict and finding.code.startswith("PG9"))
-            for finding in self.findings
-        )
+        is_severe = finding.severity.rank >= Severity(self.config.fail_on).rank
+        return is_severe or (self.config.strict and finding.code.startswith("PG9"))
+
+    def summary(self, findings: Sequence[Finding], blind: Sequence[str]) -> str:
+        """Return the last line of a report on ``findings``; ``blind`` is what the run did not look at."""
+        return last_line(findings, live=RULES.keys(), device=devices.NAMES[self.device], blind=blind)
+
+    # -- parts of a run -------------------------------------------------------------------------
+
+    def open_part(self) -> Part:
+        """Begin a part of the run that has findings of its own: a block, a cell, the phase of a test."""
+        with self._lock:
+            return self._engine.open_part()
+
+    def take(self, part: Part, error: BaseException | None = None) -> list[Finding]:
+        """Return what was found in ``part`` since it was opened or last taken.
+
+        ``error`` is what ended it: failures for which neither it nor :attr:`uncaught` stands have been
+        handled.
+        """
+        escaped = self.uncaught.escaped
+        if error is not None:
+            escaped = escaped | failures.sequences(error)
+        with self._lock:
+            return part.take(escaped, self.uncaught.expected)
+
+    def peek(self, part: Part) -> list[Finding]:
+        """Return what is certain to have been found in ``part`` so far."""
+        with self._lock:
+            found = part.peek(self.uncaught.escaped, self.uncaught.expected)
+        return [finding for finding in found if finding.severity is not Severity.NOTE]
+
+    def close_part(self, part: Part) -> None:
+        """Collect nothing for ``part`` any more."""
+        with self._lock:
+            self._engine.close_part(part)
 
     # -- what hooks call ------------------------------------------------------------------------
 
@@ -182,7 +214,7 @@ class Session:
         """Report that checking ``event`` itself failed, unless it is the report of such a failure."""
         where = f"the checks of {type(event).__name__}"
         if isinstance(event, GuardFailed):
-            self._terminal.complain(f"{where} failed: {type(error).__name__}: {error}")
+            self._screen.complain(f"{where} failed: {type(error).__name__}: {error}")
         else:
             self.guard_error(where, error)
 
@@ -190,7 +222,7 @@ class Session:
         """Take a new finding: on disk and on the screen before the driver sees the call."""
         self._write_json()
         if finding.failure is None and finding.severity is not Severity.NOTE:
-            self._terminal.show(finding)
+            self._screen.show(finding)
 
     def _write_json(self) -> None:
         if self._json is None:
@@ -201,11 +233,11 @@ class Session:
         except OSError as error:
             if not self._is_json_behind:
                 self._is_json_behind = True
-                self._terminal.complain(f"{self._json.path} can't be written any more: {error.strerror}")
+                self._screen.complain(f"{self._json.path} can't be written any more: {error.strerror}")
                 self.guard_error("the JSON report", error)
 
-    def _blind_spots(self) -> list[str]:
-        """What this run did not look at for reasons of its own."""
+    def blind_spots(self) -> list[str]:
+        """Return what this run did not look at for reasons of its own."""
         spots = []
         if self._has_forked:
             spots.append("child processes")

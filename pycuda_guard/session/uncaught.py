@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pycuda_guard.events import failures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
 
@@ -34,10 +35,14 @@ def trim(error: BaseException) -> BaseException:
 
 
 class Uncaught:
-    """Collects the sequence numbers of failures that escaped; holds no exception itself."""
+    """Collects the sequence numbers of failures that escaped; holds no exception itself.
+
+    ``expected`` are the failures that a test asked for.
+    """
 
     def __init__(self) -> None:
         self.escaped: set[int] = set()
+        self.expected: set[int] = set()
         self._script_hook: Callable[..., Any] | None = None
         self._thread_hook: Callable[..., Any] | None = None
 
@@ -49,6 +54,27 @@ class Uncaught:
         if isinstance(error, SystemExit) and not error.code:
             return
         self.escaped |= failures.sequences(error)
+
+    def expect(self, error: BaseException) -> None:
+        """``error`` is what a test wanted to see."""
+        self.expected |= failures.sequences(error)
+
+    @contextmanager
+    def watching_threads(self) -> Iterator[None]:
+        """Listen to exceptions that end a thread in front of whoever listens now, and let them go on."""
+        before = threading.excepthook
+
+        def ended(arguments: threading.ExceptHookArgs) -> None:
+            if arguments.exc_value is not None:
+                self.note(arguments.exc_value)
+            before(arguments)
+
+        threading.excepthook = ended
+        try:
+            yield
+        finally:
+            if threading.excepthook is ended:
+                threading.excepthook = before
 
     def watch_threads(self) -> None:
         """Listen to exceptions that end a thread."""

@@ -42,8 +42,8 @@ class Broken(Rule):
         raise KeyError("nothing here")
 
 
-def feed(engine: Engine, *events: m.Event) -> list[Finding]:
-    for sequence, event in enumerate(events, 1):
+def feed(engine: Engine, *events: m.Event, first: int = 1) -> list[Finding]:
+    for sequence, event in enumerate(events, first):
         event.sequence = sequence
         engine.feed(event)
     return engine.findings
@@ -81,6 +81,39 @@ def test_an_error_stays_one_if_any_of_its_failures_escaped() -> None:
     twice = [launch("k", grid=(0, 1)), failed("invalid argument")] * 2
     assert [f.severity for f in findings(*twice, ended((4,)))] == [Severity.ERROR]
     assert [f.severity for f in findings(*twice, ended((17,)))] == [Severity.NOTE]
+
+
+def test_a_part_has_counts_and_grades_of_its_own() -> None:
+    engine = Engine()
+
+    def copy_too_much(sequence: int) -> None:
+        feed(engine, htod(A, host(100)), failed("invalid argument").event(sequence), first=sequence)
+
+    def launch_nothing(sequence: int) -> None:
+        feed(engine, launch("k", grid=(0, 1)), failed("invalid argument").event(sequence), first=sequence)
+
+    feed(engine, alloc(A, 40))
+    copy_too_much(2)
+    launch_nothing(4)
+    part = engine.open_part()
+    assert part.take(()) == []
+    copy_too_much(11)
+    copy_too_much(13)
+    launch_nothing(15)
+    assert [(f.code, f.severity, f.count) for f in part.peek(())] == [
+        ("PG201", Severity.ERROR, 2),
+        ("PG404", Severity.NOTE, 1),
+    ]
+    # what escaped before the part was opened has nothing to do with it
+    assert [f.severity for f in part.peek((5,))] == [Severity.ERROR, Severity.NOTE]
+    assert [f.severity for f in part.peek((16,))] == [Severity.ERROR, Severity.ERROR]
+    # one of the two copies was asked to fail, then both
+    assert [f.severity for f in part.peek((), (12,))] == [Severity.ERROR, Severity.NOTE]
+    assert [f.severity for f in part.take((), (12, 14))] == [Severity.NOTE, Severity.NOTE]
+    assert part.take(()) == []
+    engine.close_part(part)
+    copy_too_much(17)
+    assert part.take(()) == []
 
 
 def test_errors_without_a_failure_are_not_graded() -> None:

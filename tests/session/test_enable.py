@@ -304,12 +304,12 @@ class Interrupting:
         signal.raise_signal(signal.SIGINT)
     def flush(self): pass
 from pycuda_guard import session
-session.active()._terminal._stream = Interrupting()
+session.active()._screen._stream = Interrupting()
 try:
     overrun()
 except KeyboardInterrupt:
     print("interrupted")
-session.active()._terminal._stream = sys.stderr
+session.active()._screen._stream = sys.stderr
 cuda.memcpy_htod(memory, np.zeros(101, np.float32))
 """,
         tmp_path,

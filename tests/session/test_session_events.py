@@ -15,6 +15,7 @@ from pycuda_guard.callsite import Site
 from pycuda_guard.errors import StartError
 from pycuda_guard.events import model as m
 from pycuda_guard.reports.json_report import JsonReport
+from pycuda_guard.reports.terminal import Terminal
 from pycuda_guard.session import Session
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ ADDRESS = 0xD000_0000
 def session_with(**options: object) -> tuple[Session, io.StringIO]:
     """Return a session that has not wrapped anything, and what it prints to."""
     stream = io.StringIO()
-    return Session(config.read(options, {}), stream), stream
+    return Session(config.read(options, {}), Terminal(stream, quiet=False)), stream
 
 
 def allocated(nbytes: int = 400, line: int = 3) -> m.Allocated:
@@ -85,7 +86,7 @@ def test_an_event_during_another_waits_its_turn() -> None:
             gc.collect()
             return stream.write(text)
 
-    session._terminal._stream = Collecting()
+    session._screen._stream = Collecting()
     session.emit(allocated())
     session.emit(upload(404))
     assert inner[0] == 3

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from pycuda_guard.kernels.ptx.ir import Function, Variable
 
 # comments and strings come first, so that nothing inside them counts
-_IGNORED = r"//[^\n]*+|/\*(?:[^*]|\*(?!/))*+\*/|\"(?:[^\"\\\n]|\\.)*+\""
+_IGNORED = r"//[^\n]*+|/\*[^*]*+\*++(?:[^/*][^*]*+\*++)*/|\"(?:[^\"\\\n]|\\.)*\""
 _BRACE = re.compile(rf"{_IGNORED}|\{{|\}}")
 _FUNCTION = re.compile(
-    rf"{_IGNORED}|(?P<head>(?:\.(?:visible|extern|weak)\s+)*+\.(?P<kind>entry|func)\b)|\.pragma[^;]*+;|;"
+    rf"{_IGNORED}|(?P<head>(?:\.(?:visible|extern|weak)\s+)*\.(?P<kind>entry|func)\b)|\.pragma[^;]*+;|;"
 )
 _SHARED = re.compile(rf"{_IGNORED}|(?P<shared>\.shared)\b|[\w.:]+")
 _LOAD_OR_CONVERT = re.compile(

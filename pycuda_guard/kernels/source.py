@@ -53,15 +53,15 @@ class SourceKernel:
 
 _COMMENTS_AND_STRINGS = re.compile(
     r"""
-    //(?:\\\r?\n|[^\n])*+
+    //(?:[^\\\n]|\\\r?\n|\\)*
   | /\*.*?(?:\*/|\Z)
   | \bR"(?P<mark>[^()\s\\]{0,16})\(.*?(?:\)(?P=mark)"|\Z)
-  | "(?:\\.|[^"\\\n])*+"?
-  | (?<![0-9A-Za-z_])'(?:\\.|[^'\\\n])*+'?                     # not the separator in 1'000
+  | "(?:\\.|[^"\\\n])*"?
+  | (?<![0-9A-Za-z_])'(?:\\.|[^'\\\n])*'?                     # not the separator in 1'000
     """,
     re.VERBOSE | re.DOTALL,
 )
-_PREPROCESSOR = re.compile(r"^[ \t]*#(?:\\\r?\n|[^\n])*+", re.MULTILINE)
+_PREPROCESSOR = re.compile(r"^[ \t]*#(?:[^\\\n]|\\\r?\n|\\)*", re.MULTILINE)
 _NOT_NEWLINE = re.compile(r"[^\n]")
 _KERNEL_MACRO = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)[ \t][^\n]*\b__global__[ \t\r]*$", re.MULTILINE)
 _TOKEN = re.compile(r"\s*([A-Za-z_]\w*|::|\S)")

@@ -18,14 +18,16 @@ from pycuda_guard.kernels.ptx.ir import Immediate, Span
 
 END = ""  #: the token after the last one
 
+# Possessive quantifiers stand on single characters only: up to Python 3.11.4 they go wrong on groups
+# (CPython issue 106052). The groups below match a text in one way only, so there is nothing to gain.
 _TOKEN = re.compile(
     r"""
-    (?:\s++ | //[^\n]*+ | /\*(?:[^*]|\*(?!/))*+\*/)*+
+    (?:\s++ | //[^\n]*+ | /\*[^*]*+\*++(?:[^/*][^*]*+\*++)*/)*
     (
-        [A-Za-z_$%][\w$%]*+ (?:(?:\.|::)\w++)*+     # word, opcode with modifiers, special register
+        [A-Za-z_$%][\w$%]*+ (?:(?:\.|::)\w++)*      # word, opcode with modifiers, special register
       | \d++\.\d*+ (?:[eE][+-]?\d++)? | \d++[eE][+-]?\d++ | \d\w*+
-      | \.\w++ (?:::\w++)*+                           # directive
-      | "(?:[^"\\\n]|\\.)*+"
+      | \.\w++ (?:::\w++)*                            # directive
+      | "(?:[^"\\\n]|\\.)*"
       | /\*[\s\S]*+                                   # a comment that does not end
       | \S
       | \Z                                            # blanks and comments at the end are skipped

@@ -44,7 +44,11 @@ def test_a_right_access_is_no_fault(device, store):
     assert device.memory.read(address, 4) == b"\7\0\0\0"
 
 
-@pytest.mark.parametrize("address", [0, 8, 0x7F00_1234_5678, 1 << 63, (1 << 64) - 8, id(object())])
+@pytest.mark.parametrize(
+    "address",
+    [0, 8, 0x7F00_1234_5678, 1 << 63, (1 << 64) - 8, id(object())],
+    ids=["null", "near null", "host", "middle", "last", "object of Python"],
+)
 def test_a_wild_address_is_illegal(device, store, address):
     fault = device.launch(store, address)
     assert fault.kind is FaultKind.ILLEGAL_ADDRESS

@@ -39,9 +39,14 @@ def funnel(left: bool, wrap: bool):
     return expected
 
 
+def field_place(value: int, width: int) -> int:
+    """As an H200 takes it; the manual says 255 of both widths."""
+    return value & 255 if width == 32 else value
+
+
 def extracted(width: int, signed: bool):
     def expected(a: int, b: int, c: int) -> int:
-        position, length, top = b & 255, c & 255, width - 1
+        position, length, top = field_place(b, width), field_place(c, width), width - 1
         a &= mask(width)
         sign = a >> min(position + length - 1, top) & 1 if signed and length else 0
         return sum(
@@ -54,7 +59,7 @@ def extracted(width: int, signed: bool):
 
 def inserted(width: int):
     def expected(a: int, b: int, c: int, e: int) -> int:
-        position, length = c & 255, e & 255
+        position, length = field_place(c, width), field_place(e, width)
         result = b
         for i in range(length):
             if position + i < width:

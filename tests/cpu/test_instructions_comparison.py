@@ -37,6 +37,12 @@ def clamped(value: int, kind: str) -> int:
     return max(low, min(high, value))
 
 
+def narrows(target: str, source: str) -> bool:
+    """Whether the target lacks values of the source: only then may a conversion saturate."""
+    low, high = span(source)
+    return not span(target)[0] <= low <= high <= span(target)[1]
+
+
 def to_integer(target: str, source: str, mode: str):
     def expected(a):
         if math.isnan(a):
@@ -48,11 +54,25 @@ def to_integer(target: str, source: str, mode: str):
     return expected
 
 
+def nan_of(target: str, value) -> object:
+    """The NaN that a conversion gives: of f64 (and of bf16, which comes here as f32) its upper bits."""
+    if isinstance(value, np.float64):
+        bits = int(value.view(np.uint64))
+        sign, payload = bits >> 63, bits & (1 << 51) - 1
+        if target == "f32":
+            return sign << 31 | 0x7FC00000 | payload >> 29
+        if target == "f16":
+            return sign << 15 | 0x7E00 | payload >> 42
+    return math.nan
+
+
 def to_float(target: str, mode: str = "rn"):
     def expected(a):
         if isinstance(a, int):
             return rounded(Fraction(a), target, mode)
-        if not math.isfinite(a):
+        if math.isnan(a):
+            return nan_of(target, a)
+        if math.isinf(a):
             return np.float64(a)
         return rounded(Fraction(float(a)), target, mode, math.copysign(1, a) < 0)
 
@@ -172,7 +192,7 @@ CONVERSIONS = [
         Row(f"cvt.sat.{target}.{source} %d, %a;", f"{target} {source}", lambda a, t=target: clamped(a, t))
         for target in INTEGERS
         for source in INTEGERS
-        if target != source
+        if narrows(target, source)
     ),
     *(
         Row(f"cvt.{mode}.{target}.{source} %d, %a;", f"{target} {source}", to_integer(target, source, mode))
@@ -193,8 +213,9 @@ CONVERSIONS = [
     ),
     *(
         Row(f"cvt.{target}.{source} %d, %a;", f"{target} {source}", to_float(target))
-        for target, source in (("f64", "f32"), ("f64", "f16"), ("f32", "f16"), ("f32", "bf16"))
+        for target, source in (("f64", "f32"), ("f64", "f16"), ("f32", "f16"))
     ),
+    Row("cvt.f32.bf16 %d, %a;", "f32 b16", lambda a: a << 16, values={0: EDGES["bf16"]}),
     *(
         Row(f"cvt.{mode}.{kind}.{kind} %d, %a;", f"{kind} {kind}", integral(kind, mode))
         for kind in FLOATS

@@ -13,6 +13,7 @@ from pycuda_guard.cpu import jit
 
 FORMATS = ("f16", "bf16")
 SIMPLE = {"add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b}
+SIGNS = {"neg": lambda a: -a, "abs": abs}
 TINY = {"f16": 2.0**-14, "bf16": 2.0**-126}
 
 
@@ -137,10 +138,16 @@ ROWS = [
     ),
     Row("add.sat.f16 %d, %a, %b;", "f16 f16 f16", saturated(exact(SIMPLE["add"], "f16"), "f16")),
     Row("mul.ftz.f16 %d, %a, %b;", "f16 f16 f16", with_flush(exact(SIMPLE["mul"], "f16"), "f16")),
-    *(Row(f"neg.{kind} %d, %a;", "b16 b16", lambda a: a ^ 0x8000) for kind in FORMATS),
-    *(Row(f"abs.{kind} %d, %a;", "b16 b16", lambda a: a & 0x7FFF) for kind in FORMATS),
-    *(Row(f"neg.{kind}x2 %d, %a;", "b32 b32", lambda a: a ^ 0x80008000) for kind in FORMATS),
-    *(Row(f"abs.{kind}x2 %d, %a;", "b32 b32", lambda a: a & 0x7FFF7FFF) for kind in FORMATS),
+    *(
+        Row(f"{name}.{kind} %d, %a;", f"{kind} {kind}", function)
+        for kind in FORMATS
+        for name, function in SIGNS.items()
+    ),
+    *(
+        Row(f"{name}.{kind}x2 %d, %a;", f"{kind}x2 {kind}x2", in_pairs(function, kind))
+        for kind in FORMATS
+        for name, function in SIGNS.items()
+    ),
     *(
         Row(f"{name}.{kind} %d, %a, %b;", f"{kind} {kind} {kind}", function)
         for kind in FORMATS

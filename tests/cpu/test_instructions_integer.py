@@ -19,7 +19,7 @@ def divided(a: int, b: int) -> int:
 
 
 def remainder(a: int, b: int) -> int:
-    return a if b == 0 else a - b * divided(a, b)
+    return -1 if b == 0 else a - b * divided(a, b)
 
 
 def clamped(value: int, kind: str = "s32") -> int:

@@ -30,7 +30,7 @@ def signed(value: int, width: int) -> int:
 
 
 def signed_part(width: int):
-    return lambda a: signed(a >> 16, width)
+    return lambda a: signed(a >> width, width)
 
 
 def unsigned(value: int, width: int) -> int:
@@ -82,7 +82,7 @@ LOADS = [
     through("shared", ".b64 [{}], %a;", ".v4.u8 {{_, %h, %i, _}}, [{}]; mov.b32 %d, {{%h, %i}};", "b32 b64",
             lambda a: byte(a, 2) << 16 | byte(a, 1)),
     *(
-        through(space, ".b64 [{}], %a;", f".s{n} %d, [{{}}+2];", "s64 b64", signed_part(n))
+        through(space, ".b64 [{}], %a;", f".s{n} %d, [{{}}+{n // 8}];", "s64 b64", signed_part(n))
         for space in SPACES
         for n in (8, 16, 32)
     ),

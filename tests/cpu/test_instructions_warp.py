@@ -224,7 +224,7 @@ for name, barrier in (
     ("plain", "bar.sync 0;"),
     ("aligned", "barrier.sync.aligned 0;"),
     ("named", "bar.sync 3;"),
-    ("counted", "bar.sync 1, 80;"),
+    ("counted", "bar.sync 1, 96;"),
     ("by_register", "mov.u32 %w, 5; barrier.sync %w;"),
 ):
     case(
@@ -273,7 +273,7 @@ for register, expected in {
     "%nctaid.x": lambda thread: 1,
     "%laneid": lambda thread: thread & 31,
     "%warpid": lambda thread: thread >> 5,
-    "%nwarpid": lambda thread: 3,
+    "%nwarpid": lambda thread: 64,
     "WARP_SZ": lambda thread: 32,
     "%lanemask_eq": lambda thread: 1 << (thread & 31),
     "%lanemask_lt": lambda thread: (1 << (thread & 31)) - 1,

@@ -90,11 +90,6 @@ def _lane_mask(e: Emitter, *, below: bool, itself: bool) -> ir.Value:
     return b.not_(less if itself else with_itself)
 
 
-def _warps(e: Emitter) -> ir.Value:
-    rounded = e.builder.add(e.threads, ir.Constant(I32, WARP_SIZE - 1))
-    return e.builder.lshr(rounded, ir.Constant(I32, 5))
-
-
 def _cycles(e: Emitter) -> ir.Value:
     return e.call(e.intrinsic("llvm.readcyclecounter", I64, []), [])
 
@@ -118,7 +113,7 @@ _TRIPLES: dict[str, Callable[[Emitter, int], ir.Value]] = {
 _SINGLES: dict[str, Callable[[Emitter], ir.Value]] = {
     "laneid": lambda e: e.lane,
     "warpid": lambda e: e.builder.lshr(e.thread_linear, ir.Constant(I32, 5)),
-    "nwarpid": _warps,
+    "nwarpid": _number(64),  # of a multiprocessor, not of the block
     "smid": _number(0),
     "nsmid": _number(1),
     "gridid": lambda e: ir.Constant(I64, 0),

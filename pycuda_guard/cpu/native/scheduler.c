@@ -270,12 +270,20 @@ static uint32_t release_lockstep(struct resident *r, uint32_t warp)
     return released;
 }
 
+/* For how many threads a thread counts at a barrier for a number of threads, which is one of whole warps: the
+ * block's last thread stands for the lanes that its warp lacks. */
+static uint32_t weight(struct resident *r, uint32_t thread)
+{
+    int is_last = thread + 1 == r->block.threads && masks(r)[thread] >= BARRIERS;
+    return is_last ? 1 + (WARP - r->block.threads % WARP) % WARP : 1;
+}
+
 static void count_arrivals(struct resident *r, uint32_t warp)
 {
     uint32_t arriving = waiting_for(r, warp, PG_ARRIVAL);
     for (uint32_t lane = 0; lane < WARP; lane++)
         if (arriving >> lane & 1)
-            r->arrivals[masks(r)[warp * WARP + lane] % BARRIERS]++;
+            r->arrivals[masks(r)[warp * WARP + lane] % BARRIERS] += weight(r, warp * WARP + lane);
     r->ready[warp] |= arriving;
 }
 
@@ -352,7 +360,7 @@ static void take_census(struct resident *r, struct census *census)
             break;
         case PG_NAMED_BARRIER: {
             uint32_t barrier = masks(r)[i] % BARRIERS;
-            census->at_barrier[barrier]++;
+            census->at_barrier[barrier] += weight(r, i);
             census->needed[barrier] = masks(r)[i] / BARRIERS;
             break;
         }

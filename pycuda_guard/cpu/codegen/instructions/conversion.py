@@ -32,12 +32,14 @@ from pycuda_guard.cpu.codegen.instructions.values import (
     intrinsic,
     is_nan,
 )
-from pycuda_guard.cpu.codegen.types import DOUBLE, bits_type, is_signed, value_type, width
+from pycuda_guard.cpu.codegen.types import DOUBLE, I16, I64, bits_type, is_signed, value_type, width
 
 if TYPE_CHECKING:
     from pycuda_guard.cpu.codegen.emitter import Emitter
     from pycuda_guard.kernels.ptx.ir import Instruction
 
+#: formats whose NaNs keep their bits when they become an f32 or f64
+_PAYLOADS = frozenset({"f64", "bf16"})
 _FLOATS = frozenset({"f16", "bf16", "f32", "f64"})
 _TO_INTEGRAL = {"rni": "roundeven", "rzi": "trunc", "rmi": "floor", "rpi": "ceil"}
 
@@ -111,12 +113,26 @@ def _float_to_float(e: Emitter, i: Instruction, cvt: _Cvt, target: str, source: 
     if cvt.integral:
         value = intrinsic(e, _TO_INTEGRAL[cvt.integral], value)
     if target in ("f16", "bf16"):
-        return e.write(i.operands[0], cvt.narrow(exactly(widen(e, value)), target), "b16")
+        pattern = cvt.narrow(exactly(widen(e, value)), target)
+        if (target, source) == ("f16", "f64") and not cvt.saturate:
+            pattern = e.builder.select(is_nan(e, value), _upper_bits(e, value), pattern)
+        return e.write(i.operands[0], pattern, "b16")
     if target == "f32" and source == "f64":
         value = round_pair(e, exactly(value), "f32", cvt.mode or "rn")
     elif target == "f64":
         value = widen(e, canonical(e, value))
+    if source in _PAYLOADS:
+        return e.write(i.operands[0], cvt.finish(value), target)
     return write_result(e, i.operands[0], cvt.finish(value), target)
+
+
+def _upper_bits(e: Emitter, nan: ir.Value) -> ir.Value:
+    """The f16 NaN of a double that is NaN: its sign and the upper bits of its fraction."""
+    b = e.builder
+    pattern = b.bitcast(nan, I64)
+    sign = b.and_(b.lshr(pattern, integer(64, 48)), integer(64, 0x8000))
+    fraction = b.and_(b.lshr(pattern, integer(64, 42)), integer(64, 0x1FF))
+    return b.trunc(b.or_(b.or_(sign, fraction), integer(64, 0x7E00)), I16)
 
 
 def _float_to_integer(e: Emitter, i: Instruction, cvt: _Cvt, target: str, source: str) -> None:

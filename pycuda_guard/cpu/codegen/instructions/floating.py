@@ -3,7 +3,7 @@
 Rounding to nearest is the processor's own; the other directions are exact too (see
 :mod:`pycuda_guard.cpu.codegen.instructions.rounding`). An f32 result that is NaN is 0x7fffffff, as on a GPU
 (see :mod:`pycuda_guard.cpu.codegen.instructions.nans`).
-``.ftz`` takes denormal f32 inputs as zero and gives zero for denormal results, with their signs.
+``.ftz`` takes denormal inputs as zero and gives zero for denormal results, with their signs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pycuda_guard.cpu.codegen.instructions.rounding import (
     round_pair,
     widen,
 )
-from pycuda_guard.cpu.codegen.instructions.values import FLOAT_WIDTHS, integer, intrinsic, number
+from pycuda_guard.cpu.codegen.instructions.values import FLOAT_WIDTHS, integer, intrinsic
 from pycuda_guard.cpu.codegen.types import DOUBLE, FLOAT, I1, I32, I64, value_type
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pycuda_guard.cpu.codegen.emitter import Emitter
     from pycuda_guard.kernels.ptx.ir import Instruction, Operand
 
-_SMALLEST_NORMAL = 2.0**-126
+_SMALLEST_NORMAL = {FLOAT: 2.0**-126, DOUBLE: 2.0**-1022}
 
 
 def canonical(e: Emitter, value: ir.Value) -> ir.Value:
@@ -52,12 +52,11 @@ def write_result(e: Emitter, destination: Operand, value: ir.Value, kind: str) -
 
 
 def flush(e: Emitter, value: ir.Value) -> ir.Value:
-    """A float with denormals replaced by zeros of their sign."""
-    if value.type != FLOAT:
-        return value
+    """A number with denormals replaced by zeros of their sign."""
+    kind = value.type
     size = intrinsic(e, "fabs", value)
-    is_denormal = e.builder.fcmp_ordered("<", size, ir.Constant(FLOAT, _SMALLEST_NORMAL))
-    zero = intrinsic(e, "copysign", ir.Constant(FLOAT, 0.0), value)
+    is_denormal = e.builder.fcmp_ordered("<", size, ir.Constant(kind, _SMALLEST_NORMAL[kind]))
+    zero = intrinsic(e, "copysign", ir.Constant(kind, 0.0), value)
     return e.builder.select(is_denormal, zero, value)
 
 
@@ -240,13 +239,11 @@ def extremum(e: Emitter, i: Instruction, m: Modifiers) -> None:
     for value in values[1:]:
         result = intrinsic(e, name, result, value)
     result = operation.flushed(result)
-    if not sign_of_product:
-        return write_result(e, i.operands[0], result, operation.kind)
-    kind = ir.IntType(FLOAT_WIDTHS[result.type])
-    sign = e.builder.xor(*(e.builder.bitcast(value, kind) for value in signs))
-    sign_bit = e.builder.and_(sign, number(sign, 1 << (kind.width - 1)))
-    bits = e.builder.or_(e.builder.bitcast(canonical(e, result), kind), sign_bit)
-    return e.write(i.operands[0], e.builder.bitcast(bits, result.type), operation.kind)
+    if sign_of_product:
+        kind = ir.IntType(FLOAT_WIDTHS[result.type])
+        sign = e.builder.xor(*(e.builder.bitcast(value, kind) for value in signs))
+        result = intrinsic(e, "copysign", result, e.builder.bitcast(sign, result.type))
+    write_result(e, i.operands[0], result, operation.kind)
 
 
 @lowers("copysign")

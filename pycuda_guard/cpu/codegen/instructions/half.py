@@ -115,19 +115,14 @@ def _fused(e: Emitter, a: ir.Value, b: ir.Value, c: ir.Value, lane_format: str) 
 
 @lowers("abs", "neg", kind="half")
 def sign_operation(e: Emitter, i: Instruction, m: Modifiers) -> None:
-    """``abs``, ``neg``: the sign bit cleared or turned."""
-    flushes = m.flag("ftz")
-    lanes = Lanes(e, m.type(), flushes)
-    results = []
-    for pattern in lanes.patterns(i.operands[1]):
-        if flushes:
-            value = lanes.flush(float_of_16(e, pattern, lanes.format))
-            pattern = nearest_16(e, value, lanes.format)
-        if i.opcode == "abs":
-            results.append(e.builder.and_(pattern, integer(16, 0x7FFF)))
-        else:
-            results.append(e.builder.xor(pattern, integer(16, 0x8000)))
-    lanes.write_patterns(i.operands[0], results)
+    """``abs``, ``neg``; any NaN becomes 0x7fff."""
+    lanes = Lanes(e, m.type(), m.flag("ftz"))
+    values = lanes.read(i.operands[1])
+    absolute = i.opcode == "abs"
+    lanes.write(
+        i.operands[0],
+        [intrinsic(e, "fabs", value) if absolute else e.builder.fneg(value) for value in values],
+    )
 
 
 @lowers("min", "max", kind="half")

@@ -1,7 +1,7 @@
 """Integer arithmetic: modular, except where ``.sat`` asks for clamping.
 
-Division by zero gives all bits set, its remainder the dividend; the smallest number divided by -1 gives
-itself. The manual leaves these open; this is what NVIDIA's GPUs return.
+Division by zero gives all bits set, as quotient and as remainder; the smallest number divided by -1 gives
+itself. The manual leaves these open; this is what an H200 returns.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def remainder(e: Emitter, i: Instruction, m: Modifiers) -> None:
     rest = (e.builder.srem if is_signed(kind) else e.builder.urem)(a, safe)
     if is_minus_one is not None:
         rest = e.builder.select(is_minus_one, number(a, 0), rest)
-    e.write(i.operands[0], e.builder.select(is_zero, a, rest), kind)
+    e.write(i.operands[0], e.builder.select(is_zero, number(a, -1), rest), kind)
 
 
 def _safe_divisor(e: Emitter, b: ir.Value, kind: str) -> tuple[ir.Value, ir.Value, ir.Value | None]:

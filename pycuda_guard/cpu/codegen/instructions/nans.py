@@ -68,9 +68,9 @@ def unsettled_registers(flat: FlatFunction) -> frozenset[str]:
 def _is_arithmetic(instruction: Instruction) -> bool:
     """Whether an instruction's result is an f32 whose NaN may be replaced."""
     modifiers = instruction.modifiers
-    if instruction.opcode == "cvt":
-        return "f32" in modifiers[:-1] and "pack" not in modifiers
-    return instruction.opcode in _ARITHMETIC and "f32" in modifiers and "xorsign" not in modifiers
+    if instruction.opcode == "cvt":  # of f64 and bf16 it keeps a NaN's bits
+        return "f32" in modifiers[:-1] and not {"f64", "bf16", "pack"} & set(modifiers)
+    return instruction.opcode in _ARITHMETIC and "f32" in modifiers
 
 
 def _copied(instruction: Instruction) -> set[str] | None:

@@ -25,7 +25,14 @@ def _function(e: Emitter, opcode: str, value: ir.Value) -> ir.Value:
     return intrinsic(e, _INTRINSICS[opcode], value)
 
 
-@lowers("sin", "cos", "lg2", "ex2", "tanh", limits="the host's libm: more precise than a GPU's approximation")
+@lowers(
+    "sin",
+    "cos",
+    "lg2",
+    "ex2",
+    "tanh",
+    limits="the host's libm, more precise than a GPU's unit, above all for large angles",
+)
 def transcendental(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``sin``, ``cos``, ``lg2``, ``ex2``, ``tanh`` of f32; ``ex2`` and ``tanh`` of 16-bit formats too."""
     if kind_of(i) == "half":

@@ -14,29 +14,40 @@ if TYPE_CHECKING:
     from pycuda_guard.findings import Finding
 
 __version__ = "0.1.0"
-__all__ = ["disable", "enable", "finish", "guard"]
+__all__ = ["disable", "dump", "enable", "finish", "guard"]
 
 
 def enable(
     device: str | None = None,
     *,
     json: str | os.PathLike[str] | None = None,
+    record: str | os.PathLike[str] | None = None,
+    record_limit: int | str | None = None,
     quiet: bool | None = None,
     races: bool | None = None,
 ) -> None:
     """Guard this process from now on; what is found is printed to stderr, the rest of it at exit.
 
-    ``device`` is ``auto``, ``cpu`` or ``gpu``; ``json`` names a file for the findings. An option
-    that is None is taken from the environment (docs/options.md). The exit status stays the
-    program's own. Where the process is guarded already, as under ``pycuda-guard run``, this does
-    nothing.
+    ``device`` is ``auto``, ``cpu`` or ``gpu``; ``json`` names a file for the findings, ``record`` one
+    for the timeline, of which ``record_limit`` bytes are kept. An option that is None is taken from
+    the environment (docs/options.md). The exit status stays the program's own. Where the process
+    is guarded already, as under ``pycuda-guard run``, this does nothing.
 
     Raises :class:`~pycuda_guard.errors.StartError`: a wrong value, no such device, a file that
     can't be written, the CPU device after ``pycuda.driver`` has been imported.
     """
     from pycuda_guard import config, session
 
-    options = config.read({"device": device, "json": json, "quiet": quiet, "races": races})
+    options = config.read(
+        {
+            "device": device,
+            "json": json,
+            "record": record,
+            "record_limit": record_limit,
+            "quiet": quiet,
+            "races": races,
+        }
+    )
     if session.active() is None:
         session.begin(options).uncaught.watch_script()
 
@@ -58,6 +69,21 @@ def finish() -> list[Finding]:
     return [] if running is None else running.finish()
 
 
+def dump(path: str | os.PathLike[str]) -> None:
+    """Write the timeline so far to ``path``, as a recording for ``pycuda-guard check``.
+
+    It holds the last 16384 events, recorded or not. Raises
+    :class:`~pycuda_guard.errors.GuardError` where nothing is guarded or the file can't be written.
+    """
+    from pycuda_guard import session
+    from pycuda_guard.errors import GuardError
+
+    running = session.active()
+    if running is None:
+        raise GuardError("there is no timeline: nothing is guarded", "call pycuda_guard.enable() first")
+    running.dump(path)
+
+
 class guard:  # noqa: N801 (used as a verb: with pycuda_guard.guard() as block)
     """Guard a block: ``with pycuda_guard.guard() as block: …``; then ``block.findings`` is a list.
 
@@ -70,12 +96,23 @@ class guard:  # noqa: N801 (used as a verb: with pycuda_guard.guard() as block)
         device: str | None = None,
         *,
         json: str | os.PathLike[str] | None = None,
+        record: str | os.PathLike[str] | None = None,
+        record_limit: int | str | None = None,
         quiet: bool | None = None,
         races: bool | None = None,
     ) -> None:
         from pycuda_guard import config
 
-        self._options = config.read({"device": device, "json": json, "quiet": quiet, "races": races})
+        self._options = config.read(
+            {
+                "device": device,
+                "json": json,
+                "record": record,
+                "record_limit": record_limit,
+                "quiet": quiet,
+                "races": races,
+            }
+        )
         self.findings: list[Finding] = []
 
     def __enter__(self) -> guard:

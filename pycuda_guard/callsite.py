@@ -138,6 +138,12 @@ def target_name(site: Site | None) -> str:
     return source.text(target)
 
 
+def provide(file: str, lines: list[str]) -> None:
+    """Have ``lines`` stand for the text of ``file`` from now on, whether there is such a file or not."""
+    # without a modification time, linecache never looks for the file itself
+    linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
+
+
 # --- frames -----------------------------------------------------------------------------------
 
 

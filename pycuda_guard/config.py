@@ -13,17 +13,20 @@ from pycuda_guard.errors import StartError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 TRUE_WORDS = ("1", "yes", "true", "on")
 FALSE_WORDS = ("", "0", "no", "false", "off")
+
+SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
     """One option. ``choices`` empty and ``metavar`` empty is a flag; ``metavar`` alone names a file.
 
-    One that is ``for_run`` has a meaning for ``pycuda-guard run`` alone.
+    ``smallest`` makes it a size, of that many bytes at least. One that is ``for_run`` has a meaning
+    for commands of ``pycuda-guard`` alone.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Option:
     metavar: str = ""
     default: str | bool | None = False
     for_run: bool = False
+    smallest: int = 0
 
     @property
     def flag(self) -> str:
@@ -48,12 +52,12 @@ class Option:
         """What may follow the flag, for people."""
         return "|".join(self.choices) or self.metavar
 
-    def read(self, text: str) -> str | bool:
+    def read(self, text: str) -> str | bool | int:
         """Return the value that ``text`` (of the environment) stands for.
 
         Raises :class:`StartError` where it stands for none, with those that do.
         """
-        if self.choices:
+        if self.choices or self.smallest:
             return self.check(text)
         if self.metavar:
             return text
@@ -62,8 +66,10 @@ class Option:
             raise StartError(f"{self.variable}={text} is neither yes nor no", f"{self.variable}=1 or 0")
         return word in TRUE_WORDS
 
-    def check(self, value: object) -> str | bool:
+    def check(self, value: object) -> str | bool | int:
         """Return ``value`` if the option can have it; raises :class:`StartError` if not."""
+        if self.smallest:
+            return self._check_size(value)
         if self.choices:
             if value not in self.choices:
                 allowed = ", ".join(self.choices)
@@ -76,6 +82,22 @@ class Option:
         if not isinstance(value, bool):
             raise StartError(f"{self.name} must be True or False, not {value!r}")
         return value
+
+    def _check_size(self, value: object) -> int:
+        size = value if isinstance(value, int) else _parse_size(value) if isinstance(value, str) else None
+        if size is None or isinstance(value, bool):
+            raise StartError(f"{self.name} must be a number of bytes, not {value!r}", "such as 500M or 2G")
+        if size < self.smallest:
+            raise StartError(f"{self.name} can't be {value}", f"it must be {self.smallest} bytes at least")
+        return size
+
+
+def _parse_size(text: str) -> int | None:
+    """Return the bytes that ``text`` stands for (``500M``), or None where it stands for none."""
+    digits, unit = text.strip(), 1
+    if digits[-1:].upper() in SIZE_UNITS:
+        digits, unit = digits[:-1], SIZE_UNITS[digits[-1].upper()]
+    return int(digits) * unit if digits.isascii() and digits.isdigit() else None
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -90,6 +112,19 @@ OPTIONS: tuple[Option, ...] = (
         "write the findings there, kept up to date while the program runs",
         metavar="FILE",
         default=None,
+    ),
+    Option(
+        "record",
+        "record the run there, for pycuda-guard check; {pid} stands for the number of the process",
+        metavar="FILE",
+        default=None,
+    ),
+    Option(
+        "record_limit",
+        "keep the last events only, in about that many bytes (such as 500M)",
+        metavar="BYTES",
+        default=None,
+        smallest=1 << 18,
     ),
     Option(
         "fail_on",
@@ -115,6 +150,8 @@ class Config:
 
     device: str = "auto"
     json: str | None = None
+    record: str | None = None
+    record_limit: int | None = None
     fail_on: str = "error"
     strict: bool = False
     quiet: bool = False
@@ -133,7 +170,7 @@ def read(given: Mapping[str, object], environment: Mapping[str, str] | None = No
     for name in given:
         if name not in known:
             raise StartError(f"there is no option {name!r}", f"the options are {', '.join(sorted(known))}")
-    values: dict[str, str | bool] = {}
+    values: dict[str, str | bool | int] = {}
     for option in OPTIONS:
         value = given.get(option.name)
         if value is not None:
@@ -143,9 +180,11 @@ def read(given: Mapping[str, object], environment: Mapping[str, str] | None = No
     return Config(**values)  # type: ignore[arg-type]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add every option to a command's parser; one that is not given is None there."""
+def add_arguments(parser: argparse.ArgumentParser, names: Collection[str] | None = None) -> None:
+    """Add the options of these names, or all, to a command's parser; one that is not given is None there."""
     for option in OPTIONS:
+        if names is not None and option.name not in names:
+            continue
         if option.choices or option.metavar:
             text = f"{option.help} (default: {option.default})" if option.default else option.help
             parser.add_argument(option.flag, metavar=option.values, help=text)

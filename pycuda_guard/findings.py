@@ -116,3 +116,14 @@ class Finding:
             "related": [{"message": r.message, "file": r.file, "line": r.line} for r in self.related],
             "count": self.count,
         }
+
+
+def fails(finding: Finding, fail_on: str, *, strict: bool) -> bool:
+    """Tell whether ``finding`` is at the level at which a run fails.
+
+    ``fail_on`` is a severity's name or ``never``; ``strict`` counts the guard's own PG9xx in.
+    """
+    if fail_on == "never":
+        return False
+    is_severe = finding.severity.rank >= Severity(fail_on).rank
+    return is_severe or (strict and finding.code.startswith("PG9"))

@@ -35,6 +35,7 @@ HANDLERS: dict[type[model.Event], str] = {
     model.FunctionLimits: "on_function_limits",
     model.HostFault: "on_host_fault",
     model.LateStart: "on_late_start",
+    model.EventsLost: "on_events_lost",
     model.GuardFailed: "on_guard_failed",
     model.RunEnded: "on_run_ended",
 }

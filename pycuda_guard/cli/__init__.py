@@ -19,6 +19,7 @@ PROGRAM = "pycuda-guard"
 #: every command, in the order of the help: the module of this package that holds it, and its class there
 VERBS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run"),
+    "check": ("check", "Check"),
     "demo": ("demo", "Demo"),
     "explain": ("explain", "Explain"),
     "rules": ("rules", "Rules"),

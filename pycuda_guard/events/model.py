@@ -442,6 +442,12 @@ class LateStart(Event):
     what: str
 
 
+class EventsLost(Event):
+    """The events before number ``first`` are not in the recording that is being read."""
+
+    first: int
+
+
 class GuardFailed(Event):
     """The guard itself failed in ``where``; the user's call went on unguarded."""
 

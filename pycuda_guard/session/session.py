@@ -1,8 +1,8 @@
 """The session: takes events from the hooks, has them checked, and reports what is found.
 
-Events are numbered and checked one at a time, whichever thread they come from. An event that
-arrives on a thread that is just checking another (a garbage collection in a hook frees memory)
-waits in the engine until that one is done.
+Events are numbered, recorded and checked one at a time, whichever thread they come from. An event
+that arrives on a thread that is just busy with another (a garbage collection frees memory) waits
+until that one is done.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import itertools
 import os
 import sys
 import threading
+from collections import deque
 from typing import TYPE_CHECKING
 
 import wrapt
@@ -22,11 +23,12 @@ from pycuda_guard.checks.registry import RULES
 from pycuda_guard.errors import StartError
 from pycuda_guard.events import failures
 from pycuda_guard.events.model import Event, GuardFailed, RunEnded
-from pycuda_guard.findings import Finding, Severity
+from pycuda_guard.findings import Finding, Severity, fails
 from pycuda_guard.hooks.hostfault import HostFaultWatch
 from pycuda_guard.reports.json_report import JsonReport
 from pycuda_guard.reports.terminal import Screen, Terminal, last_line
 from pycuda_guard.session import devices
+from pycuda_guard.session.timeline import Timeline
 from pycuda_guard.session.uncaught import Uncaught
 
 if TYPE_CHECKING:
@@ -75,6 +77,9 @@ class Session:
         self._watched = self._faults.events
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
+        self._is_busy = False
+        self._waiting: deque[Event] = deque()
+        self._timeline = Timeline(config, self.guard_error)
         self._is_over = False
         self._is_json_behind = False
         self._has_forked = False
@@ -87,6 +92,7 @@ class Session:
         self.device = devices.choose(self.config.device)
         if self.config.json and not _is_worker():
             self._json = JsonReport(self.config.json)
+        self._timeline.start(devices.NAMES[self.device], is_worker=_is_worker())
         if self.device == "cpu" and self.config.device == "auto":
             self._screen.announce("no GPU found, using the CPU device")
         hooks.install(self)
@@ -105,17 +111,21 @@ class Session:
         self._faults.stop()
         self.uncaught.uninstall()
         atexit.unregister(self._at_exit)
+        with self._lock:
+            self._timeline.close(self.blind_spots())
 
     def finish(self) -> list[Finding]:
         """End the run: apply the rules for its end, report, stop guarding; return all findings.
 
         Failures count as handled unless :attr:`uncaught` noted an exception that stands for them.
-        A second call returns the same findings.
+        A second call returns the same findings. In a forked child this ends its recording alone.
         """
+        if self._is_child and self._timeline.is_recording:
+            self.emit(self._run_ended())
+            self._timeline.close(self.blind_spots())
         if not self._is_over:
             with self._lock:
-                escaped = tuple(sorted(self.uncaught.escaped))
-                self.emit(RunEnded(None, threading.get_ident(), 0, escaped))
+                self.emit(self._run_ended())
                 self.stop()
             self._write_json()
             self._screen.finish(
@@ -149,14 +159,16 @@ class Session:
 
     def fails(self, finding: Finding) -> bool:
         """Tell whether ``finding`` is at the level at which a run fails."""
-        if self.config.fail_on == "never":
-            return False
-        is_severe = finding.severity.rank >= Severity(self.config.fail_on).rank
-        return is_severe or (self.config.strict and finding.code.startswith("PG9"))
+        return fails(finding, self.config.fail_on, strict=self.config.strict)
 
     def summary(self, findings: Sequence[Finding], blind: Sequence[str]) -> str:
         """Return the last line of a report on ``findings``; ``blind`` is what the run did not look at."""
         return last_line(findings, live=RULES.keys(), device=devices.NAMES[self.device], blind=blind)
+
+    def dump(self, path: str | os.PathLike[str]) -> None:
+        """Write the timeline so far to ``path``; raises :class:`GuardError` where that can't be done."""
+        with self._lock:
+            self._timeline.dump(os.fspath(path), self.blind_spots())
 
     # -- parts of a run -------------------------------------------------------------------------
 
@@ -191,24 +203,46 @@ class Session:
     # -- what hooks call ------------------------------------------------------------------------
 
     def emit(self, event: Event) -> int:
-        """Number ``event``, have it checked, and return its number."""
+        """Number ``event``, have it recorded and checked, and return its number."""
         with self._lock:
             number = event.sequence = next(self._numbers)
-            if not self._is_over:
-                try:
-                    if type(event) in self._watched:
-                        self._faults.see(event)
-                    self._engine.feed(event)
-                except Exception as error:
-                    self._broken(event, error)
+            if self._is_busy:
+                self._waiting.append(event)
+                return number
+            self._is_busy = True
+            try:
+                self._work(event)
+                while self._waiting:
+                    self._work(self._waiting.popleft())
+            finally:
+                self._is_busy = False
         return number
 
     def guard_error(self, where: str, error: BaseException) -> None:
         """Note that the guard failed in ``where``: reported as PG903."""
         text = f"{type(error).__name__}: {error}"
+        if self._is_child:
+            self._screen.complain(f"{where} failed: {text}")
         self.emit(GuardFailed(callsite.here(), threading.get_ident(), 0, where, text))
 
     # -- inside ---------------------------------------------------------------------------------
+
+    def _work(self, event: Event) -> None:
+        """Record ``event`` before anything else: so it is safe whatever the checks and the driver do."""
+        if self._is_over:
+            if self._is_child:
+                self._timeline.add_in_child(event)
+            return
+        self._timeline.add(event)
+        try:
+            if type(event) in self._watched:
+                self._faults.see(event)
+            self._engine.feed(event)
+        except Exception as error:
+            self._broken(event, error)
+
+    def _run_ended(self) -> RunEnded:
+        return RunEnded(None, threading.get_ident(), 0, tuple(sorted(self.uncaught.escaped)))
 
     def _broken(self, event: Event, error: Exception) -> None:
         """Report that checking ``event`` itself failed, unless it is the report of such a failure."""
@@ -259,9 +293,12 @@ class Session:
         self._has_forked = True
 
     def leave_child(self) -> None:
-        """Fall silent in a forked child: the lock may be another thread's, the report is the parent's."""
+        """Only record in a forked child: the lock may be another thread's, the report is the parent's."""
         self._lock = threading.RLock()
+        self._is_busy = False
+        self._waiting.clear()
         self._is_over = self._is_child = True
+        self._timeline.leave_child()
         self._faults.stop()
 
 

@@ -65,9 +65,7 @@ class Uncaught:
         before = threading.excepthook
 
         def ended(arguments: threading.ExceptHookArgs) -> None:
-            if arguments.exc_value is not None:
-                self.note(arguments.exc_value)
-            before(arguments)
+            before(self._note_thread(arguments))
 
         threading.excepthook = ended
         try:
@@ -100,12 +98,16 @@ class Uncaught:
         self._script_hook(kind, error, failures.without_guard_frames(traceback))
 
     def _thread_ended(self, ended: threading.ExceptHookArgs) -> None:
-        error = ended.exc_value
-        if error is not None and not isinstance(error, SystemExit):
-            self.note(error)
-            trim(error)
-            ended = threading.ExceptHookArgs(
-                (ended.exc_type, error, failures.without_guard_frames(ended.exc_traceback), ended.thread)
-            )
         assert self._thread_hook is not None
-        self._thread_hook(ended)
+        self._thread_hook(self._note_thread(ended))
+
+    def _note_thread(self, ended: threading.ExceptHookArgs) -> threading.ExceptHookArgs:
+        """Note what ended a thread; return it without the guard's frames."""
+        error = ended.exc_value
+        if error is None or isinstance(error, SystemExit):
+            return ended
+        self.note(error)
+        trim(error)
+        return threading.ExceptHookArgs(
+            (ended.exc_type, error, failures.without_guard_frames(ended.exc_traceback), ended.thread)
+        )

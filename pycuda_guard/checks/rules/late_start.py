@@ -46,7 +46,7 @@ from pycuda_guard.checks.base import Rule
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
-    from pycuda_guard.events.model import LateStart
+    from pycuda_guard.events.model import EventsLost, LateStart
 
 
 class LateStartRule(Rule):
@@ -65,4 +65,12 @@ class LateStartRule(Rule):
             event,
             f"CUDA was used before the guard was enabled: {event.what}",
             "call pycuda_guard.enable() at the top of the script, or use `pycuda-guard run script.py`",
+        )
+
+    def on_events_lost(self, event: EventsLost) -> None:
+        """Report that a recording begins in the middle."""
+        self.report(
+            event,
+            f"events before #{event.first} are not in the recording: what they made is unknown",
+            "record the whole run, with a larger --record-limit or none",
         )

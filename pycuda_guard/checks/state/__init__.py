@@ -18,6 +18,7 @@ from pycuda_guard.events.model import (
     Event,
     EventCreated,
     EventRecorded,
+    EventsLost,
     EventTimed,
     Freed,
     FunctionLimits,
@@ -92,6 +93,7 @@ class State:
             ModuleLoaded: self.modules.load,
             FunctionLimits: self.modules.limit,
             LateStart: self._late_start,
+            EventsLost: self._late_start,
         }
 
     def announced(self, sequence: int) -> Event | None:
@@ -202,5 +204,5 @@ class State:
         if event.change == "detached":
             self.memory.forget_context(event.subject)
 
-    def _late_start(self, event: LateStart) -> None:
+    def _late_start(self, event: LateStart | EventsLost) -> None:
         self.late = True

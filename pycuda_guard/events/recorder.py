@@ -1,0 +1,155 @@
+"""Writes a timeline to a file, event by event, so that nothing which has returned is ever lost."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from pycuda_guard.errors import StartError
+from pycuda_guard.events import codec
+from pycuda_guard.events.codec import Start
+from pycuda_guard.events.format import BLOCK, Kind
+from pycuda_guard.events.model import ModuleLoaded
+from pycuda_guard.events.recorder_blocks import FEWEST, BlockFile, Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pycuda_guard.callsite import Site
+    from pycuda_guard.events.model import Event
+
+#: the fewest bytes that a recording can be bounded to
+SMALLEST_LIMIT = FEWEST * BLOCK
+
+#: what the recorder is called where it is to blame
+NAME = "the recorder"
+
+
+def path_of(template: str, *, is_child: bool = False) -> str:
+    """Return the absolute path that ``template`` stands for in this process.
+
+    ``{pid}`` becomes the process's number. A child process whose template has none gets a file
+    beside its parent's: ``run.pgr`` becomes ``run.4711.pgr``.
+    """
+    process = str(os.getpid())
+    if is_child and "{pid}" not in template:
+        stem, suffix = os.path.splitext(template)
+        template = f"{stem}.{process}{suffix}"
+    return os.path.realpath(template.replace("{pid}", process))
+
+
+def describe(version: str, device: str, *, races: bool = False, parent: int = 0) -> Start:
+    """Return what a recording says about this process and its run."""
+    try:
+        directory = os.getcwd()
+    except OSError:  # it was removed under the process
+        directory = ""
+    return Start(
+        version=version,
+        process=os.getpid(),
+        parent=parent,
+        started=time.time(),
+        arguments=tuple(_text(argument) for argument in sys.argv),
+        directory=_text(directory),
+        device=device,
+        races=races,
+    )
+
+
+def _text(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+class Recorder:
+    """Records one process's timeline. Not thread-safe: events come one at a time.
+
+    ``limit`` bounds the events (bytes): then the oldest go. When the disk is full, the recorder
+    bounds itself to what it has, or stops; ``complain(where, error)`` is told, and the program goes
+    on. Raises :class:`StartError` where the file can't be made.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        start: Start,
+        complain: Callable[[str, BaseException], None],
+        limit: int | None = None,
+    ) -> None:
+        self.path = path
+        self._complain = complain
+        if os.path.lexists(path) and not os.path.isfile(path):
+            raise StartError(f"the run can't be recorded to {path}: it is not a regular file")
+        blocks = None if limit is None else limit // BLOCK
+        try:
+            self._blocks = BlockFile(path, codec.layout(), blocks, self._bounded)
+            self._tables = Lane(self._blocks, Kind.TABLES)
+            self._tables.append(codec.encode(start))
+            self._events = Lane(self._blocks, Kind.EVENTS)
+        except OSError as error:
+            raise StartError(f"the run can't be recorded to {path}: {error.strerror}") from error
+        self._sites: set[Site | None] = {None}
+        self._files: set[str] = set()
+        self.is_open = True
+
+    def write(self, event: Event) -> None:
+        """Record ``event``: when this returns, it is in the file. Never raises."""
+        if not self.is_open:
+            return
+        try:
+            if event.site not in self._sites or type(event) is ModuleLoaded:
+                self._write_sources(event)
+            try:
+                body = codec.encode(event)
+            except (OverflowError, UnicodeEncodeError):
+                body = codec.encode_anyhow(event)
+            self._events.append(body)
+        except OSError as error:
+            self._stop(error)
+        except Exception as error:
+            self._complain(f"{NAME}, at {type(event).__name__}", error)
+
+    def close(self, blind: Iterable[str] = ()) -> None:
+        """End the recording. ``blind`` is what the run did not look at. Never raises."""
+        if not self.is_open:
+            return
+        try:
+            self._tables.append(codec.encode(codec.BlindSpots(tuple(blind))))
+            end = self._events.position
+            self._unmap()
+            self._blocks.close(end)
+        except OSError as error:
+            self._stop(error)
+
+    def abandon(self) -> None:
+        """Let go of the file without a change to it: in a forked child it is the parent's."""
+        if self.is_open:
+            self._unmap()
+            self._blocks.abandon()
+
+    def _unmap(self) -> None:
+        self.is_open = False
+        self._events.close()
+        self._tables.close()
+
+    def _stop(self, error: OSError) -> None:
+        """Stop for good: what is recorded stays."""
+        self.abandon()
+        self._complain(f"{NAME}, which has stopped", error)
+
+    def _bounded(self, error: OSError) -> None:
+        self._complain(f"{NAME}, which now keeps the last events only", error)
+
+    def _write_sources(self, event: Event) -> None:
+        """Record the texts of files that ``event`` names for the first time."""
+        files = [] if event.site is None else [event.site.file]
+        if isinstance(event, ModuleLoaded):
+            files += [kernel.source_file for kernel in event.kernels or () if kernel.source_file]
+        for file in files:
+            if file not in self._files:
+                text = "".join(linecache.getlines(file))
+                self._tables.append(codec.encode(codec.SourceText.pack(_text(file), text)))
+                self._files.add(file)
+        self._sites.add(event.site)

@@ -68,17 +68,19 @@ class Rule:
         kernel: KernelLocation | None = None,
         related: tuple[Related, ...] = (),
         failure: int | None = None,
+        severity: Severity | None = None,
     ) -> None:
         """Report a finding that ``event`` gave away.
 
         ``site`` is the line that has to change, by default that of the event. ``failure`` is the
-        sequence number of the failed call whose handling decides the severity.
+        sequence number of the failed call whose handling decides the severity. ``severity`` is the
+        rule's own unless told.
         """
         place = site or event.site
         finding = Finding(
             code=self.code,
             rule=self.name,
-            severity=self.severity,
+            severity=severity or self.severity,
             message=message,
             help=help,
             location=messages.location(place),
@@ -95,12 +97,14 @@ class Rule:
         site: Site | None = None,
         kernel: str = "",
         failure: int | None = None,
+        severity: Severity | None = None,
     ) -> bool:
         """Count a finding that was reported at this place before; False where there is none.
 
         A loop that repeats its mistake a million times must not compose a million messages.
         """
-        return self._collector.count(self.code, event, site or event.site, kernel, failure)
+        place = site or event.site
+        return self._collector.count(self.code, severity or self.severity, event, place, kernel, failure)
 
     def explained(self, sequence: int) -> bool:
         """Tell whether an error was already reported for an event."""

@@ -57,11 +57,15 @@ class Part:
     def __init__(self) -> None:
         self._entries: dict[_Entry, _Entry] = {}
 
-    def see(self, whole: _Entry, failure: int | None) -> None:
-        """Count an occurrence of ``whole``, the run's entry."""
+    def knows(self, whole: _Entry) -> bool:
+        """Tell whether ``whole``, an entry of the run, has occurred in this part."""
+        return whole in self._entries
+
+    def see(self, whole: _Entry, finding: Finding, failure: int | None) -> None:
+        """Count an occurrence of ``whole``, an entry of the run; ``finding`` is how it is told now."""
         own = self._entries.get(whole)
         if own is None:
-            own = self._entries[whole] = _Entry(whole.finding)
+            own = self._entries[whole] = _Entry(finding)
         own.see(failure)
 
     def reject(self, whole: _Entry, failure: int) -> None:
@@ -97,7 +101,7 @@ class Collector:
         self.explained: set[int] = set()
         self._on_finding = on_finding
         self._entries: dict[tuple[object, ...], _Entry] = {}
-        self._places: dict[tuple[str, Site | None, str], _Entry] = {}
+        self._places: dict[tuple[str, Severity, Site | None, str], _Entry] = {}
         self._escaped: frozenset[int] | None = None
         self._parts: list[Part] = []
         self._under_way: deque[tuple[int, _Entry]] = deque(maxlen=_MAX_UNDER_WAY)
@@ -115,25 +119,38 @@ class Collector:
     def add(self, finding: Finding, event: Event, site: Site | None) -> None:
         """Take in a finding that ``event`` gave away, at ``site``."""
         self._explain(finding, event)
-        entry = self._entries.get(finding.key)
+        key = (finding.severity, *finding.key)
+        entry = self._entries.get(key)
         if entry is None:
             entry = _Entry(finding)
-            self._entries[finding.key] = entry
+            self._entries[key] = entry
             kernel = finding.kernel.name if finding.kernel is not None else ""
-            self._places[finding.code, site, kernel] = entry
-            self._see(entry, event, finding.failure)
+            self._places[finding.code, finding.severity, site, kernel] = entry
+            self._see(entry, event, finding, finding.failure)
             if self._on_finding is not None:
                 self._on_finding(finding)
             return
-        self._see(entry, event, finding.failure)
+        self._see(entry, event, finding, finding.failure)
 
-    def count(self, code: str, event: Event, site: Site | None, kernel: str, failure: int | None) -> bool:
-        """Count one more occurrence of a known finding; False where there is none at this place."""
-        entry = self._places.get((code, site, kernel))
-        if entry is None:
+    def count(
+        self,
+        code: str,
+        severity: Severity,
+        event: Event,
+        site: Site | None,
+        kernel: str,
+        failure: int | None,
+    ) -> bool:
+        """Count one more occurrence of a known finding; False where there is none at this place.
+
+        Nor is there one where a part of the run has not seen it: it is to be told anew, because the
+        allocation or the launch behind it may be another.
+        """
+        entry = self._places.get((code, severity, site, kernel))
+        if entry is None or not all(part.knows(entry) for part in self._parts):
             return False
         self._explain(entry.finding, event)
-        self._see(entry, event, failure)
+        self._see(entry, event, entry.finding, failure)
         return True
 
     def reject(self, announced: int, failure: int) -> None:
@@ -155,10 +172,10 @@ class Collector:
             return [replace(entry.finding, count=entry.count) for entry in self._entries.values()]
         return [entry.final(self._escaped, _NONE) for entry in self._entries.values()]
 
-    def _see(self, entry: _Entry, event: Event, failure: int | None) -> None:
+    def _see(self, entry: _Entry, event: Event, finding: Finding, failure: int | None) -> None:
         entry.see(failure)
         for part in self._parts:
-            part.see(entry, failure)
+            part.see(entry, finding, failure)
         if failure is None:
             self._under_way.append((event.sequence, entry))
 

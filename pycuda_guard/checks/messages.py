@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pycuda_guard import callsite
-from pycuda_guard.events.model import DeviceOperand, HostOperand, MemoryKind
+from pycuda_guard.events.model import ArgumentKind, DeviceOperand, HostOperand, MemoryKind
 from pycuda_guard.findings import KernelLocation, Location, Related
 
 if TYPE_CHECKING:
@@ -184,6 +184,8 @@ def launch_argument(launch: Launch, index: int) -> str:
 
 def described_argument(launch: Launch, index: int, argument: Argument) -> str:
     """Return an argument of a launch as the reader knows it: position, text, type."""
-    name = launch_argument(launch, index)
-    inside = ", ".join(part for part in (name, argument.type_name) if part)
+    kind = argument.type_name
+    if argument.kind is ArgumentKind.BYTES and argument.shape is not None:
+        kind += f" of {array(argument.shape, argument.dtype)}"
+    inside = ", ".join(part for part in (launch_argument(launch, index), kind) if part)
     return f"argument {index + 1} ({inside})"

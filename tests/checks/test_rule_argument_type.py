@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from dsl import A, alloc, arg, codes, failed, findings, kernel, launch, module, ptr
+from dsl import A, alloc, arg, codes, ended, failed, findings, kernel, launch, module, ptr
 
 from pycuda_guard.events import model as m
 
@@ -27,8 +27,8 @@ FIRING = {
         ["float *x"],
         [arg("ndarray", size=8, shape=(2,), dtype="float32")],
     ),
-    "Python int": (["int n"], [arg("int", 5)]),
-    "Python float": (["float f"], [arg("float", 5.0)]),
+    "a small integer for float": (["float f"], [arg("int32", -5)]),
+    "a wide integer that doesn't fit": (["bool b", "int n"], [arg("int32", 256), arg("int32", 5)]),
     "a smaller struct": (["P p:16:4"], [arg("void", size=12)]),
     "a larger struct": (["P p:12:4"], [arg("void", size=16)]),
     "a struct at the wrong offset": (["int n", "P p:16:8"], [arg("int32", 5), arg("void", size=16)]),
@@ -76,7 +76,36 @@ def test_stays_silent(parameters: list[str], arguments: list[m.Argument]) -> Non
 
 def test_unknown_signature_is_silent_but_for_refused_types() -> None:
     assert codes(launch("k", arg("int64", 5), arg("float64", 1.0))) == []
-    assert codes(launch("k", arg("int", 5), line=10)) == [("PG401", 10)]
+    assert codes(launch("k", arg("int", 5), line=10), failed("", "TypeError")) == [("PG401", 10)]
+
+
+@pytest.mark.parametrize(
+    ("declared", "argument"), [("int n", arg("int", 5)), ("float f", arg("float", 5.0))], ids=["int", "float"]
+)
+def test_a_refused_argument_is_a_note_where_the_program_catches_the_exception(
+    declared: str, argument: m.Argument
+) -> None:
+    events = [module(kernel("k", declared)), launch("k", argument, line=10), failed("", "TypeError")]
+    assert codes(*events) == [("PG401", 10)]
+    escaped, caught = findings(*events, ended((3,))), findings(*events, ended())
+    assert [finding.severity.value for finding in (*escaped, *caught)] == ["error", "note"]
+
+
+def test_a_wide_integer_whose_value_arrives_is_a_note_until_one_does_not() -> None:
+    first = [
+        module(kernel("k", "bool b", "float *x")),
+        *(launch("k", arg("int32", value), ptr(A), line=10) for value in (1, 1)),
+    ]
+    (note,) = findings(*first)
+    assert (note.code, note.severity.value, note.count) == ("PG401", "note", 2)
+    error = findings(*first, launch("k", arg("int32", 300), ptr(A), line=10))[-1]
+    assert (error.code, error.severity.value, error.count) == ("PG401", "error", 1)
+
+
+def test_swapped_arguments_are_told_the_order() -> None:
+    signature = kernel("k", "float *x", "int n")
+    (finding,) = findings(module(signature), launch("k", arg("int32", 5), ptr(A)))
+    assert finding.help == "pass them in the kernel's order: float *x, int n"
 
 
 def test_library_kernels_are_silent() -> None:
@@ -103,7 +132,7 @@ def test_an_array_by_value_is_told_how_to_wrap_it() -> None:
     (finding,) = findings(
         module(kernel("k", "int *x")), launch("k", arg("ndarray", size=256, shape=(64,), dtype="int32"))
     )
-    assert "(64 int32) is passed by value, but `int *x` is a pointer" in finding.message
+    assert "argument 1 (ndarray of 64 int32) is passed by value, but `int *x` is a pointer" in finding.message
     assert "cuda.In(…)" in finding.help
 
 

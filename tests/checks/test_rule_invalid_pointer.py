@@ -16,6 +16,7 @@ from dsl import (
     dev,
     dtod,
     dtoh,
+    ended,
     failed,
     findings,
     free,
@@ -54,18 +55,6 @@ FIRING = {
     "the driver does not know it": [htod(dev(HOST, 400, known=False), host(100))],
     "the driver refuses it": [dtoh(host(100), A, line=10), failed("invalid argument")],
     "unknown to the driver after a late start too": [LATE, htod(dev(HOST, 400, known=False), host(100))],
-    "host array as destination": [alloc(A, 400), htod(host(100), host(100))],
-    "arguments swapped": [alloc(A, 400), dtoh(dev(A, 400), host(100), line=10)],
-    "device pointer as host destination": [alloc(A, 400), alloc(B, 400), dtoh(dev(A, 400), B, line=10)],
-    "host array in a device copy": [alloc(A, 400), dtod(dev(A, 400), host(100), line=10)],
-    "types that PyCUDA refuses, swapped": [
-        alloc(A, 400),
-        dtoh(m.OddOperand("DeviceAllocation"), m.OddOperand("ndarray"), line=10),
-    ],
-    "number as host destination": [alloc(A, 400), dtoh(m.OddOperand("int"), A, line=10)],
-    "numpy integer as device pointer": [htod(m.OddOperand("uint64"), host(100))],
-    "None": [htod(m.OddOperand("NoneType"), host(100))],
-    "GPUArray": [dtoh(host(100), m.OddOperand("GPUArray"), line=10)],
     "host touches device memory": [alloc(A, 400), fault(A + 8)],
     "host touches freed device memory": [alloc(A, 400), free(A), fault(A + 8)],
     "kernel dies with a null argument": [
@@ -90,6 +79,22 @@ FIRING = {
         synchronize("stream", S1),
         failed(ILLEGAL, nth=0),
     ],
+}
+
+#: calls that PyCUDA refuses
+REFUSED = {
+    "host array as destination": [alloc(A, 400), htod(host(100), host(100))],
+    "arguments swapped": [alloc(A, 400), dtoh(dev(A, 400), host(100), line=10)],
+    "device pointer as host destination": [alloc(A, 400), alloc(B, 400), dtoh(dev(A, 400), B, line=10)],
+    "host array in a device copy": [alloc(A, 400), dtod(dev(A, 400), host(100), line=10)],
+    "types that PyCUDA refuses, swapped": [
+        alloc(A, 400),
+        dtoh(m.OddOperand("DeviceAllocation"), m.OddOperand("ndarray"), line=10),
+    ],
+    "number as host destination": [alloc(A, 400), dtoh(m.OddOperand("int"), A, line=10)],
+    "numpy integer as device pointer": [htod(m.OddOperand("uint64"), host(100))],
+    "None": [htod(m.OddOperand("NoneType"), host(100))],
+    "GPUArray": [dtoh(host(100), m.OddOperand("GPUArray"), line=10)],
 }
 
 SILENT = {
@@ -161,13 +166,21 @@ def test_fires(events: list[m.Event]) -> None:
     assert [code for code in codes(*events) if code[0] != "PG902"] == [("PG204", 10)]
 
 
+@pytest.mark.parametrize("events", REFUSED.values(), ids=REFUSED)
+def test_fires_where_pycuda_refuses(events: list[m.Event]) -> None:
+    refusal = failed("", "ArgumentError", line=10)
+    assert codes(*events, refusal) == [("PG204", 10)]
+    escaped, caught = (findings(*events, refusal, ended(numbers)) for numbers in ((len(events) + 1,), ()))
+    assert [finding.severity.value for finding in (*escaped, *caught)] == ["error", "note"]
+
+
 @pytest.mark.parametrize("events", SILENT.values(), ids=SILENT)
 def test_stays_silent(events: list[m.Event]) -> None:
     assert "PG204" not in {code for code, _ in codes(*events)}
 
 
 def test_says_that_arguments_are_swapped() -> None:
-    (finding,) = findings(alloc(A, 400), dtoh(dev(A, 400), host(100)))
+    (finding,) = findings(alloc(A, 400), dtoh(dev(A, 400), host(100)), failed("", "ArgumentError"))
     assert "memcpy_dtoh takes (destination, source)" in finding.message
     assert "they are swapped" in finding.message
 

@@ -54,15 +54,18 @@ PyCUDA documentation, pycuda.driver.Function; CUDA C++ programming guide, Kernel
 from __future__ import annotations
 
 import re
+import struct
+from collections import Counter
 from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
-from pycuda_guard.events.model import ArgumentKind, ParameterKind
+from pycuda_guard.events.model import ArgumentKind, Launch, ParameterKind
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
-    from pycuda_guard.events.model import Argument, KernelSignature, Launch, Parameter
+    from pycuda_guard.events.model import Argument, CallFailed, KernelSignature, Parameter
+    from pycuda_guard.findings import Related
 
 _SAME_KIND = {
     ArgumentKind.POINTER: ParameterKind.POINTER,
@@ -108,26 +111,34 @@ class ArgumentType(Rule):
 
     def on_launch(self, event: Launch) -> None:
         """Compare the arguments of a launch with the kernel's parameters."""
-        arguments = event.arguments
-        if arguments is None or event.library:
+        arguments, kernel = event.arguments, self.state.kernel
+        if arguments is None or kernel is None or event.library:
             return
-        kernel = self.state.kernel
-        if kernel is None:
-            if any(argument.kind is ArgumentKind.INVALID for argument in arguments):
-                self._check_refused(event, arguments)
-        elif len(kernel.layout) == len(arguments):  # else PG402 says so
-            for argument, (offset, size, kind) in zip(arguments, kernel.layout, strict=True):
-                if argument.size != size or argument.offset != offset or argument.kind is not kind:
-                    self._check(event, kernel.signature)
-                    return
+        if len(kernel.layout) != len(arguments):
+            return  # PG402 says so
+        for argument, (offset, size, kind) in zip(arguments, kernel.layout, strict=True):
+            if argument.size != size or argument.offset != offset or argument.kind is not kind:
+                if not _is_refused(event):
+                    self._check(event, kernel.signature, None)
+                return
 
-    def _check(self, event: Launch, signature: KernelSignature) -> None:
+    def on_call_failed(self, event: CallFailed) -> None:
+        """Look at the arguments of a launch that PyCUDA refused to pack."""
+        launch = self.state.announced(event.announced) if event.announced else None
+        if event.status or not isinstance(launch, Launch) or launch.library or not _is_refused(launch):
+            return
+        signature = self.state.signature(launch)
+        if signature is None:
+            self._check_unknown(launch, event)
+        elif len(signature.parameters) == len(launch.arguments or ()):
+            self._check(launch, signature, event)
+
+    def _check(self, launch: Launch, signature: KernelSignature, failed: CallFailed | None) -> None:
         """Report the arguments that disagree with their parameters, if they really do."""
+        arguments, parameters = launch.arguments or (), signature.parameters
         wrong: list[tuple[int, str]] = []
         shifted = False
-        for index, (argument, parameter) in enumerate(
-            zip(event.arguments or (), signature.parameters, strict=True)
-        ):
+        for index, (argument, parameter) in enumerate(zip(arguments, parameters, strict=True)):
             text = _disagreement(argument, parameter)
             if not text and argument.offset != parameter.offset and not shifted:
                 text = (
@@ -138,54 +149,107 @@ class ArgumentType(Rule):
             shifted = shifted or bool(text)
             if text:
                 wrong.append((index, text))
-        if not wrong or self.again(event, kernel=event.function):
+        if wrong:
+            told = [
+                f"{messages.described_argument(launch, index, arguments[index])} {text}"
+                for index, text in wrong
+            ]
+            if _is_permuted(arguments, parameters):
+                help = (
+                    f"pass them in the kernel's order: {', '.join(p.declared or p.name for p in parameters)}"
+                )
+            else:
+                help = self._help(launch, wrong[0][0], parameters[wrong[0][0]])
+            severity = Severity.NOTE if self._is_harmless(launch, signature, wrong) else self.severity
+            if severity is Severity.NOTE:
+                told.append("its value arrives by chance of the layout")
+            self._tell(launch, failed, "; ".join(told), help, messages.declaration(signature), severity)
+
+    def _check_unknown(self, launch: Launch, failed: CallFailed) -> None:
+        """Report an argument that PyCUDA refuses whatever the kernel takes."""
+        arguments = launch.arguments or ()
+        index = next(i for i, argument in enumerate(arguments) if argument.kind is ArgumentKind.INVALID)
+        text = f"{messages.described_argument(launch, index, arguments[index])} {_refused(arguments[index])}"
+        help = "give it the size that the kernel takes, such as np.int32(…) or np.float32(…)"
+        self._tell(launch, failed, text, help, (), self.severity)
+
+    def _tell(
+        self,
+        launch: Launch,
+        failed: CallFailed | None,
+        text: str,
+        help: str,
+        places: tuple[Related, ...],
+        severity: Severity,
+    ) -> None:
+        """Report what is wrong; where PyCUDA refused the call, the program may have counted on that."""
+        if severity is Severity.ERROR:
+            self.explain(launch.sequence)
+        failure = failed.sequence if failed is not None else None
+        event: Launch | CallFailed = failed or launch
+        if self.again(event, site=launch.site, kernel=launch.function, failure=failure, severity=severity):
             return
-        told = [
-            f"{messages.described_argument(event, index, (event.arguments or ())[index])} {text}"
-            for index, text in wrong
-        ]
         self.report(
             event,
-            f"kernel `{event.function}`: {'; '.join(told)}",
-            self._help(event, wrong[0][0], signature.parameters[wrong[0][0]]),
-            kernel=messages.kernel_location(event),
-            related=messages.declaration(signature),
+            f"kernel `{launch.function}`: {text}",
+            help,
+            site=launch.site,
+            kernel=messages.kernel_location(launch),
+            related=places,
+            failure=failure,
+            severity=severity,
         )
 
-    def _check_refused(self, event: Launch, arguments: tuple[Argument, ...]) -> None:
-        """Report an argument that PyCUDA refuses whatever the kernel takes."""
-        if self.again(event, kernel=event.function):
-            return
-        index = next(i for i, argument in enumerate(arguments) if argument.kind is ArgumentKind.INVALID)
-        described = messages.described_argument(event, index, arguments[index])
-        self.report(
-            event,
-            f"kernel `{event.function}`: {described} {_refused(arguments[index])}",
-            "give it the size that the kernel takes, such as np.int32(…) or np.float32(…)",
-            kernel=messages.kernel_location(event),
+    @staticmethod
+    def _is_harmless(launch: Launch, signature: KernelSignature, wrong: list[tuple[int, str]]) -> bool:
+        """Tell whether the kernel gets the right values all the same: padding takes what is too much."""
+        arguments, parameters = launch.arguments or (), signature.parameters
+        return (
+            all(_is_kept(arguments[index], parameters[index]) for index, _ in wrong)
+            and all(a.offset == p.offset for a, p in zip(arguments, parameters, strict=True))
+            and max(a.offset + a.size for a in arguments) <= signature.packed_size
         )
 
     @staticmethod
     def _help(event: Launch, index: int, parameter: Parameter) -> str:
         argument = (event.arguments or ())[index]
         text = messages.launch_argument(event, index).strip("`") or "…"
-        if argument.kind is ArgumentKind.BYTES and argument.type_name == "ndarray":
-            if parameter.kind is ParameterKind.POINTER:
-                return f"wrap the array: cuda.In({text}), cuda.Out({text}) or cuda.InOut({text})"
-        elif argument.size == parameter.size and argument.offset != parameter.offset:
+        is_array = argument.kind is ArgumentKind.BYTES and argument.type_name == "ndarray"
+        if is_array and parameter.kind is ParameterKind.POINTER:
+            return f"wrap the array: cuda.In({text}), cuda.Out({text}) or cuda.InOut({text})"
+        if argument.size == parameter.size and argument.offset < parameter.offset:
             return (
                 "PyCUDA packs structs without padding: put the struct before smaller parameters, "
-                f"or pass {parameter.offset - argument.offset} bytes of padding before it"
+                f"or pass {messages.size(parameter.offset - argument.offset)} of padding before it"
             )
         names = numpy_type(parameter)
         if names is None:
+            if parameter.kind is ParameterKind.FLOAT or argument.type_name == "float16":
+                return f"pass its bits: np.float16({_converted(text)}).view(np.uint16)"
             return f"pass {messages.size(parameter.size)} for {_quoted(parameter)}"
         if event.call.startswith("prepared"):
             return f"in prepare(), write {names[1]!r} for {_quoted(parameter)}"
         if parameter.kind is ParameterKind.POINTER:
             return f"pass device memory for {_quoted(parameter)}"
-        conversion = _CONVERSION.match(text)
-        return f"write np.{names[0]}({conversion[2] if conversion else text})"
+        return f"write np.{names[0]}({_converted(text)})"
+
+
+def _is_refused(launch: Launch) -> bool:
+    """Tell whether PyCUDA packs no such arguments."""
+    return any(argument.kind is ArgumentKind.INVALID for argument in launch.arguments or ())
+
+
+def _is_permuted(arguments: tuple[Argument, ...], parameters: tuple[Parameter, ...]) -> bool:
+    """Tell whether the very same arguments in another order are what the kernel takes."""
+    given = [(argument.size, _SAME_KIND.get(argument.kind)) for argument in arguments]
+    taken = [(parameter.size, parameter.kind) for parameter in parameters]
+    return given != taken and Counter(given) == Counter(taken)
+
+
+def _converted(text: str) -> str:
+    """Return what a conversion such as ``np.int64(n)`` converts, or the text itself."""
+    conversion = _CONVERSION.match(text)
+    return conversion[2] if conversion else text
 
 
 def numpy_type(parameter: Parameter) -> tuple[str, str] | None:
@@ -199,10 +263,9 @@ def numpy_type(parameter: Parameter) -> tuple[str, str] | None:
 def _disagreement(argument: Argument, parameter: Parameter) -> str:
     """Say how an argument disagrees with its parameter, apart from its place; empty if it doesn't."""
     if argument.kind is ArgumentKind.INVALID:
-        return f"{_refused(argument)} for {_quoted(parameter)}"
+        return f"for {_quoted(parameter)} {_refused(argument)}"
     if _is_array_for_pointer(argument, parameter):
-        inside = messages.array(argument.shape, argument.dtype)
-        return f"({inside}) is passed by value, but {_quoted(parameter)} is a pointer"
+        return f"is passed by value, but {_quoted(parameter)} is a pointer"
     missing = parameter.size - argument.size
     if missing:
         # A packed record may lack the padding at the end of the struct.
@@ -215,7 +278,40 @@ def _disagreement(argument: Argument, parameter: Parameter) -> str:
         return ""  # half floats have no type of their own in PTX
     if (given is ParameterKind.FLOAT) is (wanted is ParameterKind.FLOAT):
         return ""  # addresses may be passed as integers, and the reverse
+    if _may_be_bits(argument, given):
+        return ""
     return f"is {_KINDS[given]}, but {_quoted(parameter)} is {_KINDS[wanted]}"
+
+
+def _may_be_bits(argument: Argument, given: ParameterKind) -> bool:
+    """Tell whether a number may be meant as the bits of a number of the other kind.
+
+    Zero is the same in both. Bits of a float are a huge integer, those of an integer a tiny float.
+    """
+    value, size = argument.value, argument.size
+    if value is None:
+        return False
+    if given is ParameterKind.FLOAT:
+        return abs(value) < _SMALLEST[size]
+    read: float = struct.unpack(_FLOATS[size], (int(value) % (1 << 8 * size)).to_bytes(size, "little"))[0]
+    return value == 0 or 2.0**-100 <= abs(read) <= 2.0**100
+
+
+_FLOATS = {4: "<f", 8: "<d"}
+_SMALLEST = {4: 2.0**-126, 8: 2.0**-1022}
+
+
+def _is_kept(argument: Argument, parameter: Parameter) -> bool:
+    """Tell whether a number that is too wide has its value in the bytes that the kernel reads."""
+    bits = 8 * parameter.size
+    value = argument.value
+    return (
+        argument.kind is ArgumentKind.INTEGER
+        and parameter.kind is ParameterKind.INTEGER
+        and argument.size > parameter.size
+        and type(value) is int
+        and -(1 << (bits - 1)) <= value < 1 << bits
+    )
 
 
 def _is_array_for_pointer(argument: Argument, parameter: Parameter) -> bool:

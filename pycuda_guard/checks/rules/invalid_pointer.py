@@ -70,8 +70,6 @@ from pycuda_guard.findings import Severity
 if TYPE_CHECKING:
     from pycuda_guard.events.model import CallFailed, HostFault, Launch, Operand
 
-_HTOD, _DTOH = CopyKind.HTOD, CopyKind.DTOH
-
 #: Which ends of a copy are device memory (destination, source); None where either may be.
 _ENDS: dict[CopyKind, tuple[bool, bool]] = {
     CopyKind.HTOD: (True, False),
@@ -85,10 +83,10 @@ _HELP = "a device pointer comes from mem_alloc, to_device or GPUArray.gpudata"
 #: What to write for a type that PyCUDA does not take as a device pointer.
 _NOT_DEVICE = {
     "NoneType": "allocate the memory first, with mem_alloc or to_device",
-    "GPUArray": "pass its `.gpudata`, or use GPUArray.get() and GPUArray.set()",
+    "GPUArray": "pass {}.gpudata, or use the array's get() and set()",
     "ndarray": _HELP,
-    "int64": "write int(…) around the address",
-    "uint64": "write int(…) around the address",
+    "int64": "write int({})",
+    "uint64": "write int({})",
 }
 
 #: What to write for a type that PyCUDA does not take as host memory.
@@ -98,7 +96,7 @@ _NOT_HOST = {
     ),
     "int": "",
     "NoneType": "make the array first, with np.empty(shape, dtype)",
-    "GPUArray": "use GPUArray.get() and GPUArray.set(), or memcpy_dtod between their `.gpudata`",
+    "GPUArray": "use the array's get() and set(), or memcpy_dtod with {}.gpudata",
 }
 
 #: An array that starts at null reaches up to here, and no allocation lies below.
@@ -115,22 +113,8 @@ class InvalidPointer(Rule):
     severity: ClassVar[Severity] = Severity.ERROR
 
     def on_copy(self, event: Copy) -> None:
-        """Look at the kind and the address of both ends."""
-        kind = event.kind
-        to_device, from_device = (
-            type(event.destination) is DeviceOperand,
-            type(event.source) is DeviceOperand,
-        )
-        # Spelled out, since hashing an enum member, or reading one off its class, costs more than this.
-        if kind is _HTOD:
-            right = to_device and type(event.source) is HostOperand
-        elif kind is _DTOH:
-            right = from_device and type(event.destination) is HostOperand
-        else:
-            right = (to_device and from_device) or kind not in _ENDS
-        if not right:
-            self._check_kinds(event, _ENDS[kind])
-        elif self.state.stray:
+        """Look at the addresses of both ends."""
+        if self.state.stray:
             for position, operand in enumerate((event.destination, event.source)):
                 if isinstance(operand, DeviceOperand):
                     self._check_address(event, operand, position)
@@ -143,15 +127,20 @@ class InvalidPointer(Rule):
 
     def on_call_failed(self, event: CallFailed) -> None:
         """Look for the pointer behind a refused copy or a kernel's illegal address."""
-        if statuses.words(event) == statuses.ILLEGAL_ADDRESS:
+        announced = self.state.announced(event.announced) if event.announced else None
+        if not event.status:
+            # PyCUDA refuses the kinds itself, and the program may have counted on that.
+            if isinstance(announced, Copy) and announced.kind in _ENDS:
+                self._check_kinds(announced, _ENDS[announced.kind], event)
+        elif statuses.words(event) == statuses.ILLEGAL_ADDRESS:
             self._check_null_argument(event)
-        elif statuses.words(event) == statuses.INVALID_ARGUMENT and not self.explained(event.announced):
-            announced = self.state.announced(event.announced)
-            if isinstance(announced, (Copy, Memset)):
-                source = [announced.source] if isinstance(announced, Copy) else []
-                for position, operand in enumerate([announced.destination, *source]):
-                    if isinstance(operand, DeviceOperand):
-                        self._check_address(announced, operand, position, refused=True)
+        elif isinstance(announced, (Copy, Memset)) and not self.explained(event.announced):
+            if statuses.words(event) != statuses.INVALID_ARGUMENT:
+                return
+            source = [announced.source] if isinstance(announced, Copy) else []
+            for position, operand in enumerate([announced.destination, *source]):
+                if isinstance(operand, DeviceOperand):
+                    self._check_address(announced, operand, position, refused=True)
 
     def on_host_fault(self, event: HostFault) -> None:
         """Report the host using a device address as its own."""
@@ -170,35 +159,39 @@ class InvalidPointer(Rule):
             related=messages.story(region),
         )
 
-    def _check_kinds(self, event: Copy, expected: tuple[bool, bool]) -> None:
+    def _check_kinds(self, event: Copy, expected: tuple[bool, bool], failed: CallFailed) -> None:
         """Report a host array in the place of a device pointer, or the reverse."""
-        names = messages.copy_names(event)
         ends = (event.destination, event.source)
         wrong = [
             (position, operand)
             for position, (operand, device) in enumerate(zip(ends, expected, strict=True))
             if _is_wrong(operand, device)
         ]
-        if not wrong or self.again(event):
+        if not wrong:
             return
+        self.explain(event.sequence)
+        if self.again(failed, site=event.site, failure=failed.sequence):
+            return
+        names = messages.copy_names(event)
         if len(wrong) == 2 and expected[0] is not expected[1]:
-            self.report(
-                event,
+            text = (
                 f"{event.call} takes (destination, source): {names[0] or 'the first'} is "
-                f"{_what(ends[0])} and {names[1] or 'the second'} is {_what(ends[1])}; they are swapped",
-                f"write {event.call}({names[1].strip('`')}, {names[0].strip('`')})"
-                if all(names)
-                else "swap the two arguments",
+                f"{_what(ends[0])} and {names[1] or 'the second'} is {_what(ends[1])}; they are swapped"
             )
-            return
-        position, operand = wrong[0]
-        role = ("destination", "source")[position]
-        place = "device memory" if expected[position] else "a host array"
-        help = _HELP if expected[position] else "pass a numpy array, or use memcpy_dtod"
-        if isinstance(operand, OddOperand):
-            help = (_NOT_DEVICE if expected[position] else _NOT_HOST)[operand.type_name] or help
-        given = names[position] or f"the {role}"
-        self.report(event, f"{event.call} takes {place} as its {role}, {given} is {_what(operand)}", help)
+            help = "swap the two arguments"
+            if all(names):
+                help = f"write {event.call}({names[1].strip('`')}, {names[0].strip('`')})"
+        else:
+            position, operand = wrong[0]
+            role = ("destination", "source")[position]
+            place = "device memory" if expected[position] else "a host array"
+            text = f"{event.call} takes {place} as its {role}"
+            text += f", {names[position] or f'the {role}'} is {_what(operand)}"
+            help = _HELP if expected[position] else "pass a numpy array, or use memcpy_dtod"
+            if isinstance(operand, OddOperand):
+                told = (_NOT_DEVICE if expected[position] else _NOT_HOST)[operand.type_name]
+                help = told.format(names[position].strip("`") or "…") or help
+        self.report(failed, text, help, site=event.site, failure=failed.sequence)
 
     def _check_address(
         self, event: Copy | Memset, operand: DeviceOperand, position: int, refused: bool = False

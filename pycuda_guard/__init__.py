@@ -35,7 +35,11 @@ def enable(
 
     Raises :class:`~pycuda_guard.errors.StartError`: a wrong value, no such device, a file that
     can't be written, the CPU device after ``pycuda.driver`` has been imported.
+
+    In IPython and Jupyter what is found in a cell is printed after the cell (docs/jupyter.md).
     """
+    import sys
+
     from pycuda_guard import config, session
 
     options = config.read(
@@ -48,8 +52,15 @@ def enable(
             "races": races,
         }
     )
-    if session.active() is None:
+    if session.active() is not None:
+        return
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is None:
         session.begin(options).uncaught.watch_script()
+    else:
+        from pycuda_guard.ipython import begin
+
+        begin(options, shell)
 
 
 def disable() -> None:
@@ -82,6 +93,16 @@ def dump(path: str | os.PathLike[str]) -> None:
     if running is None:
         raise GuardError("there is no timeline: nothing is guarded", "call pycuda_guard.enable() first")
     running.dump(path)
+
+
+def load_ipython_extension(shell: object) -> None:
+    """Guard the notebook from now on: ``%load_ext pycuda_guard``."""
+    enable()
+
+
+def unload_ipython_extension(shell: object) -> None:
+    """Stop guarding: ``%unload_ext pycuda_guard``."""
+    disable()
 
 
 class guard:  # noqa: N801 (used as a verb: with pycuda_guard.guard() as block)

@@ -26,7 +26,7 @@ class Option:
     """One option. ``choices`` empty and ``metavar`` empty is a flag; ``metavar`` alone names a file.
 
     ``smallest`` makes it a size, of that many bytes at least. One that is ``for_run`` has a meaning
-    for commands of ``pycuda-guard`` alone.
+    for commands of ``pycuda-guard`` and for pytest alone.
     """
 
     name: str
@@ -128,7 +128,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "fail_on",
-        "the least severe finding that makes the exit status 1 where the program's own is 0",
+        "the least severe finding that fails a test, or makes a program's exit status 1 where it is 0",
         choices=("error", "warning", "never"),
         default="error",
         for_run=True,
@@ -199,7 +199,8 @@ def markdown() -> str:
         "",
         "What `pycuda-guard run` takes on its command line, `pycuda_guard.enable()` and",
         "`pycuda_guard.guard()` take as keyword arguments, and all of them take from the environment.",
-        "The command line and the keyword win over the environment.",
+        "The command line and the keyword win over the environment. `pytest --pycuda-guard` takes them as",
+        "`--pycuda-guard-device` and so on (docs/pytest.md).",
         "",
         "| command line | keyword | environment | default | what it does |",
         "|---|---|---|---|---|",

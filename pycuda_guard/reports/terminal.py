@@ -129,17 +129,23 @@ class Screen(Protocol):
 
 
 class Terminal:
-    """The report of one run on a stream: what is bad at once, the rest and a summary at the end."""
+    """The report of one run on a stream: what is bad at once, the rest and a summary at the end.
 
-    def __init__(self, stream: TextIO | None, *, quiet: bool) -> None:
+    ``name`` says what a source file is called.
+    """
+
+    def __init__(
+        self, stream: TextIO | None, *, quiet: bool, name: Callable[[str], str] = short_path
+    ) -> None:
         self._stream = stream
-        self._quiet = quiet
+        self._name = name
+        self.is_quiet = quiet
         self._colour = stream is not None and wants_colour(stream)
         self._shown: set[tuple[object, ...]] = set()
 
     def announce(self, text: str) -> None:
         """Print a line about the run, unless it is to be quiet."""
-        if not self._quiet:
+        if not self.is_quiet:
             self.complain(text)
 
     def complain(self, text: str) -> None:
@@ -149,7 +155,12 @@ class Terminal:
     def show(self, finding: Finding) -> None:
         """Print a finding."""
         self._shown.add(finding.key)
-        self._print(render(finding, colour=self._colour))
+        self._print(render(finding, colour=self._colour, name=self._name))
+
+    def show_briefly(self, finding: Finding) -> None:
+        """Print a finding as one line."""
+        self._shown.add(finding.key)
+        self._print(brief(finding, name=self._name))
 
     def finish(
         self,
@@ -167,10 +178,10 @@ class Terminal:
         for finding in sorted(findings, key=lambda finding: -finding.severity.rank):
             if finding.key in self._shown:
                 if finding.count > 1:
-                    self._print(_again(finding))
-            elif finding.severity is not Severity.NOTE or not self._quiet:
+                    self._print(_again(finding, self._name))
+            elif finding.severity is not Severity.NOTE or not self.is_quiet:
                 self.show(finding)
-        if self._quiet:
+        if self.is_quiet:
             return
         if races and "PG501" not in live:
             self._print(f"{PREFIX} races inside kernels: not checked in this version")
@@ -210,8 +221,8 @@ def count_words(findings: Sequence[Finding]) -> str:
     return ", ".join(words) or "nothing found"
 
 
-def _again(finding: Finding) -> str:
+def _again(finding: Finding, name: Callable[[str], str]) -> str:
     place = ""
     if finding.location is not None:
-        place = f" {short_path(finding.location.file)}:{finding.location.line}"
+        place = f" {name(finding.location.file)}:{finding.location.line}"
     return f"{finding.severity.value}[{finding.code}]{place}: {finding.count} times in all"

@@ -1,0 +1,73 @@
+"""Begins to guard a run of pytest, or says why that can't be."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from typing import TextIO
+
+import pytest
+
+from pycuda_guard import config
+from pycuda_guard.errors import GuardError
+from pycuda_guard.events import recorder
+from pycuda_guard.pytest_plugin import DESTINATION, FLAG
+from pycuda_guard.pytest_plugin.manager import Manager, Screen
+from pycuda_guard.session import active, begin, devices
+
+
+def start(pytest_config: pytest.Config) -> None:
+    """Guard this process and register what splits its findings by test.
+
+    Raises :class:`pytest.UsageError` for a wrong option, where there is no such device, and where
+    PyCUDA was imported, or guarded, before.
+    """
+    namespace = pytest_config.known_args_namespace
+    try:
+        options = config.read(
+            {option.name: getattr(namespace, DESTINATION + option.name) for option in config.OPTIONS}
+        )
+        if options.bare:
+            devices.choose(options.device)
+            return
+        _check_that_nothing_was_done()
+        screen = Screen()
+        record = options.record
+        if record and "PYTEST_XDIST_WORKER" in os.environ:
+            record = recorder.path_of(record, is_child=True)
+        session = begin(replace(options, json=None, record=record), screen)
+    except GuardError as error:
+        hint = f" ({_in_pytest(error.hint)})" if error.hint else ""
+        raise pytest.UsageError(f"pycuda-guard can't guard this run: {error}{hint}") from error
+    manager = Manager(session, options.json, _real_stderr())
+    screen.manager = manager
+    pytest_config.pluginmanager.register(manager, "pycuda-guard-manager")
+
+
+def _check_that_nothing_was_done() -> None:
+    if active() is not None:
+        raise GuardError(
+            "something has enabled pycuda_guard in this process before",
+            f"with {FLAG}, leave out pycuda-guard run",
+        )
+    if "pycuda._driver" in sys.modules:
+        raise GuardError(
+            "pycuda.driver was imported before it could start",
+            "a plugin did it, named by -p, PYTEST_PLUGINS or an entry point: import PyCUDA in a conftest.py",
+        )
+
+
+def _in_pytest(hint: str) -> str:
+    """Spell options as they are spelled here."""
+    for option in config.OPTIONS:
+        hint = hint.replace(option.flag, FLAG + option.flag.removeprefix("-"))
+    return hint
+
+
+def _real_stderr() -> TextIO | None:
+    """Return a stream that goes where stderr went before pytest captures it."""
+    try:
+        return open(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")
+    except OSError:
+        return None

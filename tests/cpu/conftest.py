@@ -11,7 +11,7 @@ pytest.importorskip("llvmlite", reason="the CPU device needs llvmlite")
 
 from pycuda_guard.cpu import abi, jit
 from pycuda_guard.cpu.codegen.plan import KernelPlan, LoweredModule
-from pycuda_guard.cpu.memory import DeviceMemory
+from pycuda_guard.cpu.memory import UNIT, DeviceMemory
 from pycuda_guard.cpu.runtime import get_runtime
 
 #: what hand-written kernels start with: parameter 0 as i64, and a translation like that of generated code
@@ -87,7 +87,17 @@ def kernel_cache(tmp_path_factory):
         yield folder
 
 
-@pytest.fixture(scope="session")
+def release(memory: DeviceMemory) -> None:
+    """Give back everything, so that the next allocator of this process finds its addresses as new."""
+    for address in list(memory._allocations):
+        memory.free(address)
+    if memory._small_end:
+        get_runtime().decommit(memory._small_end - UNIT, UNIT)
+
+
+@pytest.fixture(scope="module")
 def device():
-    """The runtime with 256 MiB of memory."""
-    return Device(get_runtime(), DeviceMemory(256 << 20, get_runtime()))
+    """The runtime with 256 MiB of memory, whose addresses no other module's allocator shares."""
+    memory = DeviceMemory(256 << 20, get_runtime())
+    yield Device(get_runtime(), memory)
+    release(memory)

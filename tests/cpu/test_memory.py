@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 
 import pytest
+from conftest import release
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,10 +30,7 @@ TOTAL = 64 << 20
 def memory():
     made = DeviceMemory(TOTAL, get_runtime())
     yield made
-    for address in list(made._allocations):
-        made.free(address)
-    if made._small_end:
-        get_runtime().decommit(made._small_end - UNIT, UNIT)  # the next test finds it as new
+    release(made)
 
 
 def is_accessible(address):

@@ -59,6 +59,14 @@ def describe(version: str, device: str, *, races: bool = False, parent: int = 0)
     )
 
 
+def _read(file: str) -> str:
+    """Return the text of a source file as messages quote it, empty where there is none."""
+    try:
+        return "".join(linecache.getlines(file))
+    except ValueError:  # a name that can't be one
+        return ""
+
+
 def _text(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
@@ -149,7 +157,6 @@ class Recorder:
             files += [kernel.source_file for kernel in event.kernels or () if kernel.source_file]
         for file in files:
             if file not in self._files:
-                text = "".join(linecache.getlines(file))
-                self._tables.append(codec.encode(codec.SourceText.pack(_text(file), text)))
+                self._tables.append(codec.encode(codec.SourceText.pack(_text(file), _read(file))))
                 self._files.add(file)
         self._sites.add(event.site)

@@ -185,10 +185,10 @@ class Lane:
             parts.append((window, HEAD, record[start : start + PAYLOAD]))
         for window, position, part in parts:
             window[position : position + len(part)] = part
-        for window, _, _ in parts[:-1]:
-            window.close()
         self._window = window
         self.position = position + len(part)
+        for filled, _, _ in parts[:-1]:
+            filled.close()
 
     def close(self) -> None:
         """Unmap the current block."""

@@ -18,6 +18,7 @@ import sys
 import tarfile
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -39,7 +40,6 @@ def fetch_tests(folder: Path) -> Path:
             "--disable-pip-version-check",
             "download",
             "--no-deps",
-            "--no-build-isolation",
         ]
         command += ["--no-binary", "pycuda", "--dest", str(folder), f"pycuda=={release}"]
         print(f"fetching the source of PyCUDA {release} …", flush=True)
@@ -90,12 +90,19 @@ def main() -> int:
     parser.add_argument(
         "--tests", type=Path, help="folder of PyCUDA's tests (default: from its source distribution)"
     )
+    parser.add_argument("--jobs", type=int, default=1, choices=(1, 2), help="2 runs both at the same time")
     parser.add_argument("select", nargs="*", default=["test_driver.py", "test_gpuarray.py", "test_cumath.py"])
     options = parser.parse_args()
     WORK.mkdir(exist_ok=True)
     tests = options.tests or fetch_tests(WORK)
-    bare, _ = run(tests, "bare", options.device, ["--bare"], options.select)
-    guarded, findings = run(tests, "guarded", options.device, ["--fail-on", "never"], options.select)
+    (tests / "pytest.ini").write_text("[pytest]\n")  # so that this clone's settings don't apply
+    with ThreadPoolExecutor(options.jobs) as pool:
+        ways = {"bare": ["--bare"], "guarded": ["--fail-on", "never"]}
+        runs = [
+            pool.submit(run, tests, name, options.device, extra, options.select)
+            for name, extra in ways.items()
+        ]
+    (bare, _), (guarded, findings) = (run.result() for run in runs)
     known = known_failures() if options.device == "cpu" else set()
 
     trouble = []

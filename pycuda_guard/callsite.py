@@ -104,8 +104,7 @@ def argument_names(site: Site | None, call: str) -> list[str]:
     if site is None:
         return []
     source = _read(site.file)
-    statement = source.statement_at(site.line)
-    node = None if statement is None else _find_call(statement, call, site.line)
+    node = _find_call(source.statements_at(site.line), call, site.line)
     if node is None or any(isinstance(argument, ast.Starred) for argument in node.args):
         return []
     arguments: list[ast.expr] = node.args[_LAUNCH_PREFIX.get(call, 0) :]
@@ -122,14 +121,14 @@ def target_name(site: Site | None) -> str:
     if site is None:
         return ""
     source = _read(site.file)
-    statement = source.statement_at(site.line)
-    if isinstance(statement, ast.Assign):
-        target: ast.expr | None = statement.targets[0]
-        value: ast.expr | None = statement.value
-    elif isinstance(statement, ast.AnnAssign):
-        target, value = statement.target, statement.value
-    else:
+    assigning = [
+        node for node in source.statements_at(site.line) if isinstance(node, ast.Assign | ast.AnnAssign)
+    ]
+    if len(assigning) != 1:
         return ""
+    (statement,) = assigning
+    target: ast.expr | None = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+    value = statement.value
     if isinstance(target, ast.Tuple | ast.List):
         several = isinstance(value, ast.Tuple | ast.List)
         target = None if several or not target.elts else target.elts[0]
@@ -211,7 +210,7 @@ class _Source:
             self.tree = ast.parse(self.whole)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             self.tree = None
-        self._statements: dict[int, ast.stmt | None] = {}
+        self._statements: dict[int, list[ast.stmt]] = {}
 
     def line(self, number: int) -> str:
         """Return line ``number`` (from 1) without its indentation; empty outside the file."""
@@ -226,12 +225,17 @@ class _Source:
         return " ".join(ast.unparse(node).split())
 
     def statement_at(self, line: int) -> ast.stmt | None:
-        """Return the innermost statement that ``line`` is part of."""
+        """Return the innermost statement that ``line`` is part of; the last of several."""
+        return next(reversed(self.statements_at(line)), None)
+
+    def statements_at(self, line: int) -> list[ast.stmt]:
+        """Return the innermost statements that ``line`` is part of: ``a = 1; b = 2`` are two."""
         if line not in self._statements:
-            found: ast.stmt | None = None
+            found: list[ast.stmt] = []
             for node in _statements(self.tree) if self.tree is not None else ():
                 if node.lineno <= line <= (node.end_lineno or node.lineno):
-                    found = node
+                    found = [outer for outer in found if not _holds(outer, node)]
+                    found.append(node)
             self._statements[line] = found
         return self._statements[line]
 
@@ -255,11 +259,21 @@ def _statements(node: ast.AST) -> Iterator[ast.stmt]:
         yield from _statements(child)
 
 
-def _find_call(statement: ast.stmt, call: str, line: int) -> ast.Call | None:
-    """Return the one call in ``statement`` that must be ``call``, else None."""
-    calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
+def _holds(outer: ast.stmt, inner: ast.stmt) -> bool:
+    """Tell whether a statement that starts no later ends no earlier than another."""
+    return (outer.end_lineno or 0, outer.end_col_offset or 0) >= (
+        inner.end_lineno or 0,
+        inner.end_col_offset or 0,
+    )
+
+
+def _find_call(statements: list[ast.stmt], call: str, line: int) -> ast.Call | None:
+    """Return the one call in ``statements`` that must be ``call``, else None."""
+    calls = [node for outer in statements for node in ast.walk(outer) if isinstance(node, ast.Call)]
     if call == "__call__":
+        # The block's shape may come with others: kernel(x, n, **shape).
         named = [node for node in calls if any(keyword.arg == "block" for keyword in node.keywords)]
+        named = named or [node for node in calls if any(keyword.arg is None for keyword in node.keywords)]
     else:
         named = [node for node in calls if _called_name(node) == call]
     if len(named) > 1:

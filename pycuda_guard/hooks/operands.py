@@ -99,6 +99,15 @@ def name_of(dtype: np.dtype[Any]) -> str:
     return name
 
 
+def _name_of_format(text: str) -> str | None:
+    """Return the dtype of a buffer's items; None for raw bytes, which may hold anything."""
+    try:
+        dtype = np.dtype(text)
+    except (TypeError, SyntaxError, ValueError):
+        return None
+    return None if dtype.itemsize == 1 else name_of(dtype)
+
+
 def plain(nbytes: int) -> Extent:
     """Return the extent of a copy of ``nbytes`` bytes. Extents are shared: never change one."""
     extent = _extents.get(nbytes)
@@ -138,15 +147,19 @@ def host(tap: Tap, buffer: Any) -> Operand:
         nbytes = buffer.nbytes
         flags = buffer.flags.num
         dtype = buffer.dtype
+        shape = buffer.shape
+        order = _ORDERS[flags & 3]
+        if buffer.base is not None and len(shape) == 1:
+            shape, order = _before_flattening(buffer)
         return HostOperand(
             address_of(buffer),
             _extents.get(nbytes) or plain(nbytes),
             nbytes,
             _PAGEABLE if buffer.base is None and not tap.registered else host_kind(tap, buffer),
             type(buffer).__name__,
-            buffer.shape,
+            shape,
             _names.get(dtype) or name_of(dtype),
-            _ORDERS[flags & 3],
+            order,
             flags & 3 != 0,
             flags & _WRITEABLE != 0,
         )
@@ -157,18 +170,38 @@ def host(tap: Tap, buffer: Any) -> Operand:
     except TypeError:
         return OddOperand(type(buffer).__name__)
     owner = np.frombuffer(view, np.uint8) if view.contiguous and view.nbytes else None
+    dtype_name = _name_of_format(view.format)
     return HostOperand(
         0 if owner is None else address_of(owner),
         plain(view.nbytes),
         view.nbytes,
         _PAGEABLE if owner is None else host_kind(tap, owner),
         type(buffer).__name__,
-        view.shape,
-        view.format,
+        view.shape if dtype_name else None,
+        dtype_name,
         _ORDERS[view.c_contiguous + 2 * view.f_contiguous],
         view.contiguous,
         not view.readonly,
     )
+
+
+def _before_flattening(array: np.ndarray[Any, Any]) -> tuple[tuple[int, ...], str | None]:
+    """Return shape and order of what a one-dimensional array is a whole view of, as PyCUDA makes them.
+
+    ``GPUArray.set`` and ``get`` copy by such views, whose elements lie as those of the array do.
+    """
+    base = getattr(array.base, "base", None)  # as_strided() puts an object of its own between
+    if (
+        type(base) is np.ndarray
+        and type(array.base) is not np.ndarray
+        and base.ndim > 1
+        and base.nbytes == array.nbytes
+        and base.dtype == array.dtype
+        and address_of(base) == address_of(array)
+        and base.flags.forc
+    ):
+        return base.shape, _ORDERS[base.flags.num & 3]
+    return array.shape, _ORDERS[array.flags.num & 3]
 
 
 def host_kind(tap: Tap, array: np.ndarray[Any, Any]) -> HostKind:

@@ -55,11 +55,11 @@ def test_unknown_signature_is_silent() -> None:
 def test_names_what_is_missing() -> None:
     (finding,) = findings(module(kernel("add", "const float *a", "int n")), launch("add", ptr(A)))
     assert finding.message.startswith("kernel `add` takes 2 arguments, but 1 is passed: nothing for `int n`")
-    assert finding.help == "pass: const float *a, int n"
+    assert finding.help == "add np.int32(…) for `int n`"
 
 
 def test_tells_prepared_calls_of_prepare() -> None:
     (finding,) = findings(
         module(kernel("add", "float *a", "int n")), launch("add", ptr(A), call="prepared_async_call")
     )
-    assert finding.help.startswith("prepare() needs a character for each of")
+    assert finding.help == 'write prepare("Pi") for float *a, int n'

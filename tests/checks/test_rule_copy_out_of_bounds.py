@@ -130,3 +130,28 @@ def test_tells_numpys_default_dtype() -> None:
 def test_tells_that_memset_counts_elements() -> None:
     (finding,) = findings(alloc(A, 4000), memset(A, 4000))
     assert finding.help == "memset_d32 counts elements, not bytes: pass 1000"
+
+
+def test_a_copy_that_failed_says_nothing_of_the_contents() -> None:
+    events = [
+        alloc(A, 400),
+        htod(A, host(100), line=5),
+        htod(A, host(100, "float64"), line=6),
+        failed("invalid argument"),
+        dtoh(host(200), A, line=7),
+    ]
+    finding = findings(*events)[-1]
+    assert "holds 400 bytes (100 float32)" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("count", "item", "offset", "help"),
+    [
+        (400, 4, 0, "memset_d32 counts elements, not bytes: pass 100"),
+        (101, 4, 0, "pass at most 100, which is what fits"),
+        (400, 1, 1, "pass at most 399, which is what fits"),
+    ],
+)
+def test_memset_is_told_how_many_elements_fit(count: int, item: int, offset: int, help: str) -> None:
+    (finding,) = findings(alloc(A, 400), memset(A + offset, count, item))
+    assert finding.help == help

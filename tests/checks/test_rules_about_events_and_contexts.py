@@ -135,3 +135,12 @@ def test_contexts_left_are_found(events: list[m.Event]) -> None:
 @pytest.mark.parametrize("events", TAKEN.values(), ids=TAKEN)
 def test_contexts_taken_off_are_right(events: list[m.Event]) -> None:
     assert "PG603" not in {code for code, _ in codes(*events)}
+
+
+@pytest.mark.parametrize(("escaped", "severity"), [((6,), "warning"), ((), "note")])
+def test_a_failed_timing_is_graded_by_whether_the_program_catches_it(
+    escaped: tuple[int, ...], severity: str
+) -> None:
+    events = [event(E1), event(E2), record(E1), stream(S1), timed(E1, E2, line=10), failed("x")]
+    (finding,) = findings(*events, ended(escaped))
+    assert (finding.code, finding.severity.value) == ("PG107", severity)

@@ -30,6 +30,10 @@ z = gpuarray.to_gpu(np.zeros(4))
 cuda.memcpy_htod(*pair)
 cuda.memcpy_htod_async(dest=a_gpu, src=a, stream=s)
 count = 3
+with guard: func(a_gpu, np.int32(n), **shape)
+c_gpu = cuda.mem_alloc(n); c_gpu.free()
+d_gpu = cuda.mem_alloc(n); e_gpu = cuda.mem_alloc(n)
+if n: cuda.memcpy_htod(a_gpu, a); cuda.memcpy_dtoh(b, a_gpu)
 """
 
 
@@ -72,6 +76,9 @@ def test_a_long_statement_is_shortened(tmp_path):
         (16, "memcpy_htod", []),
         (17, "memcpy_htod_async", ["a_gpu", "a", "s"]),
         (18, "memcpy_htod", []),
+        (19, "__call__", ["a_gpu", "np.int32(n)"]),
+        (22, "memcpy_htod", ["a_gpu", "a"]),
+        (22, "memcpy_dtoh", ["b", "a_gpu"]),
     ],
 )
 def test_arguments_are_named_as_written(at, line, call, names):
@@ -86,7 +93,18 @@ def test_a_call_under_another_name_is_found_if_it_is_the_only_one(tmp_path):
 
 @pytest.mark.parametrize(
     ("line", "name"),
-    [(2, "a_gpu"), (7, "b_gpu"), (8, "self.out[0]"), (13, "x"), (14, ""), (15, "z"), (18, ""), (3, "")],
+    [
+        (2, "a_gpu"),
+        (7, "b_gpu"),
+        (8, "self.out[0]"),
+        (13, "x"),
+        (14, ""),
+        (15, "z"),
+        (18, ""),
+        (3, ""),
+        (20, "c_gpu"),
+        (21, ""),
+    ],
 )
 def test_the_target_is_what_the_memory_is_called(at, line, name):
     assert target_name(at(line)) == name

@@ -51,11 +51,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
+from pycuda_guard.checks.rules.argument_type import numpy_type
 from pycuda_guard.events.model import ArgumentKind, ParameterKind
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
-    from pycuda_guard.events.model import Argument, KernelSignature, Launch
+    from pycuda_guard.events.model import Argument, KernelSignature, Launch, Parameter
 
 
 class ArgumentCount(Rule):
@@ -98,9 +99,12 @@ class ArgumentCount(Rule):
         if given < len(parameters):
             missing = ", ".join(f"`{p.declared or p.name}`" for p in parameters[given:])
             text += f": nothing for {missing}, if the others are in order"
-        help = f"pass: {_declared(signature)}" if parameters else "pass no arguments"
         if event.call.startswith("prepared"):
-            help = f"prepare() needs a character for each of: {_declared(signature)}"
+            help = _preparation(signature)
+        elif given < len(parameters):
+            help = f"add {', '.join(_argument(parameter) for parameter in parameters[given:])}"
+        else:
+            help = f"pass only: {_declared(signature)}" if parameters else "pass no arguments"
         self.report(
             event,
             text,
@@ -113,6 +117,23 @@ class ArgumentCount(Rule):
 def _declared(signature: KernelSignature) -> str:
     """Return the parameter list as the source has it."""
     return ", ".join(p.declared or p.name for p in signature.parameters)
+
+
+def _argument(parameter: Parameter) -> str:
+    """Return what to write for a parameter."""
+    if parameter.kind is ParameterKind.POINTER:
+        return f"device memory for `{parameter.declared or parameter.name}`"
+    names = numpy_type(parameter)
+    text = f"np.{names[0]}(…)" if names is not None else messages.size(parameter.size)
+    return f"{text} for `{parameter.declared or parameter.name}`"
+
+
+def _preparation(signature: KernelSignature) -> str:
+    """Return the prepare() that fits a kernel, as far as each parameter has a character."""
+    names = [numpy_type(parameter) for parameter in signature.parameters]
+    if all(names):
+        return f'write prepare("{"".join(name[1] for name in names if name)}") for {_declared(signature)}'
+    return f"prepare() needs a character for each of: {_declared(signature)}"
 
 
 def _same_bytes(arguments: tuple[Argument, ...], signature: KernelSignature) -> bool:

@@ -69,6 +69,8 @@ from pycuda_guard.findings import Severity
 if TYPE_CHECKING:
     from pycuda_guard.checks.state.allocations import Region
 
+_GEOMETRY = "make height, width, pitch and offsets those of the memory, or enlarge it"
+
 #: dtypes that numpy gives where none is asked for, and what CUDA code mostly uses.
 _DEFAULTS = {"float64": "np.float32", "int64": "np.int32", "complex128": "np.complex64"}
 
@@ -141,7 +143,7 @@ class CopyOutOfBounds(Rule):
             text = f"it starts {messages.size(-operand.extent.offset)} before {what}"
         else:
             text = f"{what} holds {messages.size(operand.nbytes)}, {messages.size(over)} too few"
-        return text, "make height, width, pitch and offsets those of the array, or enlarge it", None
+        return text, _GEOMETRY, None
 
     def _device_problem(self, operand: DeviceOperand, refused: bool) -> tuple[str, str, Region] | None:
         extent = operand.extent
@@ -160,7 +162,7 @@ class CopyOutOfBounds(Rule):
                 return f"it starts {messages.size(-start)} before {name}", "", region
             text = f"{name} holds {messages.holds(region)}"
             if start:
-                text += f"; the copy starts at byte {start} and runs {messages.size(over)} past the end"
+                text += f"; this starts at byte {start} and runs {messages.size(over)} past the end"
             return text, "", region
         if place is Place.AFTER:
             gap = operand.address - region.end
@@ -174,7 +176,10 @@ class CopyOutOfBounds(Rule):
         if isinstance(event, Memset):
             target = names[0] or (messages.region_name(region) if region is not None else "memory")
             amount = f"{messages.count(event.count, 'element')} of {messages.size(event.item_size)}"
-            message = f"{event.call} of {amount} ({event.count * event.item_size} bytes) on {target}"
+            rows = event.destination.extent.rows if isinstance(event.destination, DeviceOperand) else 1
+            nbytes = event.count * event.item_size
+            amount = f"{rows} rows of {amount}" if rows > 1 else f"{amount} ({messages.size(nbytes)})"
+            message = f"{event.call} of {amount} on {target}"
             return _joined(message, target, text)
         wrong = event.source if position else event.destination
         amount = messages.extent(wrong.extent) if not isinstance(wrong, OddOperand) else ""
@@ -196,11 +201,10 @@ class CopyOutOfBounds(Rule):
     @staticmethod
     def _help(event: Copy | Memset, region: Region | None) -> str:
         if isinstance(event, Memset):
-            if region is not None and event.count == region.nbytes:
-                return f"{event.call} counts elements, not bytes: pass {event.count // event.item_size}"
-            return (
-                f"{event.call} counts elements of {messages.size(event.item_size)}; pass how many there are"
-            )
+            return _memset_help(event, region)
+        for operand in (event.destination, event.source):
+            if not isinstance(operand, OddOperand) and operand.extent.rows > 1:
+                return _GEOMETRY
         host = next((o for o in (event.destination, event.source) if isinstance(o, HostOperand)), None)
         if host is None or region is None:
             return "copy no more bytes than both allocations hold"
@@ -208,6 +212,25 @@ class CopyOutOfBounds(Rule):
         if smaller and host.nbytes == 2 * region.nbytes:
             return f"give the array dtype={smaller} ({host.dtype} is numpy's default), or allocate its nbytes"
         return "allocate the array's nbytes, or copy a slice of the array that fits"
+
+
+def _memset_help(event: Memset, region: Region | None) -> str:
+    """Say how many elements there are to set."""
+    operand, item = event.destination, event.item_size
+    if region is None or not isinstance(operand, DeviceOperand):
+        return f"{event.call} counts elements of {messages.size(item)}; pass how many there are"
+    room = max(region.end - operand.address, 0)
+    if "d2d" in event.call:
+        pitch, rows = operand.extent.pitch, operand.extent.rows
+        return (
+            f"pass (pointer, pitch in bytes, value, width in elements of {messages.size(item)}, height): "
+            f"{messages.size(room)} are {room // max(pitch, 1)} rows of the pitch {pitch}, not {rows}"
+            if event.count * item <= pitch
+            else f"the width counts elements of {messages.size(item)}: pass at most {pitch // item}"
+        )
+    if item > 1 and event.count == region.nbytes:
+        return f"{event.call} counts elements, not bytes: pass {room // item}"
+    return f"pass at most {room // item}, which is what fits"
 
 
 def _joined(message: str, last: str, text: str) -> str:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from pycuda_guard.checks.collector import Collector
     from pycuda_guard.checks.state import State
     from pycuda_guard.events.model import (
+        CallFailed,
         Event,
         EventId,
         EventRecorded,
@@ -79,6 +80,8 @@ class UnrecordedEvent(Rule):
         self._recorded: set[EventId] = set()
         #: for each event that has no record yet, the first use and whether the host only waited
         self._used: dict[EventId, tuple[Event, str, bool]] = {}
+        #: the failures of the calls that timed such an event, by the number of the announced call
+        self._failures: dict[int, int] = {}
 
     def on_event_recorded(self, event: EventRecorded) -> None:
         """Note that an event has a record."""
@@ -94,6 +97,11 @@ class UnrecordedEvent(Rule):
         self._use(event.start, event, "a time is taken from an event")
         self._use(event.end, event, "a time is taken from an event")
 
+    def on_call_failed(self, event: CallFailed) -> None:
+        """Note that a time could not be taken: the program may have counted on that."""
+        if event.announced and any(use.sequence == event.announced for use, _, _ in self._used.values()):
+            self._failures[event.announced] = event.sequence
+
     def on_synchronized(self, event: Synchronized) -> None:
         """Note that the host waits for an event."""
         if event.scope == "event" and not event.polled:
@@ -105,7 +113,10 @@ class UnrecordedEvent(Rule):
             return  # they may have been recorded before
         for handle, (use, what, _) in self._used.items():
             created = self.state.streams.created.get(handle)
-            if created is None or created.flags & _INTERPROCESS or self.again(event, site=use.site):
+            if created is None or created.flags & _INTERPROCESS:
+                continue
+            failure = self._failures.get(use.sequence)
+            if self.again(event, site=use.site, failure=failure):
                 continue
             self.report(
                 event,
@@ -113,6 +124,7 @@ class UnrecordedEvent(Rule):
                 "record it behind the work that it stands for: event.record(stream)",
                 site=use.site,
                 related=messages.related("the event is made here", created.site),
+                failure=failure,
             )
 
     def _use(self, handle: EventId, event: Event, what: str, host: bool = False) -> None:

@@ -71,6 +71,8 @@ class State:
         self.regions: list[Region | None] = []
         self.stray = False
         self.inside = True
+        # the last copy to the device: what it was copied to, and what that held before
+        self._before: tuple[int, Region, HostOperand | None, int, int] | None = None
         self.lookers: dict[type[Event], Callable[..., None]] = {
             Copy: self._look_at_copy,
             Memset: self._look_at_memset,
@@ -172,7 +174,9 @@ class State:
         region = self.destination
         if region is None:
             self.pending.copy(event)
-        elif type(event.source) is HostOperand and event.destination.address == region.base:  # type: ignore[union-attr]
+            return
+        self._before = event.sequence, region, region.contents, region.copied, region.written
+        if type(event.source) is HostOperand and event.destination.address == region.base:  # type: ignore[union-attr]
             region.contents, region.copied = event.source, event.sequence
         else:
             region.written = event.sequence
@@ -198,6 +202,9 @@ class State:
         announced = self.announced(event.announced) if event.announced else None
         if type(announced) is Freed:
             self.memory.undo_free(announced)
+        elif type(announced) is Copy and self._before is not None and self._before[0] == event.announced:
+            _, region, contents, copied, written = self._before
+            region.contents, region.copied, region.written = contents, copied, written
 
     def _context_changed(self, event: ContextChanged) -> None:
         self.devices.change(event)

@@ -305,7 +305,10 @@ class Session:
 def _is_worker() -> bool:
     """Tell whether this process was started by multiprocessing: the report is its parent's."""
     process = sys.modules.get("multiprocessing.process")
-    return process is not None and process.parent_process() is not None
+    if process is None:
+        return False
+    # a spawned process knows its parent only after it has imported the script again
+    return process.parent_process() is not None or hasattr(process.current_process(), "_inheriting")
 
 
 def _after_fork_in_parent() -> None:

@@ -25,15 +25,15 @@ class CellScreen(Terminal):
     def show(self, finding: Finding) -> None:
         """Leave a new finding to the end of its cell, if there will be one."""
         if self.session is not None and self.session.is_dying:
-            super().show(finding)
+            self.write(finding)
 
-    def show_cell(self, findings: list[Finding]) -> None:
+    def write_cell(self, findings: list[Finding]) -> None:
         """Print what was found in a cell; notes have a line each."""
         for finding in findings:
             if finding.severity is not Severity.NOTE:
-                super().show(finding)
+                self.write(finding)
             elif not self.is_quiet:
-                self.show_briefly(finding)
+                self.write_briefly(finding)
 
 
 class Cells:
@@ -56,7 +56,7 @@ class Cells:
         error = result.error_before_exec or result.error_in_exec
         if error is not None:
             self._session.uncaught.note(error)
-        self._screen.show_cell(self._session.take(self._part))
+        self._screen.write_cell(self._session.take(self._part))
 
     def _trim_traceback(self, *args: Any, **kwargs: Any) -> Any:
         """Show the traceback of a cell without the guard's own frames."""
@@ -82,4 +82,5 @@ def begin(options: Config, shell: Any) -> None:
     screen = CellScreen(sys.stderr, quiet=options.quiet, name=name)
     running = session.begin(options, screen)
     screen.session = running
+    screen.write_cell(running.findings)  # what is unknown because it began late
     Cells(shell, running, screen)

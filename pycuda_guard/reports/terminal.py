@@ -153,11 +153,15 @@ class Terminal:
         self._print(f"{PREFIX} {text}")
 
     def show(self, finding: Finding) -> None:
+        """Print a finding at once."""
+        self.write(finding)
+
+    def write(self, finding: Finding) -> None:
         """Print a finding."""
         self._shown.add(finding.key)
         self._print(render(finding, colour=self._colour, name=self._name))
 
-    def show_briefly(self, finding: Finding) -> None:
+    def write_briefly(self, finding: Finding) -> None:
         """Print a finding as one line."""
         self._shown.add(finding.key)
         self._print(brief(finding, name=self._name))
@@ -180,7 +184,7 @@ class Terminal:
                 if finding.count > 1:
                     self._print(_again(finding, self._name))
             elif finding.severity is not Severity.NOTE or not self.is_quiet:
-                self.show(finding)
+                self.write(finding)
         if self.is_quiet:
             return
         if races and "PG501" not in live:

@@ -1,0 +1,147 @@
+"""Findings of cells, in a real IPython shell on the CPU device."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pycuda")
+pytest.importorskip("IPython")
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: runs each cell and marks where its output begins
+SHELL = """
+import os, sys
+from IPython.core.interactiveshell import InteractiveShell
+
+sys.stderr = sys.stdout
+shell = InteractiveShell.instance(colors="nocolor")
+for number, cell in enumerate(sys.argv[1:], 1):
+    print(f"=== {number}")
+    shell.run_cell(cell, store_history=True)
+"""
+
+CUDA = """\
+import numpy as np
+import pycuda.autoinit
+import pycuda.driver as cuda
+memory = cuda.mem_alloc(400)
+def overrun():
+    cuda.memcpy_htod(memory, np.zeros(100))
+"""
+
+LOOP = """\
+for _ in range(3):
+    try:
+        overrun()
+    except cuda.LogicError:
+        print("caught")
+"""
+
+
+def run(folder: Path, *cells: str) -> list[str]:
+    """Run cells in a shell of a new process; return what each of them has printed."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PYCUDA_GUARD_")},
+        "PYTHONPATH": str(ROOT),
+        "IPYTHONDIR": str(folder),
+        "PYCUDA_GUARD_DEVICE": "cpu",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", SHELL, *cells],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    return [part.partition("\n")[2].strip() for part in done.stdout.split("=== ")[1:]]
+
+
+def test_each_cell_says_what_was_found_in_it(tmp_path: Path) -> None:
+    printed = run(
+        tmp_path,
+        "%load_ext pycuda_guard",
+        CUDA,
+        LOOP,
+        "overrun()",
+        "cuda.memcpy_htod(memory, np.zeros(100, np.float32))",
+        "try:\n    cuda.mem_alloc(1 << 60)\nexcept cuda.MemoryError:\n    pass",
+        "cuda.mem_alloc(1 << 59)",
+        "event, stream = cuda.Event(), cuda.Stream()\nstream.wait_for_event(event)",
+        "import pycuda_guard\nfindings = pycuda_guard.finish()\nprint(len(findings))",
+        "overrun()",
+    )
+    loaded, cuda, loop, raised, right, handled, memory, waited, finished, after = printed
+    assert loaded == cuda == right == waited == ""
+    assert loop.startswith("caught\ncaught\ncaught\nerror[PG201] copy-out-of-bounds:")
+    assert loop.count("PG201") == 2 and "(3 times)" in loop  # the second one is the command that explains
+    assert "--> In[2]:6   cuda.memcpy_htod(memory, np.zeros(100))" in loop
+    assert "allocated here: In[2]:4" in loop
+    assert raised.index("LogicError: cuMemcpyHtoD failed") < raised.index("error[PG201]")
+    assert "times)" not in raised
+    assert handled.startswith("note[PG209] In[6]:2 out-of-memory:") and len(handled.splitlines()) == 1
+    assert "error[PG209]" in memory and "--> In[7]:1" in memory
+    assert all("hooks" not in text for text in printed)  # no frames of the guard in the tracebacks
+    lines = finished.splitlines()
+    assert lines[0].startswith("error[PG201] In[2]:6: 4 times in all")
+    assert lines[1].startswith("warning[PG107]") and "In[8]:2" in lines[2]
+    assert lines[-2].startswith("pycuda-guard: 2 errors, 1 warning, 1 note on the CPU device. Checked:")
+    assert lines[-1] == "4"
+    assert "LogicError" in after and "PG201" not in after
+
+
+def test_enable_in_a_cell_and_leaving_again(tmp_path: Path) -> None:
+    printed = run(
+        tmp_path,
+        "import pycuda_guard\nbefore = get_ipython().showtraceback\npycuda_guard.enable(quiet=True)",
+        CUDA + "overrun()",
+        "cuda.memcpy_dtoh_async(np.empty(100, np.float32), memory, cuda.Stream())",
+        "pycuda_guard.disable()",
+        "print(get_ipython().showtraceback == before)",
+        "overrun()",
+        "%load_ext pycuda_guard",
+        "memory = cuda.mem_alloc(400); overrun()",
+        "%unload_ext pycuda_guard",
+        "overrun()",
+    )
+    enabled, wrong, note, disabled, restored, unguarded, loaded, wrong_again, unloaded, after = printed
+    assert "error[PG201]" in wrong
+    assert enabled == note == disabled == unloaded == ""
+    assert restored == "True"
+    assert "PG201" not in unguarded + after and unguarded.count("LogicError:") == 1
+    assert loaded.startswith("note[PG902]")
+    assert "error[PG201]" in wrong_again and wrong_again.count("LogicError:") == 1
+
+
+def test_too_late_for_the_cpu_device(tmp_path: Path) -> None:
+    printed = run(
+        tmp_path, "from pycuda_guard import cpu\ncpu.load()\nimport pycuda.driver", "%load_ext pycuda_guard"
+    )
+    assert "StartError: the CPU device can't be chosen any more: pycuda.driver is already" in printed[1]
+
+
+def test_the_notebook_shows_what_is_printed(tmp_path: Path) -> None:
+    program = "import json, make_notebook; print(json.dumps(make_notebook.run()))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tools'}", "IPYTHONDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    written = json.loads((ROOT / "notebooks" / "wrong_type.ipynb").read_text(encoding="utf-8"))["cells"]
+    again = json.loads(done.stdout.splitlines()[-1])
+    # which rules there are is no matter of the notebook
+    cut = [json.dumps(cells).partition(" Checked: ")[0] for cells in (written, again)]
+    assert cut[0] == cut[1], "run tools/make_notebook.py"

@@ -17,6 +17,17 @@ from pycuda_guard.pytest_plugin.manager import Manager, Screen
 from pycuda_guard.session import active, begin, devices
 
 
+class Bare:
+    """The plugin object of a run that is not guarded, to compare."""
+
+    def __init__(self, device: str) -> None:
+        self._device = devices.NAMES[device]
+
+    def pytest_report_header(self) -> str:
+        """Say that nothing is guarded."""
+        return f"pycuda-guard: on {self._device}, bare: nothing is guarded"
+
+
 def start(pytest_config: pytest.Config) -> None:
     """Guard this process and register what splits its findings by test.
 
@@ -29,7 +40,8 @@ def start(pytest_config: pytest.Config) -> None:
             {option.name: getattr(namespace, DESTINATION + option.name) for option in config.OPTIONS}
         )
         if options.bare:
-            devices.choose(options.device)
+            bare = Bare(devices.choose(options.device))
+            pytest_config.pluginmanager.register(bare, "pycuda-guard-bare")
             return
         _check_that_nothing_was_done()
         screen = Screen()

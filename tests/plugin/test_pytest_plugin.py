@@ -345,6 +345,9 @@ def test_off_it_does_nothing_and_without_pycuda_it_is_fine(run, pytester: pytest
     off.assert_outcomes(passed=1)
     assert "pycuda-guard" not in off.stdout.str()
     assert run("--pycuda-guard", "-k", "absent").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    bare = run("--pycuda-guard", "--pycuda-guard-bare", "--pycuda-guard-device=cpu", "-k", "absent")
+    bare.stdout.fnmatch_lines(["pycuda-guard: on the CPU device, bare: nothing is guarded"])
+    assert "Checked" not in bare.stdout.str()
     pytester.makeini("[pytest]\npycuda_guard = true\naddopts = --pycuda-guard-device=cpu")
     on = run()
     on.assert_outcomes(failed=1)  # the guard is there now

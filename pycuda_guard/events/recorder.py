@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pycuda_guard.errors import StartError
 from pycuda_guard.events import codec
-from pycuda_guard.events.codec import Start
+from pycuda_guard.events.codec import Start, encode
 from pycuda_guard.events.format import BLOCK, Kind
 from pycuda_guard.events.model import ModuleLoaded
 from pycuda_guard.events.recorder_blocks import FEWEST, BlockFile, Lane
@@ -94,7 +94,7 @@ class Recorder:
         try:
             self._blocks = BlockFile(path, codec.layout(), blocks, self._bounded)
             self._tables = Lane(self._blocks, Kind.TABLES)
-            self._tables.append(codec.encode(start))
+            self._tables.append(encode(start))
             self._events = Lane(self._blocks, Kind.EVENTS)
         except OSError as error:
             raise StartError(f"the run can't be recorded to {path}: {error.strerror}") from error
@@ -110,7 +110,7 @@ class Recorder:
             if event.site not in self._sites or type(event) is ModuleLoaded:
                 self._write_sources(event)
             try:
-                body = codec.encode(event)
+                body = encode(event)
             except (OverflowError, UnicodeEncodeError):
                 body = codec.encode_anyhow(event)
             self._events.append(body)
@@ -124,7 +124,7 @@ class Recorder:
         if not self.is_open:
             return
         try:
-            self._tables.append(codec.encode(codec.BlindSpots(tuple(blind))))
+            self._tables.append(encode(codec.BlindSpots(tuple(blind))))
             end = self._events.position
             self._unmap()
             self._blocks.close(end)
@@ -157,6 +157,6 @@ class Recorder:
             files += [kernel.source_file for kernel in event.kernels or () if kernel.source_file]
         for file in files:
             if file not in self._files:
-                self._tables.append(codec.encode(codec.SourceText.pack(_text(file), _read(file))))
+                self._tables.append(encode(codec.SourceText.pack(_text(file), _read(file))))
                 self._files.add(file)
         self._sites.add(event.site)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-import zlib
 from collections import deque
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from pycuda_guard.events.format import BLOCK, HEAD, PAYLOAD, RECORD, Head, Kind
 
@@ -26,6 +26,7 @@ EXTENT = 16
 FEWEST = 4
 
 _ZEROS = bytes(BLOCK)
+_pack = RECORD.pack
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
@@ -45,6 +46,8 @@ class BlockFile:
         self._fresh = 0  # the next block that was never used
         self._allocated = 0
         self._events: deque[int] = deque()  # event blocks, the oldest first
+        self._mapped = memoryview(b"")  # the blocks that were allocated last
+        self._first_mapped = 0
         if os.path.lexists(path):
             os.unlink(path)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -61,19 +64,24 @@ class BlockFile:
         """The most bytes of events that are kept, or None while there is no limit."""
         return None if self._limit is None else self._limit * PAYLOAD
 
-    def take(self, kind: Kind, serial: int, first: int) -> mmap.mmap:
+    def take(self, kind: Kind, serial: int, first: int) -> memoryview:
         """Return a mapped block that begins with a new head, for the next part of a lane.
 
         Raises OSError when the disk is full and there is no older block to use again.
         """
         block = self._take_event_block() if kind is Kind.EVENTS else self._take_table_block()
-        window = mmap.mmap(self._file, BLOCK, offset=block * BLOCK)
+        start = (block - self._first_mapped) * BLOCK
+        if 0 <= start < len(self._mapped):
+            window = self._mapped[start : start + BLOCK]
+        else:
+            window = memoryview(mmap.mmap(self._file, BLOCK, offset=block * BLOCK))
         head = Head(kind, serial, first, self._layout).pack()
         window[: len(head)] = head
         return window
 
     def close(self, end: int) -> None:
         """Close the file; ``end`` is the offset in its last event block where the events end."""
+        self._mapped.release()  # not every system cuts a mapped file short
         try:
             if self._fresh and self._events and self._events[-1] == self._fresh - 1:
                 os.ftruncate(self._file, (self._fresh - 1) * BLOCK + end)
@@ -84,6 +92,7 @@ class BlockFile:
 
     def abandon(self) -> None:
         """Close the file as it is: in a forked child it is another process's."""
+        self._mapped.release()
         os.close(self._file)
 
     def _take_event_block(self) -> int:
@@ -140,6 +149,8 @@ class BlockFile:
             written = 0
             while written < nbytes:
                 written += os.write(self._file, bytes(nbytes - written))
+        self._mapped = memoryview(mmap.mmap(self._file, nbytes, offset=start))
+        self._first_mapped = self._allocated
         self._allocated += blocks
 
 
@@ -161,7 +172,7 @@ class Lane:
         Raises OSError when the disk is full, and ValueError for a record that is larger than all
         that a bounded recording keeps.
         """
-        record = RECORD.pack(len(body) + 8, zlib.crc32(body)) + body
+        record = _pack(len(body) + 8, crc32(body)) + body
         start = self.position
         end = start + len(record)
         if end > BLOCK:
@@ -188,8 +199,8 @@ class Lane:
         self._window = window
         self.position = position + len(part)
         for filled, _, _ in parts[:-1]:
-            filled.close()
+            filled.release()
 
     def close(self) -> None:
         """Unmap the current block."""
-        self._window.close()
+        self._window.release()

@@ -169,6 +169,39 @@ if __name__ == "__main__":
 
 
 @needs_pycuda
+def test_threads_record_in_one_order(tmp_path: Path) -> None:
+    done = run(
+        """
+import threading
+import pycuda_guard
+pycuda_guard.enable(device="cpu", record="run.pgr", quiet=True)
+import pycuda.driver as cuda
+cuda.init()
+
+def work():
+    context = cuda.Device(0).retain_primary_context()
+    context.push()
+    for _ in range(300):
+        cuda.mem_alloc(64).free()
+    context.pop()
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+""",
+        tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    events = list(read(str(tmp_path / "run.pgr")).events())
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    assert sum(type(event) is m.Allocated for event in events) == 1200
+    assert sum(type(event) is m.Freed for event in events) == 1200
+    assert len({event.thread for event in events if type(event) is m.Freed}) == 4
+
+
+@needs_pycuda
 def test_a_full_disk_is_reported_and_the_program_goes_on(tmp_path: Path) -> None:
     done = run(
         """

@@ -124,6 +124,8 @@ def target_name(site: Site | None) -> str:
     assigning = [
         node for node in source.statements_at(site.line) if isinstance(node, ast.Assign | ast.AnnAssign)
     ]
+    if len(assigning) > 1:
+        assigning = [node for node in assigning if node.value is not None and _calls(node.value)]
     if len(assigning) != 1:
         return ""
     (statement,) = assigning
@@ -289,9 +291,13 @@ def _called_name(call: ast.Call) -> str:
     return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
+def _calls(value: ast.expr) -> list[ast.Call]:
+    return [node for node in ast.walk(value) if isinstance(node, ast.Call)]
+
+
 def _is_swallowed(value: ast.expr) -> bool:
     """Tell whether ``value`` is no call, or a call that takes the new memory as its argument."""
-    calls = [node for node in ast.walk(value) if isinstance(node, ast.Call)]
+    calls = _calls(value)
     if not calls:
         return True
     if not isinstance(value, ast.Call) or _called_name(value) in _ALLOCATING:

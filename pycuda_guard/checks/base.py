@@ -77,6 +77,10 @@ class Rule:
         rule's own unless told.
         """
         place = site or event.site
+        if place is not None:
+            related = tuple(
+                [other for other in related if (other.file, other.line) != (place.file, place.line)]
+            )
         finding = Finding(
             code=self.code,
             rule=self.name,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pycuda_guard.events.model import Copy, CopyKind, Event, Extent, HostOperand, Operand
 from pycuda_guard.hooks.operands import array, device, host, plain
 from pycuda_guard.hooks.streams import stream_id
-from pycuda_guard.hooks.tap import Connect, Tap, ThreadState, announced
+from pycuda_guard.hooks.tap import Connect, Tap, ThreadState, Wrapped, announced, like
 
 if TYPE_CHECKING:
     from pycuda_guard.callsite import Site
@@ -31,6 +33,8 @@ def htod(call: str, asynchronous: bool = False) -> Connect:
         tap: Tap, site: Site | None, state: ThreadState, /, dest: Any, src: Any, stream: Any = None
     ) -> Event:
         source = host(tap, src)
+        if state.uploading is not None and type(src) is bytes:
+            source = _uploaded(tap, state.uploading, source)
         return Copy(
             site,
             state.thread,
@@ -44,6 +48,36 @@ def htod(call: str, asynchronous: bool = False) -> Connect:
         )
 
     return announced(call, describe)
+
+
+def to_device(tap: Tap, wrapped: Wrapped) -> Wrapped:
+    """Hook ``to_device``, which copies the bytes of an array: remember whose bytes they are."""
+    threads = tap.threads
+
+    def hook(*args: Any, **kwargs: Any) -> Any:
+        if not tap.active:
+            return wrapped(*args, **kwargs)
+        state = threads.state
+        before = state.uploading
+        state.uploading = args[0] if args else kwargs.get("bf_obj")
+        try:
+            return wrapped(*args, **kwargs)
+        finally:
+            state.uploading = before
+
+    return like(wrapped, hook)
+
+
+def _uploaded(tap: Tap, buffer: Any, copied: Operand) -> Operand:
+    """Give a copy of a buffer's bytes, in C order, the shape and dtype of the buffer."""
+    described = host(tap, buffer)
+    if type(described) is not HostOperand or type(copied) is not HostOperand:
+        return copied
+    if described.nbytes != copied.nbytes:
+        return copied
+    order = "CF" if described.order == "CF" else "C"
+    shape, dtype, name = described.shape, described.dtype, described.type_name
+    return msgspec.structs.replace(copied, shape=shape, dtype=dtype, order=order, type_name=name)
 
 
 def dtoh(call: str, asynchronous: bool = False) -> Connect:

@@ -8,14 +8,28 @@ driver is called.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pycuda_guard.callsite import here
 from pycuda_guard.events import failures
 from pycuda_guard.events.model import Argument, FunctionLimits, Launch, ModuleId
 from pycuda_guard.hooks.modules import is_library
 from pycuda_guard.hooks.streams import stream_id
-from pycuda_guard.hooks.tap import WRONG_ARGUMENTS, Connect, PendingLaunch, Tap, Wrapped, like
+from pycuda_guard.hooks.tap import (
+    WRONG_ARGUMENTS,
+    Connect,
+    PendingLaunch,
+    Tap,
+    ThreadState,
+    Wrapped,
+    announced,
+    like,
+    reported,
+)
+
+if TYPE_CHECKING:
+    from pycuda_guard.callsite import Site
+    from pycuda_guard.events.model import Event
 
 #: Attributes of a function, in the order of FunctionLimits' fields.
 _LIMITS = ("MAX_THREADS_PER_BLOCK", "SHARED_SIZE_BYTES", "MAX_DYNAMIC_SHARED_SIZE_BYTES", "NUM_REGS")
@@ -102,6 +116,49 @@ def launch_kernel(tap: Tap, wrapped: Wrapped) -> Wrapped:
             raise
 
     return like(wrapped, hook)
+
+
+def launch_legacy(call: str) -> Connect:
+    """Hook a launch of the form before CUDA 4: block and parameters were set on the function before."""
+
+    def describe(
+        tap: Tap,
+        site: Site | None,
+        state: ThreadState,
+        /,
+        function: Any,
+        width: int = 1,
+        height: int = 1,
+        stream: Any = None,
+    ) -> Event:
+        module, name, library = tap.functions.get(id(function)) or _unknown(tap, function)
+        packed = tap.parameter_sizes.get(id(function), 0)
+        return Launch(
+            site,
+            state.thread,
+            state.context,
+            call,
+            module,
+            name,
+            (int(width), int(height)),
+            (),
+            0,
+            stream_id(stream),
+            None,
+            packed,
+            library,
+        )
+
+    return announced(f"Function.{call}", describe)
+
+
+def _sized(
+    tap: Tap, site: Site | None, state: ThreadState, result: None, /, function: Any, size: int
+) -> None:
+    tap.parameter_sizes[id(function)] = int(size)
+
+
+set_parameter_size = reported("Function._param_set_size", _sized)
 
 
 def shape(extents: Any) -> tuple[int, ...]:

@@ -162,6 +162,7 @@ def _get_function(
 ) -> None:
     number, library = tap.modules.get(id(module), (0, False))
     tap.functions[id(function)] = (number, str(name), library)
+    tap.parameter_sizes.pop(id(function), None)
 
 
 def is_library() -> bool:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from pycuda_guard.callsite import Site
 
 
+#: flag of an event that another process made, and may record
+INTERPROCESS = 4
+
+
 def stream_id(stream: Any) -> StreamId:
     """Return the handle of a stream argument; None is the legacy default stream."""
     return DEFAULT_STREAM if stream is None else int(stream.handle)
@@ -77,7 +81,7 @@ def _event_created(
 def _event_opened(
     tap: Tap, site: Site | None, state: ThreadState, event: Any, /, *args: Any, **kwargs: Any
 ) -> Event:
-    return _event_created(tap, site, state, None, event)
+    return _event_created(tap, site, state, None, event, INTERPROCESS)
 
 
 def _event_collected(tap: Tap, site: Site | None, state: ThreadState, event: Any, /) -> Event | None:

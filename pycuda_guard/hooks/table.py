@@ -77,6 +77,7 @@ _MEMORY = (
 
 _COPIES = (
     _driver("memcpy_htod", copies.htod("memcpy_htod"), "copies", "Copy"),
+    _driver("to_device", copies.to_device, "copies"),
     _driver("memcpy_htod_async", copies.htod("memcpy_htod_async", True), "copies", "Copy"),
     _driver("memcpy_dtoh", copies.dtoh("memcpy_dtoh"), "copies", "Copy"),
     _driver("memcpy_dtoh_async", copies.dtoh("memcpy_dtoh_async", True), "copies", "Copy"),
@@ -126,6 +127,12 @@ _LAUNCHES = (
     _driver("Function.prepared_async_call", launches.launcher("prepared_async_call"), "launches"),
     _driver("Function.prepared_timed_call", launches.launcher("prepared_timed_call"), "launches"),
     _driver("Function._launch_kernel", launches.launch_kernel, "launches", "Launch"),
+    _driver("Function._param_set_size", launches.set_parameter_size, "launches"),
+    _driver("Function._launch", launches.launch_legacy("_launch"), "launches", "Launch"),
+    _driver("Function._launch_grid", launches.launch_legacy("_launch_grid"), "launches", "Launch"),
+    _driver(
+        "Function._launch_grid_async", launches.launch_legacy("_launch_grid_async"), "launches", "Launch"
+    ),
 )
 
 _STREAMS = (

@@ -59,12 +59,13 @@ WRONG_ARGUMENTS = (TypeError, AttributeError, ValueError, OverflowError, LookupE
 class ThreadState:
     """What the hooks know about one host thread."""
 
-    __slots__ = ("context", "launch", "thread")
+    __slots__ = ("context", "launch", "thread", "uploading")
 
     def __init__(self, context: ContextId) -> None:
         self.thread = threading.get_ident()
         self.context = context  # the current one, kept up to date by hooks/contexts.py
         self.launch: PendingLaunch | None = None  # see hooks/launches.py
+        self.uploading: Any = None  # what to_device was given, see hooks/copies.py
 
 
 class _Threads(threading.local):
@@ -92,6 +93,7 @@ class Tap:
         self.events: dict[int, EventId] = {}
         self.modules: dict[int, tuple[ModuleId, bool]] = {}  # number, library
         self.functions: dict[int, tuple[ModuleId, str, bool]] = {}  # module, name, library
+        self.parameter_sizes: dict[int, int] = {}  # by Function: bytes, for launches of the old form
         self.linked: dict[int, tuple[list[KernelSignature], str]] = {}  # by Linker: kernels, why unknown
         self.sources: OrderedDict[bytes, Compiled] = OrderedDict()  # by digest of the image
         self.globals: set[tuple[ModuleId, str]] = set()  # reported by get_global

@@ -91,3 +91,20 @@ def test_gives_the_evidence_and_the_conversion() -> None:
 
 def test_library_kernels_are_silent() -> None:
     assert codes(TWICE, alloc(A, 400), launch("k", gpuarray("float64"), library=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "block", "expected"),
+    [
+        (100, 64, []),  # 100 words: the bytes are meant as words
+        (400, 100, [("PG403", 10)]),  # 400 items
+        (7, 100, []),  # a thread for each word
+        (7, 400, [("PG403", 10)]),
+    ],
+)
+def test_a_launch_that_counts_words_means_them(
+    count: int, block: int, expected: list[tuple[str, int]]
+) -> None:
+    events = [module(kernel("k", "float *x", "int n")), alloc(A, 400), htod(A, host(400, "uint8"))]
+    called = launch("k", ptr(A), arg("int32", count), block=(block, 1, 1), line=10)
+    assert codes(*events, called) == expected

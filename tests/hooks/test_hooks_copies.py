@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import ctypes
 
 import numpy as np
 import pytest
@@ -41,6 +42,40 @@ def test_a_copy_names_both_ends(cuda, buffer, recorder):
     assert copy.source == HostOperand(
         host.ctypes.data, Extent(128), 128, HostKind.PAGEABLE, "ndarray", (4, 8), "float32", "C"
     )
+
+
+def test_to_device_tells_whose_bytes_it_copies(cuda, recorder):
+    cuda.to_device(np.zeros((4, 8), np.float64, order="F"))
+    cuda.to_device(np.zeros(4, np.float32).tobytes())
+    array, raw = [copy.source for copy in recorder.of(Copy)]
+    assert (array.shape, array.dtype, array.order, array.nbytes) == ((4, 8), "float64", "C", 256)
+    assert (raw.shape, raw.dtype, raw.nbytes) == (None, None, 16)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_gpuarray_copies_tell_the_order_of_the_host_array(recorder, order):
+    from pycuda import gpuarray
+
+    on_device = gpuarray.to_gpu(np.zeros((4, 8), np.float32, order=order))
+    on_device.get()
+    up, down = recorder.of(Copy)
+    assert (up.source.shape, up.source.order) == ((4, 8), order)
+    assert (down.destination.shape, down.destination.order) == ((4, 8), order)
+
+
+@pytest.mark.parametrize(
+    ("buffer_of", "shape", "dtype"),
+    [
+        (lambda: bytes(16), None, None),
+        (lambda: bytearray(16), None, None),
+        (lambda: array.array("d", [0, 0]), (2,), "float64"),
+        (lambda: (ctypes.c_float * 4)(), (4,), "float32"),
+    ],
+)
+def test_a_buffer_tells_its_dtype_unless_it_is_raw_bytes(cuda, buffer, recorder, buffer_of, shape, dtype):
+    cuda.memcpy_htod(buffer, buffer_of())
+    (copy,) = recorder.of(Copy)
+    assert (copy.source.shape, copy.source.dtype, copy.source.nbytes) == (shape, dtype, 16)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,13 @@ class World:
         context.push()
         context.detach()
 
+    def launch_as_before(self, launch):
+        """Launch the kernel with zero elements in the way of before CUDA 4."""
+        self.function._set_block_shape(4, 1, 1)
+        self.function._param_set_size(24)
+        self.function._param_setv(0, bytes(24))
+        launch()
+
     def link(self):
         """Link a module from PTX."""
         linker = self.cuda.Linker()
@@ -164,6 +171,11 @@ EXERCISES = {
         for bits in (8, 16, 32)
     },
     "Function._launch_kernel": lambda w: w.function._launch_kernel((1, 1), (1, 1, 1), bytes(24), 0, None),
+    "Function._launch": lambda w: w.launch_as_before(w.function._launch),
+    "Function._launch_grid": lambda w: w.launch_as_before(lambda: w.function._launch_grid(1, 1)),
+    "Function._launch_grid_async": lambda w: w.launch_as_before(
+        lambda: w.function._launch_grid_async(1, 1, w.stream)
+    ),
     "Stream.__init__": lambda w: w.cuda.Stream(1),
     "Stream.__del__": lambda w: w.cuda.Stream() and None,
     "Stream.synchronize": lambda w: w.stream.synchronize(),
@@ -271,11 +283,19 @@ def test_a_file_added_to_a_linker_is_read(world, recorder):
     assert [kernel.name for kernel in recorder.of(ModuleLoaded)[-1].kernels] == ["linked"]
 
 
+def test_a_launch_of_the_old_form_tells_its_size_and_stream(world, recorder):
+    world.launch_as_before(lambda: world.function._launch_grid_async(3, 2, world.stream))
+    (launch,) = recorder.of(Launch)
+    assert (launch.function, launch.arguments, launch.packed) == ("axpy", None, 24)
+    assert (launch.grid, launch.stream) == ((3, 2), world.stream.handle)
+
+
 def test_every_row_is_exercised_here():
     watched = {row.path for row in ROWS if not row.event}
     setters = {path for path in watched if ".set_" in path}
     boxes = {f"{cls}.__init__" for cls in ("Memcpy2D", "Memcpy3D", "Memcpy3DPeer")}
     linkers = {f"Linker.{name}" for name in ("__init__", "add_data", "add_file")}
     compiler = {row.path for row in ROWS if row.module == COMPILER}
-    assert watched == setters | boxes | linkers | compiler | set(LAUNCHES) | {"Module.get_function"}
+    others = {"Module.get_function", "to_device", "Function._param_set_size"}
+    assert watched == setters | boxes | linkers | compiler | set(LAUNCHES) | others
     assert {row.path for row in EVENT_ROWS} == set(EXERCISES) | REFUSED

@@ -14,17 +14,16 @@ Example
 -------
     import pycuda.autoinit
     import pycuda.driver as cuda
-    from pycuda.compiler import compile
 
-    source = "__global__ void nothing() {}"
-    mod = cuda.module_from_buffer(compile(source))  # a cubin
+    mod = cuda.module_from_file("kernels.cubin")  # made by nvcc -cubin kernels.cu
 
 Use instead
 -----------
     import pycuda.autoinit
     from pycuda.compiler import SourceModule
 
-    mod = SourceModule("__global__ void nothing() {}")
+    with open("kernels.cu") as file:
+        mod = SourceModule(file.read())
 
 Known limits
 ------------

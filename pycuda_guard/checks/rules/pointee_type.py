@@ -46,6 +46,7 @@ numpy documentation, Data types; PyCUDA tutorial, Transferring Data.
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages
@@ -96,8 +97,22 @@ class PointeeType(Rule):
         if argument.dtype is None and not self._holds_whole(argument, self.state.regions[index]):
             return
         parameter = kernel.signature.parameters[index]
-        if _may_be_wrong(dtype, parameter) and not self.again(event, kernel=event.function):
+        if not _may_be_wrong(dtype, parameter) or self._counts_words(event, index, dtype, parameter):
+            return
+        if not self.again(event, kernel=event.function):
             self._report(event, index, dtype, parameter)
+
+    def _counts_words(self, event: Launch, index: int, dtype: str, parameter: Parameter) -> bool:
+        """Tell whether the launch says how many of the kernel's elements there are: they are meant."""
+        arguments = event.arguments or ()
+        nbytes, region = arguments[index].nbytes, self.state.regions[index]
+        if nbytes is None:
+            nbytes = region.contents.nbytes if region is not None and region.contents is not None else 0
+        words, items = nbytes // parameter.pointee_size, nbytes // ITEM_SIZES[dtype]
+        counts = {argument.value for argument in arguments if argument.kind is ArgumentKind.INTEGER}
+        if items in counts:
+            return False
+        return words in counts or (items == nbytes and words == prod(event.grid) * prod(event.block))
 
     def _holds_whole(self, argument: Argument, region: Region | None) -> bool:
         """Tell whether an argument points to memory that holds one uploaded array, whole and unchanged."""
@@ -119,8 +134,8 @@ class PointeeType(Rule):
         self.report(
             event,
             f"kernel `{event.function}`: {messages.described_argument(event, index, argument)} is {evidence} "
-            f"({ITEM_SIZES[dtype]} bytes each), and `{declared}` points to {parameter.pointee} "
-            f"({parameter.pointee_size} bytes)",
+            f"({messages.size(ITEM_SIZES[dtype])} each), and `{declared}` points to {parameter.pointee} "
+            f"({messages.size(parameter.pointee_size)})",
             f"convert the array first: .astype(np.{fits})"
             if fits
             else f"convert the array to elements of {messages.size(parameter.pointee_size)}, "

@@ -112,7 +112,7 @@ class UseAfterFree(Rule):
         self.report(
             event,
             f"{event.call} of {messages.extent(operand.extent)} {preposition} {what}, which {_was(region)}",
-            "keep the allocation itself, not its integer address, until its last use",
+            _help(region, "its last use"),
             related=messages.story(region),
         )
 
@@ -159,9 +159,16 @@ class UseAfterFree(Rule):
         else:
             freed = messages.region_name(region)
             text = f"{described} of kernel `{event.function}` points into {freed}, which {_was(region)}"
-            help = "keep the allocation itself, not its integer address, until the kernel has run"
+            help = _help(region, "the kernel has run")
         story = messages.story(region) if region.freed else ()
         self.report(event, text, help, kernel=messages.kernel_location(event), related=story)
+
+
+def _help(region: Region, end: str) -> str:
+    """Say how to keep memory until the ``end`` of its use."""
+    if region.freed_how == "free":
+        return f"free it after {end}"
+    return f"keep the allocation itself, not its integer address, until {end}"
 
 
 def _was(region: Region) -> str:

@@ -8,7 +8,7 @@ import sys
 from setuptools import Extension, setup
 
 NATIVE = "pycuda_guard/cpu/native"
-SOURCES = ("module", "region", "faults", "printf", "heap", "scheduler", "gate")
+SOURCES = ("module", "region", "faults", "printf", "heap", "resident", "scheduler", "pool", "lanes", "gate")
 
 hostfault = Extension(
     "pycuda_guard.hooks._hostfault",
@@ -24,7 +24,7 @@ hostfault = Extension(
 runtime = Extension(
     "pycuda_guard.cpu._runtime",
     sources=[f"{NATIVE}/{name}.c" for name in SOURCES],
-    depends=[f"{NATIVE}/runtime.h"],
+    depends=[f"{NATIVE}/runtime.h", f"{NATIVE}/block.h"],
     define_macros=[("Py_LIMITED_API", "0x030B0000")],
     extra_compile_args=["-std=gnu11", "-O3", "-Wall", "-Wextra", "-fvisibility=hidden"],
     extra_link_args=["-pthread"],

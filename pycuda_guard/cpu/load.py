@@ -58,7 +58,7 @@ def _check() -> None:
     if importlib.util.find_spec("llvmlite") is None:
         raise StartError(
             "the CPU device compiles kernels with llvmlite, which is not installed",
-            'pip install "pycuda-guard[cpu]"',
+            "pip install 'pycuda-guard[cpu]', then pycuda-guard setup",
         )
     if "pycuda._driver" in sys.modules:
         raise StartError(

@@ -173,7 +173,7 @@ PG_EXPORT uint64_t pg_heap_bytes(void);
 PG_EXPORT uint64_t pg_malloc(uint64_t nbytes); /* device address, 16-byte aligned; 0 when it is full */
 PG_EXPORT void pg_free(uint64_t device_address);
 
-/* -- scheduler.c ---------------------------------------------------------------------------------------- */
+/* -- pool.c --------------------------------------------------------------------------------------------- */
 
 /* Run all blocks of a launch on the worker pool and wait; 0, or 1 with *fault filled. Calls are serialized
  * by the scheduler; generated code runs under pg_guarded. */

@@ -32,7 +32,7 @@ def htod(call: str, asynchronous: bool = False) -> Connect:
     def describe(
         tap: Tap, site: Site | None, state: ThreadState, /, dest: Any, src: Any, stream: Any = None
     ) -> Event:
-        source = host(tap, src)
+        source = host(tap, src, True)
         if state.uploading is not None and type(src) is bytes:
             source = _uploaded(tap, state.uploading, source)
         return Copy(

@@ -141,15 +141,18 @@ def device(tap: Tap, pointer: Any, extent: Extent) -> Operand:
     return OddOperand(name)
 
 
-def host(tap: Tap, buffer: Any) -> Operand:
-    """Describe a host buffer: an ndarray, or anything else with the buffer protocol."""
+def host(tap: Tap, buffer: Any, source: bool = False) -> Operand:
+    """Describe a host buffer: an ndarray, or anything else with the buffer protocol.
+
+    Of a ``source``, shape and order are those that the data have in the program.
+    """
     if isinstance(buffer, np.ndarray):
         nbytes = buffer.nbytes
         flags = buffer.flags.num
         dtype = buffer.dtype
         shape = buffer.shape
         order = _ORDERS[flags & 3]
-        if buffer.base is not None and len(shape) == 1:
+        if source and len(shape) == 1 and buffer.base is not None:
             shape, order = _before_flattening(buffer)
         return HostOperand(
             address_of(buffer),
@@ -188,7 +191,8 @@ def host(tap: Tap, buffer: Any) -> Operand:
 def _before_flattening(array: np.ndarray[Any, Any]) -> tuple[tuple[int, ...], str | None]:
     """Return shape and order of what a one-dimensional array is a whole view of, as PyCUDA makes them.
 
-    ``GPUArray.set`` and ``get`` copy by such views, whose elements lie as those of the array do.
+    ``GPUArray.set`` copies by such a view. So does ``get``, but that makes an array whose order fits
+    the GPUArray, which may be a transposed view of what was copied there.
     """
     base = getattr(array.base, "base", None)  # as_strided() puts an object of its own between
     if (

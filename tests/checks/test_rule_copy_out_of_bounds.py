@@ -58,6 +58,7 @@ FIRING = {
 }
 
 SILENT = {
+    "an array that PyCUDA refuses": [alloc(A, 40), htod(A, host(100, order=None, contiguous=False))],
     "exact": [alloc(A, 400), htod(A, host(100)), dtoh(host(100), A)],
     "smaller": [alloc(A, 400), htod(A, host(10))],
     "one value": [alloc(A, 40), htod(A, host((), "int32"))],

@@ -71,6 +71,13 @@ FIRING = {
         dtoh(host(100), A),
         failed(f"{ILLEGAL}: kernel masked, block (1, 0, 0), address 0x10"),
     ],
+    "kernel dies of a host address": [
+        MASKED,
+        alloc(A, 400),
+        masked(HOST, line=10),
+        dtoh(host(100), A),
+        failed(f"{ILLEGAL}: kernel masked"),
+    ],
     "kernel dies, and another launch was right": [
         MASKED,
         alloc(A, 400),
@@ -98,6 +105,20 @@ REFUSED = {
 }
 
 SILENT = {
+    "a pointer to unknown memory, and the kernel is not told": [
+        MASKED,
+        alloc(A, 400),
+        masked(HOST),
+        dtoh(host(100), A),
+        failed(ILLEGAL),
+    ],
+    "a pointer to unknown memory, and the access was elsewhere": [
+        MASKED,
+        alloc(A, 400),
+        masked(HOST),
+        dtoh(host(100), A),
+        failed(f"{ILLEGAL}: kernel masked, address 0x700000000000"),
+    ],
     "live": [alloc(A, 400), htod(A, host(100))],
     "nothing through null": [htod(0, host(0))],
     "known to the driver": [htod(dev(A, 400, known=True), host(100))],

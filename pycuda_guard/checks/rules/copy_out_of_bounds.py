@@ -84,7 +84,7 @@ class CopyOutOfBounds(Rule):
 
     def on_copy(self, event: Copy) -> None:
         """Look at both ends of a copy."""
-        if not self.state.inside:
+        if not self.state.inside and not _is_refused(event):
             self._check(event)
 
     def on_memset(self, event: Memset) -> None:
@@ -212,6 +212,14 @@ class CopyOutOfBounds(Rule):
         if smaller and host.nbytes == 2 * region.nbytes:
             return f"give the array dtype={smaller} ({host.dtype} is numpy's default), or allocate its nbytes"
         return "allocate the array's nbytes, or copy a slice of the array that fits"
+
+
+def _is_refused(event: Copy) -> bool:
+    """Tell whether PyCUDA turns a copy down for its host array, so that nothing is out of bounds."""
+    return any(
+        isinstance(operand, HostOperand) and not operand.contiguous
+        for operand in (event.destination, event.source)
+    )
 
 
 def _memset_help(event: Memset, region: Region | None) -> str:

@@ -102,6 +102,9 @@ _NOT_HOST = {
 #: An array that starts at null reaches up to here, and no allocation lies below.
 _NEAR_NULL = 1 << 32
 
+#: How far behind a pointer to nothing an access is still put down to it.
+_REACH = 1 << 20
+
 _DEVICE_ONLY = frozenset({MemoryKind.DEVICE, MemoryKind.POOL, MemoryKind.GLOBAL, MemoryKind.IPC})
 
 
@@ -133,7 +136,7 @@ class InvalidPointer(Rule):
             if isinstance(announced, Copy) and announced.kind in _ENDS:
                 self._check_kinds(announced, _ENDS[announced.kind], event)
         elif statuses.words(event) == statuses.ILLEGAL_ADDRESS:
-            self._check_null_argument(event)
+            self._check_bad_argument(event)
         elif isinstance(announced, (Copy, Memset)) and not self.explained(event.announced):
             if statuses.words(event) != statuses.INVALID_ARGUMENT:
                 return
@@ -217,16 +220,15 @@ class InvalidPointer(Rule):
             help = f"{_HELP}; host addresses and memory from malloc() in a kernel can't be copied"
         self.report(event, text, help)
 
-    def _check_null_argument(self, event: CallFailed) -> None:
-        """Report the one launch that a kernel's illegal address can come from, if its pointer was null."""
-        address = statuses.address(event)
-        if self.explained(event.sequence) or (address is not None and address >= _NEAR_NULL):
+    def _check_bad_argument(self, event: CallFailed) -> None:
+        """Report the one launch that a kernel's illegal address can come from, if its pointer was bad."""
+        if self.explained(event.sequence):
             return
         suspects = [
             (launch, index)
             for launch in self.state.pending.unfinished(event.context, event.announced)
-            if (index := self._null_pointer(launch)) is not None
-            and statuses.kernel(event) in ("", launch.function)
+            if statuses.kernel(event) in ("", launch.function)
+            and (index := self._bad_pointer(launch, event)) is not None
         ]
         if len(suspects) != 1:
             return
@@ -238,21 +240,38 @@ class InvalidPointer(Rule):
         named = (
             f"`{parameter.declared or parameter.name}`" if parameter is not None else f"argument {index + 1}"
         )
+        value = (launch.arguments or ())[index].value
+        what, help = "a null pointer", f"test {named} for null in the kernel before using it, or pass memory"
+        if value:
+            what, help = "a pointer to nothing that was allocated", _HELP
         self.report(
             event,
-            f"kernel `{launch.function}` was launched with a null pointer for {named} and then made an "
-            "illegal memory access",
-            f"test {named} for null in the kernel before using it, or pass memory",
+            f"kernel `{launch.function}` was launched with {what} for {named} and then made an "
+            f"illegal memory access{f' ({messages.address(int(value))})' if value else ''}",
+            help,
             site=launch.site,
             kernel=messages.kernel_location(launch),
             related=messages.related("the failure showed up here", event.site),
         )
 
-    def _null_pointer(self, launch: Launch) -> int | None:
-        """Return the position of a launch's null pointer argument, if it has one."""
+    def _bad_pointer(self, launch: Launch, failed: CallFailed) -> int | None:
+        """Return the position of the pointer argument behind an illegal access, if there is one.
+
+        A pointer to unknown memory may be another library's. It is to blame only where the device tells
+        more than a GPU does: the address, or at least the kernel.
+        """
+        address, told = statuses.address(failed), bool(statuses.kernel(failed))
         signature = self.state.signature(launch)
         for index, argument in enumerate(launch.arguments or ()):
-            if argument.value != 0 or argument.kind is ArgumentKind.FLOAT or argument.size != 8:
+            value = argument.value
+            if type(value) is not int or argument.kind is ArgumentKind.FLOAT or argument.size != 8:
+                continue
+            if value == 0:
+                possible = address is None or address < _NEAR_NULL
+            else:
+                near = told if address is None else 0 <= address - value < _REACH
+                possible = near and not self._is_known(value)
+            if not possible:
                 continue
             if signature is None:
                 pointer = argument.kind is ArgumentKind.POINTER
@@ -262,6 +281,11 @@ class InvalidPointer(Rule):
             if pointer:
                 return index
         return None
+
+    def _is_known(self, address: int) -> bool:
+        """Tell whether an address lies in memory that is or was allocated."""
+        memory = self.state.memory
+        return self.state.late or memory.find(address) is not None or memory.find_freed(address) is not None
 
 
 def _is_wrong(operand: Operand, device: bool) -> bool:

@@ -31,8 +31,8 @@ SHARED_WINDOW = 1 << 31
 #: offset of dynamic shared memory in a block's shared window, above all static variables of any kernel
 DYNAMIC_SHARED = 1 << 20
 
-#: offset in the device window from which on it belongs to the runtime (shared windows, local memory, in-kernel
-#: heap); device memory is allocated below
+#: offset in the device window from which on it belongs to the runtime (shared windows, local memory, the
+#: in-kernel heap); device memory is allocated below
 SCRATCH = WINDOW // 2
 
 

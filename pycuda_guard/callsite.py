@@ -180,7 +180,7 @@ def _classify(frame: FrameType) -> None:
     if package in OWN_PACKAGES:
         _passing[id(code)] = False
     elif file.startswith("<"):
-        if name in INTERACTIVE or linecache.getlines(file):
+        if name in INTERACTIVE or _lines(file):
             _user_sites[id(code)] = {}
         else:
             _passing[id(code)] = not file.startswith("<frozen")
@@ -245,8 +245,16 @@ class _Source:
 _sources: dict[str, _Source] = {}
 
 
+def _lines(file: str) -> list[str]:
+    """Return the lines of a file or cell; none of ``<string>``.
+
+    That is any code given to exec(), but from Python 3.13 on linecache has the text of ``python -c`` for it.
+    """
+    return [] if file == "<string>" else linecache.getlines(file)
+
+
 def _read(file: str) -> _Source:
-    lines = linecache.getlines(file)
+    lines = _lines(file)
     source = _sources.get(file)
     if source is None or source.lines is not lines:
         source = _sources[file] = _Source(lines)

@@ -123,10 +123,11 @@ class _Units:
 class DeviceMemory:
     """Allocator over the region, and the only way to the bytes behind device addresses.
 
-    ``total`` is the size of the device's memory in bytes. Safe to use from several threads.
+    ``total`` is the size of the device's memory in bytes. Safe to use from several threads. ``first`` is where
+    its addresses begin, in bytes from the start of each window: those of two allocators must not meet.
     """
 
-    def __init__(self, total: int, region: Region) -> None:
+    def __init__(self, total: int, region: Region, first: int = 0) -> None:
         self.total = total
         self.used = 0
         self.base = region.base
@@ -135,8 +136,8 @@ class DeviceMemory:
         self._lock = threading.RLock()
         self._starts: list[int] = []
         self._allocations: dict[int, Allocation] = {}
-        self._units = _Units(self.base + UNIT, self.base + abi.SCRATCH)
-        self._host_pages = _Units(self.base + 2 * abi.WINDOW + UNIT, self.base + 3 * abi.WINDOW)
+        self._units = _Units(self.base + first + UNIT, self.base + abi.SCRATCH)
+        self._host_pages = _Units(self.base + 2 * abi.WINDOW + first + UNIT, self.base + 3 * abi.WINDOW)
         self._live: dict[int, int] = {}  # unit of small allocations → how many live in it
         self._small = self._small_end = 0
 

@@ -87,6 +87,10 @@ def kernel_cache(tmp_path_factory):
         yield folder
 
 
+#: where the addresses of tests begin: below are those of the driver, which other tests load into this process
+FIRST = abi.SCRATCH // 2
+
+
 def release(memory: DeviceMemory) -> None:
     """Give back everything, so that the next allocator of this process finds its addresses as new."""
     for address in list(memory._allocations):
@@ -98,6 +102,6 @@ def release(memory: DeviceMemory) -> None:
 @pytest.fixture(scope="module")
 def device():
     """The runtime with 256 MiB of memory, whose addresses no other module's allocator shares."""
-    memory = DeviceMemory(256 << 20, get_runtime())
+    memory = DeviceMemory(256 << 20, get_runtime(), FIRST)
     yield Device(get_runtime(), memory)
     release(memory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 
 import pytest
-from conftest import release
+from conftest import FIRST, release
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +28,7 @@ TOTAL = 64 << 20
 
 @pytest.fixture
 def memory():
-    made = DeviceMemory(TOTAL, get_runtime())
+    made = DeviceMemory(TOTAL, get_runtime(), FIRST)
     yield made
     release(made)
 
@@ -125,8 +125,8 @@ def test_total_memory_is_the_limit(memory):
 
 
 def test_address_space_is_used_again_when_none_is_left():
-    memory = DeviceMemory(1 << 50, get_runtime())
-    part = abi.SCRATCH // 4 - UNIT
+    memory = DeviceMemory(1 << 50, get_runtime(), FIRST)
+    part = (abi.SCRATCH - FIRST) // 4 - UNIT
     addresses = [memory.allocate(part) for _ in range(3)]
     with pytest.raises(OutOfDeviceMemoryError):
         memory.allocate(2 * part)
@@ -179,7 +179,7 @@ sizes = st.one_of(st.integers(1, 3000), st.integers(UNIT - 2000, UNIT + 2000))
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.one_of(sizes, st.integers(-20, -1)), max_size=60))
 def test_any_sequence_of_allocations_and_frees_keeps_the_books(steps):
-    memory = DeviceMemory(TOTAL, get_runtime())
+    memory = DeviceMemory(TOTAL, get_runtime(), FIRST)
     live: list[tuple[int, int]] = []
     for step in steps:
         if step > 0:

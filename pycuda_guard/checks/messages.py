@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pycuda_guard import callsite
@@ -13,7 +14,16 @@ if TYPE_CHECKING:
 
     from pycuda_guard.callsite import Site
     from pycuda_guard.checks.state.allocations import Region
-    from pycuda_guard.events.model import Argument, Copy, Extent, KernelSignature, Launch, Memset, Operand
+    from pycuda_guard.events.model import (
+        Argument,
+        Copy,
+        Extent,
+        KernelSignature,
+        Launch,
+        Memset,
+        Operand,
+        Parameter,
+    )
 
 _LONGEST_NAME = 48
 
@@ -64,6 +74,15 @@ def story(region: Region) -> tuple[Related, ...]:
 def kernel_location(launch: Launch) -> KernelLocation:
     """Return the finding's form of a launched kernel, when no line of it is at fault."""
     return KernelLocation(launch.function)
+
+
+def declared(parameter: Parameter) -> str:
+    """Return a parameter as its source has it, or which one it is."""
+    if parameter.declared:
+        return parameter.declared
+    # nvcc's own names count from 0
+    numbered = re.search(r"_param_(\d+)$", parameter.name)
+    return f"parameter {int(numbered[1]) + 1}" if numbered else parameter.name
 
 
 def declaration(signature: KernelSignature) -> tuple[Related, ...]:

@@ -64,6 +64,8 @@ _COMMENTS_AND_STRINGS = re.compile(
 _PREPROCESSOR = re.compile(r"^[ \t]*#(?:[^\\\n]|\\\r?\n|\\)*", re.MULTILINE)
 _NOT_NEWLINE = re.compile(r"[^\n]")
 _KERNEL_MACRO = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)[ \t][^\n]*\b__global__[ \t\r]*$", re.MULTILINE)
+_LIST_MACRO = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)[ \t]+([^\n(]*,[^\n(\\]*)$", re.MULTILINE)
+_LISTED = re.compile(r"[A-Za-z_]\w*")
 _TOKEN = re.compile(r"\s*([A-Za-z_]\w*|::|\S)")
 _ATTRIBUTE = re.compile(r"__\w+__|alignas|noexcept|__declspec")
 _CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">"}
@@ -74,6 +76,7 @@ def find_kernels(source: str) -> tuple[SourceKernel, ...]:
     """Return the ``__global__`` functions that ``source`` defines or declares, in their order."""
     plain = _blank(_COMMENTS_AND_STRINGS, source)
     aliases = scalar_aliases(plain)
+    lists = _list_macros(plain)
     text = _blank(_PREPROCESSOR, plain)
     found = []
     markers = "|".join(["__global__", *_KERNEL_MACRO.findall(plain)])
@@ -81,9 +84,18 @@ def find_kernels(source: str) -> tuple[SourceKernel, ...]:
         if declarator := _declarator(text, match.end()):
             name, opening, closing, defined = declarator
             line = text.count("\n", 0, name.start(1)) + 1
-            parameters = _parameters(text[opening + 1 : closing], aliases)
+            listed = _LISTED.sub(lambda word: lists.get(word[0], word[0]), text[opening + 1 : closing])
+            parameters = _parameters(listed, aliases)
             found.append(SourceKernel(name[1], line, parameters, defined))
     return tuple(found)
+
+
+def _list_macros(plain: str) -> dict[str, str]:
+    """Return the macros that stand for several parameters; those defined twice, differently, are left out."""
+    found: dict[str, set[str]] = {}
+    for match in _LIST_MACRO.finditer(plain):
+        found.setdefault(match[1], set()).add(" ".join(match[2].split()))
+    return {name: texts.pop() for name, texts in found.items() if len(texts) == 1}
 
 
 def match_kernel(symbol: str, count: int, kernels: tuple[SourceKernel, ...]) -> SourceKernel | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from dsl import A, arg, codes, findings, kernel, launch, module, ptr
+from dsl import A, arg, codes, ended, failed, findings, kernel, launch, module, ptr
 
 if TYPE_CHECKING:
     from pycuda_guard.events import model as m
@@ -63,3 +63,23 @@ def test_tells_prepared_calls_of_prepare() -> None:
         module(kernel("add", "float *a", "int n")), launch("add", ptr(A), call="prepared_async_call")
     )
     assert finding.help == 'write prepare("Pi") for float *a, int n'
+
+
+@pytest.mark.parametrize(("escaped", "severity"), [((3,), "error"), ((), "note")])
+def test_a_refused_call_is_a_note_where_the_program_catches_the_exception(
+    escaped: tuple[int, ...], severity: str
+) -> None:
+    called = launch("add", ptr(A), call="prepared_call", line=10)
+    called.packed = 0  # PyCUDA could not pack the arguments
+    events = [module(kernel("add", "float *a", "int n")), called, failed("", "error")]
+    assert codes(*events) == [("PG402", 10)]
+    (finding,) = findings(*events, ended(escaped))
+    assert finding.severity.value == severity
+
+
+def test_a_parameter_without_a_source_is_numbered() -> None:
+    signature = kernel("add", "float *a", "int n")
+    for index, parameter in enumerate(signature.parameters):
+        parameter.declared, parameter.name = "", f"add_param_{index}"
+    (finding,) = findings(module(signature), launch("add", ptr(A)))
+    assert "nothing for `parameter 2`" in finding.message

@@ -148,3 +148,17 @@ def test_match():
 def test_never_raises(text):
     find_kernels(f"__global__ void {text}")
     find_kernels(f"__global__ void f({text}) {{}}")
+
+
+def test_a_macro_may_stand_for_several_parameters():
+    (kernel,) = find_kernels("#define ARGS float *x, int n\n__global__ void f(ARGS, float a) {}")
+    assert [(p.text, p.depth, p.scalar) for p in kernel.parameters] == [
+        ("float *x", 1, "float"),
+        ("int n", 0, "int"),
+        ("float a", 0, "float"),
+    ]
+
+
+def test_a_macro_of_two_meanings_is_left_alone():
+    source = "#define ARGS float *x, int n\n#define ARGS int *x, int n\n__global__ void f(ARGS) {}"
+    assert len(find_kernels(source)[0].parameters) == 1

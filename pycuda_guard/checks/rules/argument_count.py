@@ -52,11 +52,11 @@ from typing import TYPE_CHECKING, ClassVar
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
 from pycuda_guard.checks.rules.argument_type import numpy_type
-from pycuda_guard.events.model import ArgumentKind, ParameterKind
+from pycuda_guard.events.model import ArgumentKind, Launch, ParameterKind
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
-    from pycuda_guard.events.model import Argument, KernelSignature, Launch, Parameter
+    from pycuda_guard.events.model import Argument, CallFailed, KernelSignature, Parameter
 
 
 class ArgumentCount(Rule):
@@ -75,12 +75,26 @@ class ArgumentCount(Rule):
         if arguments is None:
             if event.packed < signature.packed_size and not self.again(event, kernel=event.function):
                 self._report_bytes(event, signature)
-        elif (
-            len(arguments) != len(signature.parameters)
-            and not _same_bytes(arguments, signature)
-            and not self.again(event, kernel=event.function)
-        ):
-            self._report_count(event, len(arguments), signature)
+        elif not _is_refused(event):
+            self._check_count(event, signature, None)
+
+    def on_call_failed(self, event: CallFailed) -> None:
+        """Count the arguments of a launch that PyCUDA refused to pack: the program may have meant it."""
+        launch = self.state.announced(event.announced) if event.announced else None
+        if event.status or not isinstance(launch, Launch) or launch.library or not _is_refused(launch):
+            return
+        signature = self.state.signature(launch)
+        if signature is not None:
+            self._check_count(launch, signature, event)
+
+    def _check_count(self, event: Launch, signature: KernelSignature, failed: CallFailed | None) -> None:
+        arguments = event.arguments or ()
+        if len(arguments) == len(signature.parameters) or _same_bytes(arguments, signature):
+            return
+        self.explain(event.sequence)
+        failure = failed.sequence if failed is not None else None
+        if not self.again(failed or event, site=event.site, kernel=event.function, failure=failure):
+            self._report_count(event, len(arguments), signature, failed)
 
     def _report_bytes(self, event: Launch, signature: KernelSignature) -> None:
         self.report(
@@ -92,12 +106,14 @@ class ArgumentCount(Rule):
             related=messages.declaration(signature),
         )
 
-    def _report_count(self, event: Launch, given: int, signature: KernelSignature) -> None:
+    def _report_count(
+        self, event: Launch, given: int, signature: KernelSignature, failed: CallFailed | None
+    ) -> None:
         parameters = signature.parameters
         takes = messages.count(len(parameters), "argument")
         text = f"kernel `{event.function}` takes {takes}, but {given} {'is' if given == 1 else 'are'} passed"
         if given < len(parameters):
-            missing = ", ".join(f"`{p.declared or p.name}`" for p in parameters[given:])
+            missing = ", ".join(f"`{messages.declared(p)}`" for p in parameters[given:])
             text += f": nothing for {missing}, if the others are in order"
         if event.call.startswith("prepared"):
             help = _preparation(signature)
@@ -106,26 +122,33 @@ class ArgumentCount(Rule):
         else:
             help = f"pass only: {_declared(signature)}" if parameters else "pass no arguments"
         self.report(
-            event,
+            failed or event,
             text,
             help,
+            site=event.site,
             kernel=messages.kernel_location(event),
             related=messages.declaration(signature),
+            failure=failed.sequence if failed is not None else None,
         )
+
+
+def _is_refused(launch: Launch) -> bool:
+    """Tell whether PyCUDA could not pack the arguments of a launch."""
+    return bool(launch.arguments) and launch.packed == 0
 
 
 def _declared(signature: KernelSignature) -> str:
     """Return the parameter list as the source has it."""
-    return ", ".join(p.declared or p.name for p in signature.parameters)
+    return ", ".join(messages.declared(p) for p in signature.parameters)
 
 
 def _argument(parameter: Parameter) -> str:
     """Return what to write for a parameter."""
     if parameter.kind is ParameterKind.POINTER:
-        return f"device memory for `{parameter.declared or parameter.name}`"
+        return f"device memory for `{messages.declared(parameter)}`"
     names = numpy_type(parameter)
     text = f"np.{names[0]}(…)" if names is not None else messages.size(parameter.size)
-    return f"{text} for `{parameter.declared or parameter.name}`"
+    return f"{text} for `{messages.declared(parameter)}`"
 
 
 def _preparation(signature: KernelSignature) -> str:

@@ -156,7 +156,7 @@ class ArgumentType(Rule):
             ]
             if _is_permuted(arguments, parameters):
                 help = (
-                    f"pass them in the kernel's order: {', '.join(p.declared or p.name for p in parameters)}"
+                    f"pass them in the kernel's order: {', '.join(messages.declared(p) for p in parameters)}"
                 )
             else:
                 help = self._help(launch, wrong[0][0], parameters[wrong[0][0]])
@@ -348,4 +348,4 @@ def _refused(argument: Argument) -> str:
 
 
 def _quoted(parameter: Parameter) -> str:
-    return f"`{parameter.declared or parameter.name}`"
+    return f"`{messages.declared(parameter)}`"

@@ -195,7 +195,8 @@ class CopyOutOfBounds(Rule):
             if not name and isinstance(operand, DeviceOperand):
                 meant = region if operand is wrong else self.state.memory.find(operand.address)
                 name = messages.region_name(meant) if meant is not None else ""
-            ends.append(f"{preposition} {name or 'device memory'}")
+            unnamed = "the CUDA array" if isinstance(operand, ArrayOperand) else "device memory"
+            ends.append(f"{preposition} {name or unnamed}")
         return _joined(f"copy of {amount} {' '.join(ends)}", ends[-1].partition(" ")[2] if ends else "", text)
 
     @staticmethod
@@ -211,6 +212,8 @@ class CopyOutOfBounds(Rule):
         smaller = _DEFAULTS.get(host.dtype or "")
         if smaller and host.nbytes == 2 * region.nbytes:
             return f"give the array dtype={smaller} ({host.dtype} is numpy's default), or allocate its nbytes"
+        if region.kind is MemoryKind.GLOBAL:
+            return f"the variable's size is fixed: copy {messages.size(region.nbytes)} at most"
         return "allocate the array's nbytes, or copy a slice of the array that fits"
 
 

@@ -237,9 +237,7 @@ class InvalidPointer(Rule):
             return
         signature = self.state.signature(launch)
         parameter = signature.parameters[index] if signature is not None else None
-        named = (
-            f"`{parameter.declared or parameter.name}`" if parameter is not None else f"argument {index + 1}"
-        )
+        named = f"`{messages.declared(parameter)}`" if parameter is not None else f"argument {index + 1}"
         value = (launch.arguments or ())[index].value
         what, help = "a null pointer", f"test {named} for null in the kernel before using it, or pass memory"
         if value:

@@ -124,7 +124,7 @@ class PointeeType(Rule):
     def _report(self, event: Launch, index: int, dtype: str, parameter: Parameter) -> None:
         argument = (event.arguments or ())[index]
         region = self.state.regions[index]
-        declared = parameter.declared or parameter.name
+        declared = messages.declared(parameter)
         shape = argument.shape
         evidence = f"an array of {messages.array(shape, dtype)}"
         if argument.dtype is None and region is not None and region.contents is not None:

@@ -1,0 +1,39 @@
+"""Whole programs under the guard: nothing is said of the right ones, and what they print stays the same."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+if importlib.util.find_spec("pycuda") is None:
+    pytest.skip("the programs need PyCUDA", allow_module_level=True)
+
+PROGRAMS = sorted((Path(__file__).parent / "scripts").glob("*.py"))
+ROOT = Path(__file__).parents[2]
+
+
+def run(program: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pycuda_guard", "run", "--device", "cpu", *options, str(program)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
+def test_finds_what_is_marked_and_changes_nothing(program, tmp_path):
+    report = tmp_path / "report.json"
+    bare = run(program, "--bare")
+    guarded = run(program, "--fail-on", "never", "--json", str(report))
+    assert bare.returncode == 0, bare.stderr
+    assert (guarded.returncode, guarded.stdout) == (bare.returncode, bare.stdout)
+    marked = {
+        (number, code)
+        for number, line in enumerate(program.read_text().splitlines(), 1)
+        for code in re.findall(r"# finds (PG\d+)", line)
+    }
+    findings = json.loads(report.read_text())["findings"]
+    assert {(f["location"]["line"], f["code"]) for f in findings if f["severity"] != "note"} == marked

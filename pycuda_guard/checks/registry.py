@@ -15,6 +15,7 @@ from pycuda_guard.checks.rules.context_left_pushed import ContextLeftPushed
 from pycuda_guard.checks.rules.copy_out_of_bounds import CopyOutOfBounds
 from pycuda_guard.checks.rules.device_leak import DeviceLeak
 from pycuda_guard.checks.rules.double_free import DoubleFree
+from pycuda_guard.checks.rules.freed_in_flight import FreedInFlight
 from pycuda_guard.checks.rules.guard_error import GuardErrorRule
 from pycuda_guard.checks.rules.implicit_sync import ImplicitSync
 from pycuda_guard.checks.rules.invalid_pointer import InvalidPointer
@@ -28,6 +29,8 @@ from pycuda_guard.checks.rules.out_of_memory import OutOfMemory
 from pycuda_guard.checks.rules.overlapping_copy import OverlappingCopy
 from pycuda_guard.checks.rules.pageable_async_copy import PageableAsyncCopy
 from pycuda_guard.checks.rules.pointee_type import PointeeType
+from pycuda_guard.checks.rules.spec_only_race import SpecOnlyRace
+from pycuda_guard.checks.rules.stream_race import StreamRace
 from pycuda_guard.checks.rules.unrecorded_event import UnrecordedEvent
 from pycuda_guard.checks.rules.use_after_free import UseAfterFree
 
@@ -58,6 +61,9 @@ RULE_CLASSES: tuple[type[Rule], ...] = (
     LaunchFailed,
     NoncontiguousArray,
     ArrayOrder,
+    FreedInFlight,
+    StreamRace,
+    SpecOnlyRace,
     ContextLeftPushed,
     NotInstrumented,
     LateStartRule,

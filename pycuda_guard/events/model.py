@@ -174,6 +174,30 @@ class Parameter(Plain):
     depth: int = 0
 
 
+class LinearForm(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A constant plus multiples of symbols.
+
+    A symbol from 0 up is the value of that parameter; -1 to -3 are ``blockDim.x`` to ``.z``, -4 to -6
+    ``gridDim.x`` to ``.z``, -7 ``threadIdx.x``, -8 ``blockIdx.x`` and -9 ``blockIdx.x * blockDim.x``.
+    """
+
+    constant: int
+    terms: tuple[tuple[int, int], ...] = ()
+
+
+class CertainAccess(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Bytes of global memory that a thread with y and z indices 0 touches whenever the conditions hold.
+
+    ``kind`` is ``read``, ``write`` or ``atomic``. ``width`` bytes from ``address``. Each condition is a
+    form and how it compares to 0: ``>=``, ``==`` or ``!=``.
+    """
+
+    kind: str
+    width: int
+    address: LinearForm
+    conditions: tuple[tuple[str, LinearForm], ...] = ()
+
+
 class KernelSignature(Plain):
     """The parameters of one kernel, and what bounds its launch."""
 
@@ -185,6 +209,8 @@ class KernelSignature(Plain):
     source_line: int | None = None
     #: positions of pointer parameters that the kernel loads a pointer from and then follows it
     follows: tuple[int, ...] = ()
+    #: what its launches are certain to access; None where its body was not looked at
+    accesses: tuple[CertainAccess, ...] | None = None
 
     @property
     def packed_size(self) -> int:

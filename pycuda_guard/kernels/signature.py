@@ -12,8 +12,10 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from pycuda_guard.events.model import KernelSignature, Parameter, ParameterKind
+from pycuda_guard.kernels.analysis.accesses import certain_accesses
 from pycuda_guard.kernels.analysis.pointers import followed_parameters
 from pycuda_guard.kernels.ptx.declarations import read_variables
+from pycuda_guard.kernels.ptx.errors import PtxSyntaxError
 from pycuda_guard.kernels.ptx.flatten import flatten
 from pycuda_guard.kernels.ptx.ir import Module
 from pycuda_guard.kernels.ptx.lexer import Cursor
@@ -23,7 +25,7 @@ from pycuda_guard.kernels.source import SourceParameter, find_kernels, match_ker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pycuda_guard.kernels.ptx.ir import Function, Variable
+    from pycuda_guard.kernels.ptx.ir import FlatFunction, Function, Variable
 
 # comments and strings come first, so that nothing inside them counts
 _IGNORED = r"//[^\n]*+|/\*[^*]*+\*++(?:[^/*][^*]*+\*++)*/|\"(?:[^\"\\\n]|\\.)*\""
@@ -39,6 +41,9 @@ _LOAD_OR_CONVERT = re.compile(
     re.ASCII,
 )
 _NAME = re.compile(r"[\w$%]+", re.ASCII)
+
+#: Bytes of kernels in a module up to which their bodies are looked into: some 150 ms on a slow core.
+_MAX_LOOKED_INTO = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,8 @@ def read_signatures(
 
     ``source`` is the CUDA C text that was compiled, if known. ``source_line`` counts from 1 in that
     very text. ``follows`` is found for parameters that the source declares with two stars or more;
-    ``follow_all`` looks at all kernels. ``static_shared`` adds up the shared variables of the kernel
+    ``follow_all`` looks at all kernels. ``accesses`` is found in modules of moderate
+    size. ``static_shared`` adds up the shared variables of the kernel
     and of the functions it names, in the order of declaration; ptxas may pack them closer.
     A 64-bit parameter that the source doesn't tell about is a pointer if PTX says ``.ptr`` or
     converts its value with ``cvta.to``, otherwise an integer.
@@ -70,6 +76,7 @@ def read_signatures(
     kernels = find_kernels(source) if source else ()
     shared = _SharedSizes(text, outlines)
     signatures = []
+    small = sum(outline.end - outline.start for outline in outlines if outline.entry) <= _MAX_LOOKED_INTO
     for outline in outlines:
         if not outline.entry:
             continue
@@ -80,6 +87,7 @@ def read_signatures(
         converted: frozenset[str] = frozenset() if told else _converted(text, outline)
         parameters = tuple(_parameters(header, declared, converted))
         look = follow_all or any(parameter.depth > 1 for parameter in parameters)
+        body = _body(text, outline) if look or small else None
         signatures.append(
             KernelSignature(
                 header.name,
@@ -88,7 +96,8 @@ def read_signatures(
                 _max_threads(header),
                 None,
                 kernel.line if kernel else None,
-                _follows(text, outline) if look else (),
+                followed_parameters(body) if look and body else (),
+                certain_accesses(body) if small and body else None,
             )
         )
     return tuple(signatures)
@@ -242,9 +251,13 @@ def _max_threads(header: Function) -> int | None:
     return None
 
 
-def _follows(text: str, outline: _Outline) -> tuple[int, ...]:
-    function = read_function(Cursor(text, outline.start, outline.end))
-    return followed_parameters(flatten(function, Module((0, 0), ())))
+def _body(text: str, outline: _Outline) -> FlatFunction | None:
+    """Read the body of a kernel; None where it can't be read, which is the driver's business."""
+    try:
+        function = read_function(Cursor(text, outline.start, outline.end))
+    except PtxSyntaxError:
+        return None
+    return flatten(function, Module((0, 0), ()))
 
 
 def _aligned(offset: int, alignment: int) -> int:

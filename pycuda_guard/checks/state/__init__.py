@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pycuda_guard.checks.state.accesses import Work
 from pycuda_guard.checks.state.allocations import Memory
 from pycuda_guard.checks.state.devices import Devices
 from pycuda_guard.checks.state.modules import Modules
@@ -17,6 +18,7 @@ from pycuda_guard.events.model import (
     DeviceOperand,
     Event,
     EventCreated,
+    EventDestroyed,
     EventRecorded,
     EventsLost,
     EventTimed,
@@ -30,6 +32,7 @@ from pycuda_guard.events.model import (
     OddOperand,
     StreamCreated,
     StreamDestroyed,
+    StreamWaited,
     Synchronized,
 )
 
@@ -63,6 +66,7 @@ class State:
         self.devices = Devices()
         self.streams = Streams()
         self.pending = Pending(self.streams)
+        self.work = Work(self.memory, self.modules)
         self.late = False
         self._ring: list[Event | None] = [None] * _RING
         self.destination: Region | None = None
@@ -79,17 +83,19 @@ class State:
             Launch: self._look_at_launch,
         }
         self.appliers: dict[type[Event], Callable[..., None]] = {
-            Allocated: self.memory.allocate,
+            Allocated: self._allocated,
             Freed: self._freed,
             Copy: self._copy,
             Memset: self._memset,
             Launch: self._launch,
             CallFailed: self._call_failed,
-            Synchronized: self.pending.synchronize,
-            StreamCreated: self.streams.create,
-            StreamDestroyed: self.streams.destroy,
-            EventCreated: self.streams.create_event,
-            EventRecorded: self.streams.record,
+            Synchronized: self._synchronized,
+            StreamCreated: self._stream_created,
+            StreamDestroyed: self._stream_destroyed,
+            StreamWaited: self.work.wait,
+            EventCreated: self._event_created,
+            EventDestroyed: self._event_destroyed,
+            EventRecorded: self._event_recorded,
             EventTimed: self._announce,
             ContextChanged: self._context_changed,
             ModuleLoaded: self.modules.load,
@@ -119,10 +125,12 @@ class State:
         self.stray, self.inside = False, True
         self.destination = self._look_at(event.destination)
         self.source = self._look_at(event.source)
+        self.work.look(event)
 
     def _look_at_memset(self, event: Memset) -> None:
         self.stray, self.inside = False, True
         self.destination = self._look_at(event.destination)
+        self.work.look(event)
 
     def _look_at(self, operand: Operand) -> Region | None:
         # This runs twice a copy: exact types are quicker to tell than isinstance() is.
@@ -159,18 +167,25 @@ class State:
             if argument.table is not None:
                 self.stray = True
             self.regions.append(region)
+        self.work.look(event)
 
     # --- after the rules: what an event changes ---
 
     def _announce(self, event: Event) -> None:
         self._ring[event.sequence % _RING] = event
 
+    def _allocated(self, event: Allocated) -> None:
+        self.memory.allocate(event)
+        self.work.allocate(event)
+
     def _freed(self, event: Freed) -> None:
         self._announce(event)
+        self.work.free(self.memory.find(event.address))
         self.memory.free(event)
 
     def _copy(self, event: Copy) -> None:
         self._ring[event.sequence % _RING] = event
+        self.work.enter(event)
         region = self.destination
         if region is None:
             self.pending.copy(event)
@@ -183,12 +198,14 @@ class State:
 
     def _memset(self, event: Memset) -> None:
         self._ring[event.sequence % _RING] = event
+        self.work.enter(event)
         if self.destination is not None:
             self.destination.written = event.sequence
 
     def _launch(self, event: Launch) -> None:
         self._ring[event.sequence % _RING] = event
         self.pending.launch(event)
+        self.work.enter(event)
         self.memory.launches += 1
         if event.arguments is None:
             self.memory.blind = event.sequence
@@ -200,15 +217,41 @@ class State:
 
     def _call_failed(self, event: CallFailed) -> None:
         announced = self.announced(event.announced) if event.announced else None
+        self.work.take_back(event.announced)
         if type(announced) is Freed:
             self.memory.undo_free(announced)
         elif type(announced) is Copy and self._before is not None and self._before[0] == event.announced:
             _, region, contents, copied, written = self._before
             region.contents, region.copied, region.written = contents, copied, written
 
+    def _synchronized(self, event: Synchronized) -> None:
+        self.pending.synchronize(event)
+        self.work.synchronize(event)
+
+    def _stream_created(self, event: StreamCreated) -> None:
+        self.streams.create(event)
+        self.work.activate()
+        self.work.clocks.create(event)
+
+    def _stream_destroyed(self, event: StreamDestroyed) -> None:
+        self.streams.destroy(event)
+        self.work.clocks.destroy(event.stream)
+
+    def _event_created(self, event: EventCreated) -> None:
+        self.streams.create_event(event)
+        self.work.clocks.create_event(event)
+
+    def _event_destroyed(self, event: EventDestroyed) -> None:
+        self.work.clocks.destroy_event(event.event)
+
+    def _event_recorded(self, event: EventRecorded) -> None:
+        self.streams.record(event)
+        self.work.record(event)
+
     def _context_changed(self, event: ContextChanged) -> None:
         self.devices.change(event)
         if event.change == "detached":
+            self.work.clocks.host_waits_for_context(event.subject)
             self.memory.forget_context(event.subject)
 
     def _late_start(self, event: LateStart | EventsLost) -> None:

@@ -1,0 +1,119 @@
+"""Two device operations touch the same bytes on two streams, and nothing orders them.
+
+What it does
+------------
+Follows the order that streams, events, synchronization and the legacy default stream make. Reports
+a copy, a memset or a kernel that touches bytes which an unfinished operation of another stream
+touches too, if one of the two writes and the later one need not wait for the earlier. Of a kernel,
+the PTX tells which bytes it certainly touches with the arguments it was given.
+
+Why is this bad
+---------------
+The two may run in either order or at the same time. What is read or left behind then depends on
+the load of the device: right in tests, wrong in production. `memcpy_dtoh` and the copies of
+`cuda.In` and `cuda.Out` run on the default stream, which does not wait for a NON_BLOCKING stream
+(`Stream(1)`); nor do two ordinary streams wait for each other.
+
+Example
+-------
+    import numpy as np
+    import pycuda.autoinit
+    import pycuda.driver as cuda
+    from pycuda.compiler import SourceModule
+
+    mod = SourceModule("__global__ void twice(float *x) { x[threadIdx.x] *= 2; }")
+    x = np.ones(64, np.float32)
+    x_gpu = cuda.to_device(x)
+    cuda.Context.synchronize()
+    stream = cuda.Stream(1)
+    mod.get_function("twice")(x_gpu, block=(64, 1, 1), stream=stream)
+    cuda.memcpy_dtoh(x, x_gpu)
+
+Use instead
+-----------
+    import numpy as np
+    import pycuda.autoinit
+    import pycuda.driver as cuda
+    from pycuda.compiler import SourceModule
+
+    mod = SourceModule("__global__ void twice(float *x) { x[threadIdx.x] *= 2; }")
+    x = np.ones(64, np.float32)
+    x_gpu = cuda.to_device(x)
+    cuda.Context.synchronize()
+    stream = cuda.Stream(1)
+    mod.get_function("twice")(x_gpu, block=(64, 1, 1), stream=stream)
+    stream.synchronize()
+    cuda.memcpy_dtoh(x, x_gpu)
+
+Known limits
+------------
+An access of a kernel counts where its address and the branches before it are linear in the thread's
+x index and the arguments; those behind a branch on loaded data, in later turns of a loop or through a
+pointer that was itself loaded are not seen, nor those of kernels without PTX. Two atomic operations are
+no race. Where a stream or an event is older than the guard, it is taken to order everything.
+
+References
+----------
+CUDA driver API: Stream synchronization behavior; API synchronization behavior; cuStreamWaitEvent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pycuda_guard.checks import messages, streams
+from pycuda_guard.checks.base import Rule
+from pycuda_guard.findings import Severity
+
+if TYPE_CHECKING:
+    from pycuda_guard.checks.state.accesses import Conflict
+    from pycuda_guard.events.model import Copy, Launch, Memset
+
+
+class StreamRace(Rule):
+    """PG103."""
+
+    code: ClassVar[str] = "PG103"
+    name: ClassVar[str] = "stream-race"
+    severity: ClassVar[Severity] = Severity.ERROR
+
+    def on_copy(self, event: Copy) -> None:
+        """Look at the conflicts of a copy."""
+        if self.state.work.conflicts:
+            self._check(event)
+
+    def on_memset(self, event: Memset) -> None:
+        """Look at the conflicts of a memset."""
+        if self.state.work.conflicts:
+            self._check(event)
+
+    def on_launch(self, event: Launch) -> None:
+        """Look at the conflicts of a launch."""
+        if self.state.work.conflicts:
+            self._check(event)
+
+    def _check(self, event: Copy | Memset | Launch) -> None:
+        if self.explained(event.sequence):
+            return
+        for conflict in self.state.work.conflicts:
+            earlier = conflict.earlier
+            if not earlier.staged and earlier.region is conflict.later.region:
+                if not self.again(event):
+                    self._report(event, conflict)
+                return
+
+    def _report(self, event: Copy | Memset | Launch, conflict: Conflict) -> None:
+        earlier, later = conflict.earlier, conflict.later
+        name = messages.region_name(later.region)
+        does, did = streams.verb(later), streams.verb(earlier, False)
+        self.report(
+            event,
+            f"{streams.operation(event)} on {streams.name(later.track)} {does} {name} while "
+            f"{streams.operation(earlier.event)} on {streams.name(earlier.track)} may still {did} it",
+            streams.order(earlier, later),
+            related=messages.related(
+                f"{streams.operation(earlier.event)} {streams.verb(earlier)} {name} here",
+                earlier.event.site,
+            )
+            + messages.related(f"{name} is allocated here", later.region.site),
+        )

@@ -1,0 +1,308 @@
+"""Device operations whose end nobody has waited for, and what they touch.
+
+As long as a program uses nothing but the default stream, its operations are only noted down: they
+are in order. The first other stream, or the first copy that goes on while the host does, makes the
+notes into accesses.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pycuda_guard.checks.state import footprints
+from pycuda_guard.checks.state.clocks import Clocks, Track
+from pycuda_guard.events.model import (
+    Allocated,
+    Copy,
+    CopyKind,
+    DeviceOperand,
+    EventRecorded,
+    HostKind,
+    HostOperand,
+    Launch,
+    MemoryKind,
+    Memset,
+    StreamWaited,
+    Synchronized,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pycuda_guard.checks.state.allocations import Memory, Region
+    from pycuda_guard.checks.state.footprints import Range
+    from pycuda_guard.checks.state.modules import Modules
+    from pycuda_guard.events.model import Operand
+
+Operation = Copy | Memset | Launch
+
+_MAX_NOTES = 256
+_MAX_A_REGION = 64
+_MAX_LOOSE = 256
+
+PAGE_LOCKED = frozenset({MemoryKind.PINNED, MemoryKind.REGISTERED})
+_ASYNCHRONOUS_HOST = frozenset({HostKind.PINNED, HostKind.REGISTERED})
+
+
+@dataclass(slots=True, eq=False)
+class Access:
+    """Bytes of ``region`` that an operation, the ``number``-th of its stream, reads or writes.
+
+    ``kind`` is ``read``, ``write`` or ``atomic``. ``staged`` is true where the driver may have done it
+    when the call returned. ``accused`` holds the streams for which a conflict was told.
+    """
+
+    region: Region
+    range: Range
+    kind: str
+    event: Operation
+    track: Track
+    number: int
+    staged: bool = False
+    accused: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True, frozen=True)
+class Conflict:
+    """Two accesses to the same bytes that nothing orders, at least one of which changes them.
+
+    The memory may have had another owner at the time of the earlier one: their regions differ.
+    """
+
+    earlier: Access
+    later: Access
+
+
+class Work:
+    """Unfinished accesses by region, and the conflicts of the operation being judged."""
+
+    def __init__(self, memory: Memory, modules: Modules) -> None:
+        self.clocks = Clocks()
+        self.conflicts: list[Conflict] = []
+        self._memory = memory
+        self._modules = modules
+        self._active = False
+        self._notes: deque[Operation | EventRecorded | Synchronized] = deque(maxlen=_MAX_NOTES)
+        self._accesses: dict[Region, list[Access]] = {}
+        self._loose: deque[Access] = deque(maxlen=_MAX_LOOSE)  # of blocks that are back in a pool
+        self._new: list[Access] = []
+        self._track: Track | None = None
+        self._pooled: set[int] = set()  # addresses of page-locked blocks of a pool
+        self._born: dict[int, int] = {}  # until streams are followed: which event allocated an address
+
+    # --- before the rules ---
+
+    def look(self, event: Operation) -> None:
+        """Find the conflicts of an operation with unfinished ones."""
+        if not self._active:
+            if not (type(event) is Copy and event.asynchronous and _in_flight(event)):
+                return
+            self.activate()
+        self.conflicts = []
+        self._new = []
+        track = self._track = self.clocks.track(event.context, event.stream)
+        if track is None:
+            return
+        number = self.clocks.issue(track)
+        for kind, touched, staged in self._touched(event):
+            region = self._memory.find(touched.start)
+            if region is not None and touched.end <= region.end and not self._is_younger(region, event):
+                self._new.append(Access(region, touched, kind, event, track, number, staged))
+        for access in self._new:
+            self._check(access)
+
+    def unfinished(self, region: Region) -> list[Access]:
+        """Return the accesses to a region that the host has not waited for."""
+        known = self._accesses.get(region, ())
+        return [a for a in known if a.region is region and not self.clocks.is_over(a.track, a.number)]
+
+    def is_pooled(self, region: Region) -> bool:
+        """Tell whether a freed region goes back to a pool, which may hand it out again."""
+        return region.kind is MemoryKind.POOL or region.base in self._pooled
+
+    # --- after the rules ---
+
+    def activate(self) -> None:
+        """Begin to follow streams: enter what was noted down."""
+        if self._active:
+            return
+        self._active = True
+        notes, self._notes = self._notes, deque()
+        for event in notes:
+            if isinstance(event, EventRecorded):
+                self.record(event)
+            elif isinstance(event, Synchronized):
+                self.synchronize(event)
+            else:
+                self.look(event)
+                self.enter(event)
+        self.conflicts = []
+        self._born.clear()
+
+    def enter(self, event: Operation) -> None:
+        """Take in an operation that was looked at, and what the host waits for with it."""
+        if not self._active:
+            if type(event) is Copy and type(event.destination) is HostOperand:
+                self._notes.clear()  # it waits for all that was noted down
+            else:
+                self._notes.append(event)
+            return
+        track = self._track
+        if track is None:
+            return
+        kept = True
+        if type(event) is Copy:
+            kept = self._wait(event, track)
+        elif type(event) is Memset and any(a.region.kind in PAGE_LOCKED for a in self._new):
+            self.clocks.host_waits_for_stream(event.context, event.stream)
+            kept = False
+        for access in self._new if kept else ():
+            known = self._accesses.setdefault(access.region, [])
+            known[:] = [old for old in known if not _stands_for(access, old)]
+            known.append(access)
+            del known[:-_MAX_A_REGION]
+
+    def take_back(self, sequence: int) -> None:
+        """Forget an operation that failed."""
+        if self._notes and self._notes[-1].sequence == sequence:
+            self._notes.pop()
+        for access in self._new:
+            known = self._accesses.get(access.region)
+            if access.event.sequence == sequence and known and access in known:
+                known.remove(access)
+
+    def allocate(self, event: Allocated) -> None:
+        """Take in new memory: unfinished accesses to a pool's block are its new owner's problem."""
+        if not self._active:
+            self._born[event.address] = event.sequence
+        self._pooled.discard(event.address)
+        if event.call.startswith("PageLockedMemoryPool"):
+            self._pooled.add(event.address)
+        if not self._loose or not (event.kind is MemoryKind.POOL or event.address in self._pooled):
+            return
+        region = self._memory.find(event.address)
+        whole = footprints.Range(event.address, event.nbytes)
+        if region is not None:
+            inherited = [access for access in self._loose if footprints.overlap(access.range, whole)]
+            self._accesses[region] = inherited[-_MAX_A_REGION:]
+            for access in inherited:
+                self._loose.remove(access)
+
+    def free(self, region: Region | None) -> None:
+        """Take in that memory is freed: a pool's block stays loose, for other memory the driver waits."""
+        if region is None:
+            return
+        self._born.pop(region.base, None)
+        accesses = self._accesses.pop(region, None)
+        if accesses and self.is_pooled(region):
+            self._loose.extend(a for a in accesses if not self.clocks.is_over(a.track, a.number))
+
+    def record(self, event: EventRecorded) -> None:
+        """Take in that an event captures a stream's work."""
+        if self._active:
+            self.clocks.record(event.event, event.context, event.stream)
+        else:
+            self._notes.append(event)
+
+    def wait(self, event: StreamWaited) -> None:
+        """Take in that a stream waits for an event."""
+        self.clocks.wait(event.context, event.stream, event.event)
+
+    def synchronize(self, event: Synchronized) -> None:
+        """Take in that the host waited."""
+        if not self._active:
+            if event.scope == "event":
+                self._notes.append(event)
+            else:
+                self._notes.clear()
+        elif event.scope == "context":
+            self.clocks.host_waits_for_context(event.context)
+        elif event.scope == "stream":
+            self.clocks.host_waits_for_stream(event.context, event.handle)
+        else:
+            self.clocks.host_waits_for_event(event.handle)
+
+    # --- what an operation touches ---
+
+    def _touched(self, event: Operation) -> Iterator[tuple[str, Range, bool]]:
+        if type(event) is Copy:
+            if event.kind is CopyKind.PEER:
+                return
+            source = event.source
+            staged = type(source) is HostOperand and source.kind is HostKind.PAGEABLE
+            for operand, kind in ((event.destination, "write"), (source, "read")):
+                touched = _of_operand(operand)
+                if touched is not None:
+                    yield kind, touched, staged
+        elif type(event) is Memset:
+            touched = _of_operand(event.destination)
+            if touched is not None:
+                yield "write", touched, False
+        elif type(event) is Launch:
+            kernel = self._modules.kernels.get((event.module, event.function))
+            if kernel is not None:
+                for kind, touched in footprints.of_launch(event, kernel.signature):
+                    yield kind, touched, False
+
+    def _is_younger(self, region: Region, event: Operation) -> bool:
+        """Tell whether a region was allocated after an event that was only noted down."""
+        return self._born.get(region.base, 0) > event.sequence
+
+    def _check(self, later: Access) -> None:
+        """Compare an access with the unfinished ones of its region, and drop those that are over."""
+        known = self._accesses.get(later.region)
+        if not known:
+            return
+        clocks = self.clocks
+        known[:] = [old for old in known if not clocks.is_over(old.track, old.number)]
+        for old in known:
+            kind = later.kind
+            ordered = clocks.is_ordered_after(later.track, old.track, old.number)
+            if old.region is not later.region and kind == "read" and later.region.kind in PAGE_LOCKED:
+                # The new owner has filled it on the host, which has not waited for the old use.
+                kind, ordered = "write", False
+            if ordered or kind == old.kind != "write" or later.track.number in old.accused:
+                continue
+            if footprints.overlap(old.range, later.range):
+                old.accused.add(later.track.number)
+                self.conflicts.append(Conflict(old, later))
+
+    def _wait(self, event: Copy, track: Track) -> bool:
+        """Follow what the host waits for with a copy; tell whether the copy itself stays unfinished.
+
+        Where the driver's documentation leaves it open, the host counts as waiting.
+        """
+        clocks = self.clocks
+        if event.kind is CopyKind.PEER:
+            clocks.host_waits_for_everything()
+            return False
+        host = next((o for o in (event.destination, event.source) if type(o) is HostOperand), None)
+        if host is None or (event.asynchronous and host.kind in _ASYNCHRONOUS_HOST):
+            return True
+        if host is event.source and host.kind is HostKind.PAGEABLE:
+            clocks.host_waits_for_earlier(track)
+            return True
+        clocks.host_waits_for_stream(event.context, event.stream)
+        return False
+
+
+def _in_flight(event: Copy) -> bool:
+    """Tell whether a copy uses host memory that it can go on with while the host does."""
+    ends = (event.destination, event.source)
+    return any(type(end) is HostOperand and end.kind in _ASYNCHRONOUS_HOST for end in ends)
+
+
+def _of_operand(operand: Operand) -> Range | None:
+    if type(operand) is DeviceOperand:
+        return footprints.of_extent(operand.address, operand.extent)
+    if type(operand) is HostOperand and operand.kind in _ASYNCHRONOUS_HOST:
+        return footprints.of_extent(operand.address, operand.extent)
+    return None
+
+
+def _stands_for(access: Access, old: Access) -> bool:
+    """Tell whether whoever waits for ``access`` has waited for ``old``, which touches no other bytes."""
+    same = access.kind == old.kind and access.range == old.range and access.region is old.region
+    return same and access.track is old.track and access.staged == old.staged

@@ -1,0 +1,158 @@
+"""Which bytes an operation is certain to touch: ranges of rows, and those of a kernel by its arguments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pycuda_guard.events.model import Address, CertainAccess, Extent, KernelSignature, Launch, LinearForm
+
+_THREAD, _BLOCK, _BLOCK_OFFSET = -7, -8, -9  # symbols of a LinearForm
+
+
+class Range(NamedTuple):
+    """``rows`` rows of ``width`` bytes, ``pitch`` bytes apart."""
+
+    start: Address
+    width: int
+    rows: int = 1
+    pitch: int = 0
+
+    @property
+    def end(self) -> Address:
+        """One past the last byte."""
+        return self.start + (self.rows - 1) * self.pitch + self.width
+
+
+def of_extent(address: Address, extent: Extent) -> Range | None:
+    """Return the bytes of a copy's operand; None where there are none or they make no plain rows."""
+    width, rows, pitch = extent.width, extent.rows, extent.pitch
+    if extent.slices != 1:
+        if extent.slice_pitch != rows * pitch:
+            return None
+        rows *= extent.slices
+    if width <= 0 or rows <= 0 or (rows > 1 and pitch < width):
+        return None
+    start = address + extent.offset
+    return Range(start, width * rows) if pitch == width or rows == 1 else Range(start, width, rows, pitch)
+
+
+def overlap(one: Range, other: Range) -> bool:
+    """Tell whether two ranges have a byte in common. Of two with many rows, it may miss one."""
+    if one.end <= other.start or other.end <= one.start:
+        return False
+    if one.rows > other.rows:
+        one, other = other, one
+    if other.rows == 1:
+        return True
+    rows = min(one.rows, 4096)
+    starts = (one.start + row * one.pitch for row in range(rows))
+    return any(_meets(start, start + one.width, other) for start in starts)
+
+
+def _meets(start: Address, end: Address, other: Range) -> bool:
+    """Tell whether [start, end) meets a row of ``other``: the last row that starts below ``end``."""
+    row = min((end - 1 - other.start) // other.pitch, other.rows - 1)
+    return row >= 0 and other.start + row * other.pitch + other.width > start
+
+
+def of_launch(launch: Launch, signature: KernelSignature) -> Iterable[tuple[str, Range]]:
+    """Return the kinds and ranges of what a launch certainly touches, each once."""
+    arguments, parameters = launch.arguments, signature.parameters
+    if not signature.accesses or arguments is None or len(arguments) != len(parameters):
+        return ()
+    symbols: dict[int, int] = {}
+    for position, argument in enumerate(arguments):
+        parameter = parameters[position]
+        fits = argument.size == parameter.size and argument.offset == parameter.offset
+        if fits and type(argument.value) is int:
+            symbols[position] = argument.value
+    block, grid = (*launch.block, 1, 1, 1), (*launch.grid, 1, 1, 1)
+    for axis in range(3):
+        symbols[-1 - axis], symbols[-4 - axis] = block[axis], grid[axis]
+    found: dict[tuple[str, Range], None] = {}
+    for access in signature.accesses:
+        for touched in _ranges(access, symbols):
+            found[access.kind, touched] = None
+    return found
+
+
+class _Line(NamedTuple):
+    """A form whose symbols are known, along the threads of a block and along the blocks."""
+
+    constant: int
+    a_thread: int
+    a_block: int
+
+
+def _line(form: LinearForm, symbols: dict[int, int]) -> _Line | None:
+    constant, a_thread, a_block = form.constant, 0, 0
+    for symbol, factor in form.terms:
+        if symbol == _THREAD:
+            a_thread += factor
+        elif symbol == _BLOCK:
+            a_block += factor
+        elif symbol == _BLOCK_OFFSET:
+            a_block += factor * symbols[-1]
+        elif symbol in symbols:
+            constant += factor * symbols[symbol]
+        else:
+            return None
+    return _Line(constant, a_thread, a_block)
+
+
+def _ranges(access: CertainAccess, symbols: dict[int, int]) -> Iterable[Range]:
+    """Return what an access touches along the whole grid, or else along one block and the first threads."""
+    address = _line(access.address, symbols)
+    conditions = [(kind, _line(form, symbols)) for kind, form in access.conditions]
+    lines = [line for line in (address, *(line for _, line in conditions)) if line is not None]
+    if address is None or len(lines) <= len(conditions):
+        return
+    threads, blocks = symbols[-1], symbols[-4]
+    if all(line.a_block == line.a_thread * threads for line in lines):
+        ways = [(threads * blocks, "a_thread")]
+    else:
+        ways = [(threads, "a_thread"), (blocks, "a_block")]
+    for count, along in ways:
+        bounds = [(kind, line.constant, getattr(line, along)) for kind, line in conditions if line]
+        first, last = _bounds(count, bounds)
+        if first <= last:
+            yield _stretch(address.constant, getattr(address, along), first, last, access.width)
+
+
+def _bounds(count: int, conditions: list[tuple[str, int, int]]) -> tuple[int, int]:
+    """Return the first and the last index below ``count`` of a stretch on which all conditions hold."""
+    first, last = 0, count - 1
+    for kind, constant, factor in conditions:
+        if factor == 0:
+            holds = {">=": constant >= 0, "==": constant == 0, "!=": constant != 0}[kind]
+            if not holds:
+                return 1, 0
+        elif kind == ">=" and factor > 0:
+            first = max(first, -(constant // factor))
+        elif kind == ">=":
+            last = min(last, constant // -factor)
+        elif constant % factor == 0:
+            root = -constant // factor
+            only = max(first, root), min(last, root)
+            first, last = only if kind == "==" else _without(first, last, root)
+        elif kind == "==":
+            return 1, 0
+    return first, last
+
+
+def _without(first: int, last: int, index: int) -> tuple[int, int]:
+    """Return a part of a stretch that leaves out an index."""
+    if index == first:
+        return first + 1, last
+    return (first, index - 1) if first < index <= last else (first, last)
+
+
+def _stretch(constant: int, factor: int, first: int, last: int, width: int) -> Range:
+    start = constant + min(factor * first, factor * last)
+    rows, pitch = last - first + 1, abs(factor)
+    if pitch <= width:
+        return Range(start, width + pitch * (rows - 1))
+    return Range(start, width, rows, pitch)

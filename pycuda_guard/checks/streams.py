@@ -1,0 +1,53 @@
+"""Wording about streams and the operations on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycuda_guard import callsite
+from pycuda_guard.events.model import DEFAULT_STREAM, Launch
+
+if TYPE_CHECKING:
+    from pycuda_guard.checks.state.accesses import Access, Operation
+    from pycuda_guard.checks.state.clocks import Track
+
+
+def variable(track: Track) -> str:
+    """Return the variable that a stream was assigned to, or nothing."""
+    text = callsite.target_name(track.site)
+    return text if text.replace(".", "").isidentifier() else ""
+
+
+def name(track: Track) -> str:
+    """Return what the program calls a stream."""
+    if track.handle == DEFAULT_STREAM:
+        return "the default stream"
+    known = variable(track)
+    if not track.is_blocking:
+        return f"the NON_BLOCKING stream `{known}`" if known else "a NON_BLOCKING stream"
+    return f"stream `{known}`" if known else "another stream"
+
+
+def operation(event: Operation) -> str:
+    """Return what an operation is: the call's name, or that of the kernel."""
+    return f"kernel `{event.function}`" if isinstance(event, Launch) else event.call
+
+
+def verb(access: Access, third_person: bool = True) -> str:
+    """Return what an access does to memory."""
+    words = {"read": "read", "write": "write", "atomic": "update"}
+    return words[access.kind] + ("s" if third_person else "")
+
+
+def order(earlier: Access, later: Access) -> str:
+    """Return how to order two accesses: the host waits, or the later stream does."""
+    first, second = variable(earlier.track), variable(later.track)
+    default = earlier.track.handle == DEFAULT_STREAM
+    wait = "cuda.Context.synchronize()" if default else f"{first or 'stream'}.synchronize()"
+    if later.track.handle == DEFAULT_STREAM:
+        return f"call {wait} in between"
+    record = "event.record()" if default else f"event.record({first or 'stream'})"
+    return (
+        f"call {record} after the first and {second or 'other'}.wait_for_event(event) before the second, "
+        f"or {wait} in between"
+    )

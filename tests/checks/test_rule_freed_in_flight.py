@@ -1,0 +1,251 @@
+"""PG105 over hand-made events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from dsl import (
+    CTX,
+    E1,
+    HOST,
+    S1,
+    S2,
+    A,
+    alloc,
+    arg,
+    at,
+    codes,
+    collected,
+    dtoh,
+    event,
+    findings,
+    free,
+    host,
+    htod,
+    kernel,
+    launch,
+    module,
+    ptr,
+    record,
+    stream,
+    synchronize,
+    wait,
+)
+
+from pycuda_guard.events import model as m
+
+POOL, PINNED, REGISTERED = m.MemoryKind.POOL, m.MemoryKind.PINNED, m.MemoryKind.REGISTERED
+_FIRST = (m.CertainAccess("write", 4, m.LinearForm(0, ((0, 1),))),)
+START = [
+    module(kernel("write", "float *x", "int n", accesses=_FIRST)),
+    alloc(0xD0F0_0000, 400),
+    stream(S1, 1),
+    stream(S2, 1),
+]
+
+
+def use(on: int, address: int = A, line: int = 20) -> m.Launch:
+    """A kernel writes to a block."""
+    return launch("write", ptr(address), arg("int32", 1), stream=on, line=line)
+
+
+def pinned(kind: m.MemoryKind = PINNED) -> m.Allocated:
+    """``pagelocked_empty`` or ``register_host_memory``."""
+    return m.Allocated(at(1), 11, CTX, "pagelocked_empty", HOST, 400, kind)
+
+
+def from_pool() -> m.Allocated:
+    """``PageLockedMemoryPool.allocate``."""
+    return m.Allocated(at(1), 11, CTX, "PageLockedMemoryPool.allocate", HOST, 400, PINNED)
+
+
+def upload(on: int = S1, kind: m.HostKind = m.HostKind.PINNED) -> m.Copy:
+    """The device reads the page-locked array."""
+    return htod(0xD0F0_0000, host(100, kind=kind), stream=on, asynchronous=True)
+
+
+def download(on: int = S1) -> m.Copy:
+    """The device writes the page-locked array."""
+    return dtoh(host(100, kind=m.HostKind.PINNED), 0xD0F0_0000, 15, stream=on, asynchronous=True)
+
+
+def gone(how: str = "collected", kind: m.MemoryKind = PINNED) -> m.Freed:
+    """The page-locked array is given back, at line 2."""
+    return free(HOST, how, kind)
+
+
+WRONG: dict[str, list[Any]] = {
+    "pinned, collected during an upload": [pinned(), upload(), gone()],
+    "pinned, freed during an upload": [pinned(), upload(), gone("free")],
+    "pinned, during a download": [pinned(), download(), gone()],
+    "pinned, on the default stream": [pinned(), upload(0), gone()],
+    "pinned, the other stream is synchronized": [pinned(), upload(), synchronize("stream", S2), gone()],
+    "registered, during an upload": [
+        pinned(REGISTERED),
+        upload(kind=m.HostKind.REGISTERED),
+        gone("free", REGISTERED),
+    ],
+    "pool block on two streams": [
+        alloc(A, 400, POOL),
+        use(S1),
+        free(A, kind=POOL),
+        alloc(A, 400, POOL),
+        use(S2),
+    ],
+    "pool block, collected": [
+        alloc(A, 400, POOL),
+        use(S1),
+        collected(A, POOL),
+        alloc(A, 400, POOL),
+        use(S2),
+    ],
+    "pool block, default stream and non-blocking one": [
+        alloc(A, 400, POOL),
+        use(0),
+        free(A, kind=POOL),
+        alloc(A, 400, POOL),
+        use(S1),
+    ],
+    "pool block, its next owner copies": [
+        alloc(A, 400, POOL),
+        use(S1),
+        free(A, kind=POOL),
+        alloc(A, 400, POOL),
+        dtoh(host(100), A),
+    ],
+    "page-locked pool, filled again": [from_pool(), upload(), gone(), from_pool(), upload()],
+    "page-locked pool, filled again for the same stream": [
+        from_pool(),
+        download(),
+        gone(),
+        from_pool(),
+        upload(),
+    ],
+    "page-locked pool, two downloads": [from_pool(), download(), gone(), from_pool(), download(S2)],
+}
+
+RIGHT: dict[str, list[Any]] = {
+    "pinned, stream synchronized": [pinned(), upload(), synchronize("stream", S1), gone()],
+    "pinned, context synchronized": [pinned(), upload(), synchronize(), gone()],
+    "pinned, event synchronized": [
+        pinned(),
+        event(E1),
+        upload(),
+        record(E1, S1),
+        synchronize("event", E1),
+        gone(),
+    ],
+    "pinned, never in flight": [pinned(), gone()],
+    "pinned, synchronous copy": [pinned(), htod(0xD0F0_0000, host(100, kind=m.HostKind.PINNED)), gone()],
+    "pinned, default stream waited by memcpy_dtoh": [
+        pinned(),
+        upload(0),
+        dtoh(host(100), 0xD0F0_0000),
+        gone(),
+    ],
+    "pool block never handed out again": [alloc(A, 400, POOL), use(S1), free(A, kind=POOL)],
+    "pool block handed out again, not used": [
+        alloc(A, 400, POOL),
+        use(S1),
+        free(A, kind=POOL),
+        alloc(A, 400, POOL),
+    ],
+    "pool block, same stream": [
+        alloc(A, 400, POOL),
+        use(S1),
+        free(A, kind=POOL),
+        alloc(A, 400, POOL),
+        use(S1),
+    ],
+    "pool block, default stream": [
+        alloc(A, 400, POOL),
+        use(0),
+        free(A, kind=POOL),
+        alloc(A, 400, POOL),
+        use(0),
+    ],
+    "pool block, synchronized before it is given back": [
+        alloc(A, 400, POOL),
+        use(S1),
+        synchronize("stream", S1),
+        free(A, kind=POOL),
+        alloc(A, 400, POOL),
+        use(S2),
+    ],
+    "pool block, synchronized before it is used again": [
+        alloc(A, 400, POOL),
+        use(S1),
+        free(A, kind=POOL),
+        alloc(A, 400, POOL),
+        synchronize(),
+        use(S2),
+    ],
+    "pool block, streams ordered by an event": [
+        alloc(A, 400, POOL),
+        event(E1),
+        use(S1),
+        free(A, kind=POOL),
+        alloc(A, 400, POOL),
+        record(E1, S1),
+        wait(S2, E1),
+        use(S2),
+    ],
+    "another block of the pool": [
+        alloc(A, 400, POOL),
+        use(S1),
+        free(A, kind=POOL),
+        alloc(A + 512, 400, POOL),
+        use(S2, A + 512),
+    ],
+    "plain allocation, collected": [alloc(A, 400), use(S1), collected(A)],
+    "plain allocation, default stream": [alloc(A, 400), use(0), free(A)],
+    "page-locked pool, kept until synchronized": [
+        from_pool(),
+        upload(),
+        synchronize(),
+        gone(),
+        from_pool(),
+        upload(),
+    ],
+    "page-locked pool, synchronized before it is filled again": [
+        from_pool(),
+        upload(),
+        gone(),
+        from_pool(),
+        synchronize(),
+        upload(),
+    ],
+    "page-locked pool, downloads on one stream": [
+        from_pool(),
+        download(),
+        gone(),
+        from_pool(),
+        download(),
+    ],
+    "pageable": [htod(0xD0F0_0000, host(100), asynchronous=True, stream=S1), collected(HOST, PINNED)],
+}
+
+
+@pytest.mark.parametrize("events", WRONG.values(), ids=WRONG)
+def test_fires(events: list[Any]) -> None:
+    found = codes(*START, *events)
+    assert [entry for entry in found if entry[0] == "PG105"] == [("PG105", 2)]
+    assert not [entry for entry in found if entry[0] == "PG103"]
+
+
+@pytest.mark.parametrize("events", RIGHT.values(), ids=RIGHT)
+def test_stays_silent(events: list[Any]) -> None:
+    assert not {"PG103", "PG105", "PG903"} & {code for code, _ in codes(*START, *events)}
+
+
+def test_freeing_an_ordinary_allocation_is_a_note() -> None:
+    found = findings(*START, alloc(A, 400), use(S1), free(A))
+    assert [(f.code, f.severity.value) for f in found if f.code == "PG105"] == [("PG105", "note")]
+
+
+def test_message_tells_the_story() -> None:
+    events = [alloc(A, 400, POOL), use(S1), free(A, kind=POOL), alloc(A, 400, POOL, 9), use(S2, line=25)]
+    (finding,) = [f for f in findings(*START, *events) if f.code == "PG105"]
+    assert "the pool block goes back to its pool while kernel `write`" in finding.message
+    assert [related.line for related in finding.related] == [20, 9, 25]

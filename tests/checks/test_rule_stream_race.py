@@ -1,0 +1,419 @@
+"""PG103 and PG108 over hand-made events: each row of the ordering table is a litmus test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from dsl import (
+    CTX,
+    CTX_B,
+    E1,
+    E2,
+    HOST,
+    S1,
+    S2,
+    A,
+    B,
+    alloc,
+    arg,
+    at,
+    codes,
+    context,
+    copy2d,
+    dev,
+    dtod,
+    dtoh,
+    event,
+    failed,
+    findings,
+    free,
+    host,
+    htod,
+    kernel,
+    launch,
+    memset,
+    module,
+    ptr,
+    record,
+    stream,
+    synchronize,
+    wait,
+)
+
+from pycuda_guard.events import model as m
+
+_WHOLE = ((-9, 4), (-7, 4))  # four bytes for each thread of the grid
+_BELOW = (">=", m.LinearForm(-1, ((-9, -1), (-7, -1), (1, 1))))  # thread < parameter 1
+
+
+def touches(kind: str, *extra: tuple[int, int], constant: int = 0) -> m.CertainAccess:
+    """``x[i]`` for all threads ``i`` below n, of ``k(float *x, int n, …)``."""
+    return m.CertainAccess(kind, 4, m.LinearForm(constant, (*_WHOLE, (0, 1), *extra)), (_BELOW,))
+
+
+MODULE = module(
+    kernel("write", "float *x", "int n", accesses=(touches("write"),)),
+    kernel("read", "float *x", "int n", accesses=(touches("read"),)),
+    kernel("count", "float *x", "int n", accesses=(touches("atomic"),)),
+    kernel("chunk", "float *x", "int n", "int first", accesses=(touches("write", (2, 4)),)),
+    kernel("second", "float *x", "int n", accesses=(touches("write", constant=4),)),
+    kernel("nothing", "float *x", "int n", accesses=()),
+    kernel("unknown", "float *x", "int n"),
+)
+PINNED = alloc(HOST, 400, m.MemoryKind.PINNED)
+START = [MODULE, alloc(A, 400), alloc(B, 400), PINNED]
+
+
+def k(name: str, on: int = 0, address: int = A, n: int = 100, line: int = 20, **fields: Any) -> m.Launch:
+    """A launch of 128 threads for ``n`` elements at ``address``."""
+    fields = {"block": (128, 1, 1), "stream": on, "line": line, **fields}
+    return launch(name, ptr(address), arg("int32", n), **fields)
+
+
+def chunk(first: int, on: int, n: int = 50) -> m.Launch:
+    """A launch for ``n`` elements from ``first`` on."""
+    arguments = ptr(A), arg("int32", n), arg("int32", first)
+    return launch("chunk", *arguments, block=(128, 1, 1), stream=on, line=20)
+
+
+def pinned(n: int = 100) -> m.HostOperand:
+    """A page-locked array."""
+    return host(n, kind=m.HostKind.PINNED)
+
+
+def upload(on: int, line: int = 15, address: int = A, n: int = 100) -> m.Copy:
+    """``memcpy_htod_async(address, pinned, stream)``."""
+    return htod(address, pinned(n), line, stream=on, asynchronous=True)
+
+
+def download(on: int, line: int = 20, address: int = A, n: int = 100) -> m.Copy:
+    """``memcpy_dtoh_async(pinned, address, stream)``."""
+    return dtoh(pinned(n), address, line, stream=on, asynchronous=True)
+
+
+ONE = [*START, stream(S1, 1)]
+TWO = [*START, stream(S1, 1), stream(S2, 1)]
+BLOCKING = [*START, stream(S1), stream(S2)]
+MIXED = [*START, stream(S1), stream(S2, 1)]
+
+RACES: dict[str, list[Any]] = {
+    "kernel, memcpy_dtoh": [*ONE, k("write", S1, line=10), dtoh(host(100), A)],
+    "kernel, pinned memcpy_dtoh": [*ONE, k("write", S1, line=10), dtoh(pinned(), A)],
+    "kernel, pageable memcpy_htod": [*ONE, k("read", S1, line=10), htod(A, host(100), 20)],
+    "kernel, pinned memcpy_htod": [*ONE, k("read", S1, line=10), htod(A, pinned(), 20)],
+    "kernel, pageable memcpy_htod_async": [
+        *TWO,
+        k("read", S1, line=10),
+        htod(A, host(100), 20, stream=S2, asynchronous=True),
+    ],
+    "memset, kernel": [*ONE, memset(A, 100), k("write", S1)],
+    "memcpy_dtod, kernel": [*ONE, dtod(A, B, 400), k("read", S1)],
+    "memcpy_dtod reads what a kernel writes": [*ONE, dtod(B, A, 400), k("write", S1)],
+    "2D copy on the device, kernel": [
+        *ONE,
+        copy2d(dev(A, m.Extent(8, rows=5, pitch=40)), dev(B, m.Extent(8, rows=5, pitch=8))),
+        k("read", S1),
+    ],
+    "two non-blocking streams, writes": [*TWO, k("write", S1, line=10), k("write", S2)],
+    "two non-blocking streams, read before write": [*TWO, k("read", S1, line=10), k("write", S2)],
+    "two blocking streams": [*BLOCKING, k("write", S1, line=10), k("read", S2)],
+    "blocking and non-blocking stream": [*MIXED, k("write", S1, line=10), k("read", S2)],
+    "default and non-blocking stream": [*ONE, k("write", line=10), k("read", S1)],
+    "the stream is made after the default stream's kernel": [
+        *START,
+        k("write", line=10),
+        stream(S1, 1),
+        k("read", S1),
+    ],
+    "pinned upload on another stream": [*TWO, upload(S1), k("read", S2)],
+    "download on another stream": [*TWO, k("write", S1, line=10), download(S2)],
+    "one pinned buffer on two streams": [*TWO, download(S1, 10), upload(S2, 20, B)],
+    "event recorded too early": [
+        *TWO,
+        event(E1),
+        record(E1, S1),
+        k("write", S1, line=10),
+        wait(S2, E1),
+        k("read", S2),
+    ],
+    "another event is waited for": [
+        *TWO,
+        event(E1),
+        event(E2),
+        record(E2, S2),
+        k("write", S1, line=10),
+        record(E1, S1),
+        wait(S2, E2),
+        k("read", S2),
+    ],
+    "the wait comes too late": [
+        *TWO,
+        event(E1),
+        k("write", S1, line=10),
+        record(E1, S1),
+        k("read", S2),
+        wait(S2, E1),
+    ],
+    "the host waited for the other stream": [
+        *TWO,
+        k("write", S1, line=10),
+        synchronize("stream", S2),
+        k("read", S2),
+    ],
+    "freeing other memory is no synchronization": [
+        *TWO,
+        k("write", S1, line=10),
+        free(B),
+        k("read", S2),
+    ],
+    "a stream that is gone keeps its work": [
+        *ONE,
+        k("write", S1, line=10),
+        m.StreamDestroyed(at(12), 11, CTX, S1),
+        stream(S1, 1),
+        k("read", S1),
+    ],
+    "atomic and plain": [*TWO, k("count", S1, line=10), k("read", S2)],
+    "overlapping chunks": [*TWO, chunk(0, S1, 51), chunk(50, S2)],
+    "slice of the output": [*ONE, k("write", S1, line=10), dtoh(host(1), A + 396)],
+    "default streams of two contexts": [
+        *START,
+        stream(S1),
+        k("write", line=10),
+        m.Copy(at(20), 11, CTX_B, "memcpy_dtoh", m.CopyKind.DTOH, host(100), dev(A, 400)),
+    ],
+    "another context is synchronized": [
+        *ONE,
+        k("write", S1, line=10),
+        m.Synchronized(at(12), 11, CTX_B, "context", CTX_B),
+        dtoh(host(100), A),
+    ],
+}
+
+ORDERED: dict[str, list[Any]] = {
+    "same stream": [*ONE, k("write", S1), k("read", S1), download(S1)],
+    "default stream alone": [*START, k("write"), k("read"), memset(A, 100), dtoh(host(100), A)],
+    "blocking stream, memcpy_dtoh": [*BLOCKING, k("write", S1), dtoh(host(100), A)],
+    "blocking stream, memset": [*BLOCKING, k("write", S1), memset(A, 100)],
+    "memset, blocking stream": [*BLOCKING, memset(A, 100), k("write", S1)],
+    "memcpy_dtod, blocking stream": [*BLOCKING, dtod(A, B, 400), k("write", S1)],
+    "two blocking streams with default work between": [
+        *BLOCKING,
+        k("write", S1),
+        memset(B, 1),
+        k("read", S2),
+    ],
+    "pinned memcpy_htod is over on return": [*ONE, htod(A, pinned()), k("read", S1)],
+    "memcpy_dtoh is over on return": [*ONE, dtoh(host(100), A), k("write", S1)],
+    "memcpy_dtoh waits for the default stream": [
+        *ONE,
+        memset(A, 100),
+        dtoh(host(100), B),
+        k("write", S1),
+    ],
+    "pageable memcpy_dtoh_async counts as waiting": [
+        *TWO,
+        dtoh(host(100), A, 15, stream=S1, asynchronous=True),
+        k("write", S2),
+    ],
+    "pageable memcpy_htod waits for work before it": [
+        *ONE,
+        memset(A, 100),
+        htod(B, host(100)),
+        k("write", S1),
+    ],
+    "context synchronized": [*TWO, k("write", S1), synchronize(), k("read", S2)],
+    "stream synchronized": [*TWO, k("write", S1), synchronize("stream", S1), k("read", S2)],
+    "stream polled": [
+        *TWO,
+        k("write", S1),
+        m.Synchronized(at(12), 11, CTX, "stream", S1, polled=True),
+        k("read", S2),
+    ],
+    "event synchronized": [
+        *TWO,
+        event(E1),
+        k("write", S1),
+        record(E1, S1),
+        synchronize("event", E1),
+        k("read", S2),
+    ],
+    "event polled": [
+        *TWO,
+        event(E1),
+        k("write", S1),
+        record(E1, S1),
+        m.Synchronized(at(12), 11, CTX, "event", E1, polled=True),
+        k("read", S2),
+    ],
+    "event waited for": [
+        *TWO,
+        event(E1),
+        k("write", S1),
+        record(E1, S1),
+        wait(S2, E1),
+        k("read", S2),
+    ],
+    "event of a chain of streams": [
+        *TWO,
+        stream(503, 1),
+        event(E1),
+        event(E2),
+        k("write", S1),
+        record(E1, S1),
+        wait(503, E1),
+        record(E2, 503),
+        wait(S2, E2),
+        k("read", S2),
+    ],
+    "event recorded again": [
+        *TWO,
+        event(E1),
+        record(E1, S1),
+        k("write", S1),
+        record(E1, S1),
+        wait(S2, E1),
+        k("read", S2),
+    ],
+    "event on the default stream covers blocking streams": [
+        *MIXED,
+        event(E1),
+        k("write", S1),
+        record(E1, 0),
+        wait(S2, E1),
+        k("read", S2),
+    ],
+    "event recorded before there was another stream": [
+        *START,
+        event(E1),
+        k("write"),
+        record(E1, 0),
+        stream(S1, 1),
+        wait(S1, E1),
+        k("read", S1),
+    ],
+    "event older than the guard": [*TWO, k("write", S1), wait(S2, E1), k("read", S2)],
+    "event of another process": [
+        *TWO,
+        event(E1, flags=4),
+        k("write", S1),
+        wait(S2, E1),
+        k("read", S2),
+    ],
+    "stream older than the guard": [*ONE, k("write", S1), k("read", S2)],
+    "ordered by an older stream": [
+        *ONE,
+        event(E1),
+        k("write", S1),
+        record(E1, S1),
+        wait(S2, E1),
+        k("read", 0),
+    ],
+    "both read": [*TWO, k("read", S1), k("read", S2)],
+    "both count with atomics": [*TWO, k("count", S1), k("count", S2)],
+    "two halves by pointer": [*TWO, k("write", S1, n=50), k("write", S2, A + 200, n=50)],
+    "two halves by argument": [*TWO, chunk(0, S1), chunk(50, S2)],
+    "next to what the kernel touches": [*ONE, k("write", S1, n=50), dtoh(host(50), A + 200)],
+    "an element that the second leaves out": [*TWO, k("write", S1, n=1), k("second", S2)],
+    "columns of a pitched copy": [
+        *TWO,
+        k("write", S1, n=1),
+        copy2d(dev(A + 8, m.Extent(8, rows=5, pitch=40)), dev(B, m.Extent(8, rows=5, pitch=8)), stream=S2),
+    ],
+    "the grid is empty for the bound": [*TWO, k("write", S1, n=0), k("write", S2, n=0)],
+    "kernel that certainly touches nothing": [*TWO, k("nothing", S1), k("write", S2)],
+    "kernel without PTX": [*TWO, k("unknown", S1), k("write", S2)],
+    "arguments are not known": [*TWO, launch("write", stream=S1, raw=12), k("write", S2)],
+    "missing argument": [*TWO, launch("write", ptr(A), stream=S1), k("write", S2)],
+    "other memory": [*TWO, k("write", S1), k("write", S2, B)],
+    "freed and allocated anew": [*TWO, k("write", S1), free(A), alloc(A, 400), k("write", S2)],
+    "allocated anew before there was another stream": [
+        *START,
+        k("write"),
+        free(A),
+        alloc(A, 400),
+        stream(S1, 1),
+        k("write", S1),
+    ],
+    "the launch failed": [*TWO, k("write", S1), failed("out of memory"), k("read", S2)],
+    "memset of pinned memory waits": [
+        *ONE,
+        memset(HOST, 100),
+        download(S1, 20, B),
+    ],
+    "context detached": [
+        *TWO,
+        k("write", S1),
+        context("detached"),
+        k("read", S2),
+    ],
+    "peer copies may wait for anything": [
+        *TWO,
+        k("write", S1),
+        m.Copy(at(12), 11, CTX, "memcpy_peer", m.CopyKind.PEER, dev(B, 4), dev(B, 4)),
+        k("read", S2),
+    ],
+}
+
+
+def _codes(events: list[Any], code: str) -> list[tuple[str, int]]:
+    return [found for found in codes(*events) if found[0] == code]
+
+
+@pytest.mark.parametrize("events", RACES.values(), ids=RACES)
+def test_fires(events: list[Any]) -> None:
+    (found,) = _codes(events, "PG103")
+    operations = [event for event in events if isinstance(event, m.Copy | m.Launch)]
+    assert found[1] == operations[-1].site.line
+
+
+@pytest.mark.parametrize("events", ORDERED.values(), ids=ORDERED)
+def test_stays_silent(events: list[Any]) -> None:
+    assert not _codes(events, "PG103") + _codes(events, "PG108") + _codes(events, "PG903")
+
+
+STAGED: dict[str, list[Any]] = {
+    "memcpy_htod": [*ONE, htod(A, host(100)), k("read", S1)],
+    "memcpy_htod_async": [*TWO, htod(A, host(100), stream=S1, asynchronous=True), k("read", S2)],
+    "download": [*ONE, htod(A, host(100)), download(S1)],
+}
+ARRIVED: dict[str, list[Any]] = {
+    "default stream": [*ONE, htod(A, host(100)), k("read")],
+    "blocking stream": [*BLOCKING, htod(A, host(100)), k("read", S1)],
+    "synchronized": [*ONE, htod(A, host(100)), synchronize(), k("read", S1)],
+    "pinned": [*ONE, htod(A, pinned()), k("read", S1)],
+    "other bytes": [*ONE, htod(A, host(50)), k("read", S1, A + 200, 50)],
+}
+
+
+@pytest.mark.parametrize("events", STAGED.values(), ids=STAGED)
+def test_staged_data_may_be_on_their_way(events: list[Any]) -> None:
+    assert _codes(events, "PG108") == [("PG108", 20)]
+    assert not _codes(events, "PG103")
+
+
+@pytest.mark.parametrize("events", ARRIVED.values(), ids=ARRIVED)
+def test_staged_data_have_arrived(events: list[Any]) -> None:
+    assert not _codes(events, "PG108") + _codes(events, "PG103")
+
+
+def test_what_follows_on_the_same_stream_is_not_told_again() -> None:
+    events = [*TWO, upload(S1), k("read", S2, line=20), k("write", S2, line=21)]
+    assert _codes(events, "PG103") == [("PG103", 20)]
+
+
+def test_message_names_both_operations() -> None:
+    found = findings(*ONE, k("write", S1, line=10), dtoh(host(100), A))
+    (race,) = [finding for finding in found if finding.code == "PG103"]
+    assert "memcpy_dtoh on the default stream reads the allocation" in race.message
+    assert "kernel `write` on a NON_BLOCKING stream may still write it" in race.message
+    assert race.help == "call stream.synchronize() in between"
+    assert [related.line for related in race.related] == [10, 1]
+
+
+def test_many_short_lived_streams_stay_bounded() -> None:
+    events: list[Any] = [*START]
+    for handle in range(600, 800):
+        events += [stream(handle, 1), k("write", handle), m.StreamDestroyed(at(12), 11, CTX, handle)]
+    assert len(_codes(events, "PG103")) == 1

@@ -38,6 +38,7 @@ from dsl import (
     record,
     stream,
     synchronize,
+    timed,
     wait,
 )
 
@@ -245,6 +246,16 @@ ORDERED: dict[str, list[Any]] = {
         k("write", S1),
         record(E1, S1),
         m.Synchronized(at(12), 11, CTX, "event", E1, polled=True),
+        k("read", S2),
+    ],
+    "event timed": [
+        *TWO,
+        event(E1),
+        event(E2),
+        record(E1, S1),
+        k("write", S1),
+        record(E2, S1),
+        timed(E1, E2),
         k("read", S2),
     ],
     "event waited for": [

@@ -51,6 +51,7 @@ An access of a kernel counts where its address and the branches before it are li
 x index and the arguments; those behind a branch on loaded data, in later turns of a loop or through a
 pointer that was itself loaded are not seen, nor those of kernels without PTX. Two atomic operations are
 no race. Where a stream or an event is older than the guard, it is taken to order everything.
+Waiting through another library is not seen.
 
 References
 ----------

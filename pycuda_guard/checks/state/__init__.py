@@ -96,7 +96,7 @@ class State:
             EventCreated: self._event_created,
             EventDestroyed: self._event_destroyed,
             EventRecorded: self._event_recorded,
-            EventTimed: self._announce,
+            EventTimed: self._event_timed,
             ContextChanged: self._context_changed,
             ModuleLoaded: self.modules.load,
             FunctionLimits: self.modules.limit,
@@ -125,12 +125,14 @@ class State:
         self.stray, self.inside = False, True
         self.destination = self._look_at(event.destination)
         self.source = self._look_at(event.source)
-        self.work.look(event)
+        if self.work.active or event.asynchronous:
+            self.work.look(event)
 
     def _look_at_memset(self, event: Memset) -> None:
         self.stray, self.inside = False, True
         self.destination = self._look_at(event.destination)
-        self.work.look(event)
+        if self.work.active:
+            self.work.look(event)
 
     def _look_at(self, operand: Operand) -> Region | None:
         # This runs twice a copy: exact types are quicker to tell than isinstance() is.
@@ -167,7 +169,8 @@ class State:
             if argument.table is not None:
                 self.stray = True
             self.regions.append(region)
-        self.work.look(event)
+        if self.work.active:
+            self.work.look(event)
 
     # --- after the rules: what an event changes ---
 
@@ -185,9 +188,14 @@ class State:
 
     def _copy(self, event: Copy) -> None:
         self._ring[event.sequence % _RING] = event
-        self.work.enter(event)
+        if self.work.active:
+            self.work.enter(event)
+        else:
+            self.work.notes.append(event)
         region = self.destination
         if region is None:
+            if type(event.destination) is HostOperand:
+                self.work.settle()
             self.pending.copy(event)
             return
         self._before = event.sequence, region, region.contents, region.copied, region.written
@@ -198,14 +206,20 @@ class State:
 
     def _memset(self, event: Memset) -> None:
         self._ring[event.sequence % _RING] = event
-        self.work.enter(event)
+        if self.work.active:
+            self.work.enter(event)
+        else:
+            self.work.notes.append(event)
         if self.destination is not None:
             self.destination.written = event.sequence
 
     def _launch(self, event: Launch) -> None:
         self._ring[event.sequence % _RING] = event
         self.pending.launch(event)
-        self.work.enter(event)
+        if self.work.active:
+            self.work.enter(event)
+        else:
+            self.work.notes.append(event)
         self.memory.launches += 1
         if event.arguments is None:
             self.memory.blind = event.sequence
@@ -243,6 +257,10 @@ class State:
 
     def _event_destroyed(self, event: EventDestroyed) -> None:
         self.work.clocks.destroy_event(event.event)
+
+    def _event_timed(self, event: EventTimed) -> None:
+        self._announce(event)
+        self.work.time(event)
 
     def _event_recorded(self, event: EventRecorded) -> None:
         self.streams.record(event)

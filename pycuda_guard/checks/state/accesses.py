@@ -19,6 +19,7 @@ from pycuda_guard.events.model import (
     CopyKind,
     DeviceOperand,
     EventRecorded,
+    EventTimed,
     HostKind,
     HostOperand,
     Launch,
@@ -76,15 +77,19 @@ class Conflict:
 
 
 class Work:
-    """Unfinished accesses by region, and the conflicts of the operation being judged."""
+    """Unfinished accesses by region, and the conflicts of the operation being judged.
+
+    Until :attr:`active`, operations need not be looked at and go into :attr:`notes` instead.
+    """
 
     def __init__(self, memory: Memory, modules: Modules) -> None:
         self.clocks = Clocks()
         self.conflicts: list[Conflict] = []
+        self._footprints = footprints.Footprints()
         self._memory = memory
         self._modules = modules
-        self._active = False
-        self._notes: deque[Operation | EventRecorded | Synchronized] = deque(maxlen=_MAX_NOTES)
+        self.active = False
+        self.notes: deque[Operation | EventRecorded | EventTimed | Synchronized] = deque(maxlen=_MAX_NOTES)
         self._accesses: dict[Region, list[Access]] = {}
         self._loose: deque[Access] = deque(maxlen=_MAX_LOOSE)  # of blocks that are back in a pool
         self._new: list[Access] = []
@@ -96,7 +101,7 @@ class Work:
 
     def look(self, event: Operation) -> None:
         """Find the conflicts of an operation with unfinished ones."""
-        if not self._active:
+        if not self.active:
             if not (type(event) is Copy and event.asynchronous and _in_flight(event)):
                 return
             self.activate()
@@ -126,29 +131,25 @@ class Work:
 
     def activate(self) -> None:
         """Begin to follow streams: enter what was noted down."""
-        if self._active:
+        if self.active:
             return
-        self._active = True
-        notes, self._notes = self._notes, deque()
-        for event in notes:
+        self.active = True
+        for event in self.notes:
             if isinstance(event, EventRecorded):
                 self.record(event)
             elif isinstance(event, Synchronized):
                 self.synchronize(event)
+            elif isinstance(event, EventTimed):
+                self.time(event)
             else:
                 self.look(event)
                 self.enter(event)
         self.conflicts = []
+        self.notes.clear()
         self._born.clear()
 
     def enter(self, event: Operation) -> None:
         """Take in an operation that was looked at, and what the host waits for with it."""
-        if not self._active:
-            if type(event) is Copy and type(event.destination) is HostOperand:
-                self._notes.clear()  # it waits for all that was noted down
-            else:
-                self._notes.append(event)
-            return
         track = self._track
         if track is None:
             return
@@ -164,10 +165,14 @@ class Work:
             known.append(access)
             del known[:-_MAX_A_REGION]
 
+    def settle(self) -> None:
+        """Take in a copy to the host on the default stream: it waits for all that was noted down."""
+        self.notes.clear()
+
     def take_back(self, sequence: int) -> None:
         """Forget an operation that failed."""
-        if self._notes and self._notes[-1].sequence == sequence:
-            self._notes.pop()
+        if self.notes and self.notes[-1].sequence == sequence:
+            self.notes.pop()
         for access in self._new:
             known = self._accesses.get(access.region)
             if access.event.sequence == sequence and known and access in known:
@@ -175,7 +180,7 @@ class Work:
 
     def allocate(self, event: Allocated) -> None:
         """Take in new memory: unfinished accesses to a pool's block are its new owner's problem."""
-        if not self._active:
+        if not self.active:
             self._born[event.address] = event.sequence
         self._pooled.discard(event.address)
         if event.call.startswith("PageLockedMemoryPool"):
@@ -201,22 +206,30 @@ class Work:
 
     def record(self, event: EventRecorded) -> None:
         """Take in that an event captures a stream's work."""
-        if self._active:
+        if self.active:
             self.clocks.record(event.event, event.context, event.stream)
         else:
-            self._notes.append(event)
+            self.notes.append(event)
 
     def wait(self, event: StreamWaited) -> None:
         """Take in that a stream waits for an event."""
         self.clocks.wait(event.context, event.stream, event.event)
 
+    def time(self, event: EventTimed) -> None:
+        """Take in that the time between two events was asked for: only events that are over have one."""
+        if self.active:
+            self.clocks.host_waits_for_event(event.start)
+            self.clocks.host_waits_for_event(event.end)
+        else:
+            self.notes.append(event)
+
     def synchronize(self, event: Synchronized) -> None:
         """Take in that the host waited."""
-        if not self._active:
+        if not self.active:
             if event.scope == "event":
-                self._notes.append(event)
+                self.notes.append(event)
             else:
-                self._notes.clear()
+                self.notes.clear()
         elif event.scope == "context":
             self.clocks.host_waits_for_context(event.context)
         elif event.scope == "stream":
@@ -243,7 +256,7 @@ class Work:
         elif type(event) is Launch:
             kernel = self._modules.kernels.get((event.module, event.function))
             if kernel is not None:
-                for kind, touched in footprints.of_launch(event, kernel.signature):
+                for kind, touched in self._footprints.of_launch(event, kernel.signature):
                     yield kind, touched, False
 
     def _is_younger(self, region: Region, event: Operation) -> bool:

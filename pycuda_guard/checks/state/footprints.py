@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from pycuda_guard.events.model import Address, CertainAccess, Extent, KernelSignature, Launch, LinearForm
 
+_MAX_KNOWN = 4096
+
 _THREAD, _BLOCK, _BLOCK_OFFSET = -7, -8, -9  # symbols of a LinearForm
 
 
@@ -58,25 +60,43 @@ def _meets(start: Address, end: Address, other: Range) -> bool:
     return row >= 0 and other.start + row * other.pitch + other.width > start
 
 
-def of_launch(launch: Launch, signature: KernelSignature) -> Iterable[tuple[str, Range]]:
-    """Return the kinds and ranges of what a launch certainly touches, each once."""
-    arguments, parameters = launch.arguments, signature.parameters
-    if not signature.accesses or arguments is None or len(arguments) != len(parameters):
-        return ()
-    symbols: dict[int, int] = {}
-    for position, argument in enumerate(arguments):
-        parameter = parameters[position]
-        fits = argument.size == parameter.size and argument.offset == parameter.offset
-        if fits and type(argument.value) is int:
-            symbols[position] = argument.value
+class Footprints:
+    """What launches touch. A launch with the same arguments as one before is not worked out again."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], tuple[tuple[str, Range], ...]] = {}
+
+    def of_launch(self, launch: Launch, signature: KernelSignature) -> tuple[tuple[str, Range], ...]:
+        """Return the kinds and ranges of what a launch certainly touches, each once."""
+        arguments, parameters = launch.arguments, signature.parameters
+        if not signature.accesses or arguments is None or len(arguments) != len(parameters):
+            return ()
+        symbols: dict[int, int] = {}
+        for position, argument in enumerate(arguments):
+            parameter = parameters[position]
+            fits = argument.size == parameter.size and argument.offset == parameter.offset
+            if fits and type(argument.value) is int:
+                symbols[position] = argument.value
+        key = (launch.module, launch.function, launch.block, launch.grid, *symbols.items())
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            found = self._known[key] = _work_out(launch, signature.accesses, symbols)
+        return found
+
+
+def _work_out(
+    launch: Launch, accesses: Iterable[CertainAccess], symbols: dict[int, int]
+) -> tuple[tuple[str, Range], ...]:
     block, grid = (*launch.block, 1, 1, 1), (*launch.grid, 1, 1, 1)
     for axis in range(3):
         symbols[-1 - axis], symbols[-4 - axis] = block[axis], grid[axis]
     found: dict[tuple[str, Range], None] = {}
-    for access in signature.accesses:
+    for access in accesses:
         for touched in _ranges(access, symbols):
             found[access.kind, touched] = None
-    return found
+    return tuple(found)
 
 
 class _Line(NamedTuple):

@@ -244,7 +244,8 @@ class _Search:
             if instruction.opcode == "ld" and known and not address.offset and isinstance(target, Register):
                 position, kind = known
                 loaded = instruction.modifiers[-1]
-                if TYPE_SIZES.get(loaded) == TYPE_SIZES[kind] and kind[0] in "usb" and loaded[0] in "usb":
+                same = TYPE_SIZES.get(loaded) == TYPE_SIZES[kind] >= 4
+                if same and kind[0] in "usb" and loaded[0] in "usb":
                     path.values[target.name] = LinearForm(0, ((position, 1),))
             return
         base = self.read(path, address.base)
@@ -254,16 +255,18 @@ class _Search:
         for operand in instruction.operands:
             if isinstance(operand, Vector):
                 width *= len(operand.elements)
-        if width:
-            kind = _kind(instruction)
+        kind = _kind(instruction)
+        if width and kind:
             first = _plus(base, LinearForm(address.offset))
             self.found[CertainAccess(kind, width, first, path.conditions)] = None
 
 
 def _kind(instruction: Instruction) -> str:
-    """Return ``atomic`` also for what programs use to signal between kernels."""
-    if instruction.opcode in ("atom", "red") or not _ORDERED.isdisjoint(instruction.modifiers):
+    """Return what an instruction does; nothing for volatile and ordered accesses, made to signal others."""
+    if instruction.opcode in ("atom", "red"):
         return "atomic"
+    if not _ORDERED.isdisjoint(instruction.modifiers):
+        return ""
     return "write" if instruction.opcode == "st" else "read"
 
 

@@ -1,0 +1,75 @@
+"""The bytes that a launch certainly touches, against a count over all of its threads."""
+
+from __future__ import annotations
+
+from dsl import A, arg, kernel, launch, ptr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pycuda_guard.checks.state.footprints import Footprints, Range, overlap
+from pycuda_guard.events import model as m
+
+SYMBOLS = (0, 1, -1, -4, -7, -8, -9)
+factors = st.integers(-3, 3)
+forms = st.builds(
+    lambda constant, *values: m.LinearForm(
+        constant, tuple((s, f) for s, f in zip(SYMBOLS, values, strict=True) if f)
+    ),
+    st.integers(-8, 8),
+    st.just(0),
+    *[factors] * 6,
+)
+conditions = st.lists(st.tuples(st.sampled_from([">=", "==", "!="]), forms), max_size=3)
+
+
+def value(form: m.LinearForm, n: int, threads: int, blocks: int, thread: int, block: int) -> int:
+    known = {0: A, 1: n, -1: threads, -4: blocks, -7: thread, -8: block, -9: block * threads}
+    return form.constant + sum(factor * known[symbol] for symbol, factor in form.terms)
+
+
+def holds(kind: str, number: int) -> bool:
+    return {">=": number >= 0, "==": number == 0, "!=": number != 0}[kind]
+
+
+@given(forms, conditions, st.integers(1, 8), st.integers(0, 9), st.integers(1, 5), st.integers(1, 4))
+def test_no_byte_is_claimed_that_no_thread_touches(
+    form: m.LinearForm,
+    required: list[tuple[str, m.LinearForm]],
+    width: int,
+    n: int,
+    threads: int,
+    blocks: int,
+) -> None:
+    address = m.LinearForm(form.constant, ((0, 1), *form.terms))
+    access = m.CertainAccess("write", width, address, tuple(required))
+    event = launch("k", ptr(A), arg("int32", n), block=(threads, 1, 1), grid=(blocks, 1))
+    touched = set()
+    for block in range(blocks):
+        for thread in range(threads):
+            if all(holds(kind, value(f, n, threads, blocks, thread, block)) for kind, f in required):
+                start = value(address, n, threads, blocks, thread, block)
+                touched |= set(range(start, start + width))
+    claimed = set()
+    signature = kernel("k", "char *x", "int n", accesses=(access,))
+    for _, found in Footprints().of_launch(event, signature):
+        claimed |= bytes_of(found)
+    assert claimed <= touched
+
+
+def bytes_of(touched: Range) -> set[int]:
+    rows = (touched.start + row * touched.pitch for row in range(touched.rows))
+    return {byte for start in rows for byte in range(start, start + touched.width)}
+
+
+ranges = st.builds(
+    lambda start, width, rows, gap: Range(start, width, rows, width + gap if rows > 1 else 0),
+    st.integers(0, 60),
+    st.integers(1, 9),
+    st.integers(1, 6),
+    st.integers(1, 9),
+)
+
+
+@given(ranges, ranges)
+def test_overlap_is_a_byte_in_both(one: Range, other: Range) -> None:
+    assert overlap(one, other) == bool(bytes_of(one) & bytes_of(other))

@@ -34,8 +34,8 @@ def load(options: DeviceOptions | None = None) -> None:
     _check()
     chosen = options or DeviceOptions()
 
+    from pycuda_guard.cpu import children, curand
     from pycuda_guard.cpu import compile as compiling
-    from pycuda_guard.cpu import curand
     from pycuda_guard.cpu.driver import export, state
     from pycuda_guard.cpu.memory import DeviceMemory
     from pycuda_guard.cpu.runtime import get_runtime
@@ -47,6 +47,7 @@ def load(options: DeviceOptions | None = None) -> None:
     curand.load(folder)
     export.load(folder)
     compiling.install()
+    children.install(load, chosen)
     _loaded = chosen
 
 

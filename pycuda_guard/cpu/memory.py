@@ -123,8 +123,8 @@ class _Units:
 class DeviceMemory:
     """Allocator over the region, and the only way to the bytes behind device addresses.
 
-    ``total`` is the size of the device's memory in bytes. Safe to use from several threads. ``first`` is where
-    its addresses begin, in bytes from the start of each window: those of two allocators must not meet.
+    ``total`` is the size of the device's memory in bytes. ``first`` is where its addresses begin, in bytes
+    from the start of each window: those of two allocators must not meet. Safe to use from several threads.
     """
 
     def __init__(self, total: int, region: Region, first: int = 0) -> None:

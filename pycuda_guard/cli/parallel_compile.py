@@ -6,15 +6,15 @@ It compiles them one after the other, which for PyCUDA takes three minutes on tw
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from multiprocessing.pool import ThreadPool
 from typing import Any
 
 
 def install() -> None:
     """Replace the compilation of a list of files for this process; the rest of a build stays as it is."""
-    from setuptools._distutils import ccompiler
-
-    ccompiler.CCompiler.compile = _compile_all  # type: ignore[method-assign, assignment]
+    ccompiler: Any = import_module("setuptools._distutils.ccompiler")
+    ccompiler.CCompiler.compile = _compile_all
 
 
 def _compile_all(

@@ -1,15 +1,40 @@
-"""Wording about streams and the operations on them."""
+"""What the rules about order share: which operations they judge, and how they name streams."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from pycuda_guard import callsite
+from pycuda_guard.checks.base import Rule
 from pycuda_guard.events.model import DEFAULT_STREAM, Launch
 
 if TYPE_CHECKING:
     from pycuda_guard.checks.state.accesses import Access, Operation
     from pycuda_guard.checks.state.clocks import Track
+    from pycuda_guard.events.model import Copy, Memset
+
+
+class ConflictRule(Rule):
+    """A rule that judges operations of which the state knows conflicts with unfinished ones."""
+
+    def judge(self, event: Operation) -> None:
+        """Look at the conflicts of an operation that is about to be issued."""
+        raise NotImplementedError
+
+    def on_copy(self, event: Copy) -> None:
+        """Judge a copy that conflicts with something."""
+        if self.state.work.conflicts:
+            self.judge(event)
+
+    def on_memset(self, event: Memset) -> None:
+        """Judge a memset that conflicts with something."""
+        if self.state.work.conflicts:
+            self.judge(event)
+
+    def on_launch(self, event: Launch) -> None:
+        """Judge a launch that conflicts with something."""
+        if self.state.work.conflicts:
+            self.judge(event)
 
 
 def variable(track: Track) -> str:

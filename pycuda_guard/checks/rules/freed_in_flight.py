@@ -56,20 +56,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages, streams
-from pycuda_guard.checks.base import Rule
 from pycuda_guard.checks.state.accesses import PAGE_LOCKED
 from pycuda_guard.events.model import DEFAULT_STREAM, MemoryKind
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
-    from pycuda_guard.checks.state.accesses import Access, Conflict
+    from pycuda_guard.checks.state.accesses import Access, Conflict, Operation
     from pycuda_guard.checks.state.allocations import Region
-    from pycuda_guard.events.model import Copy, Freed, Launch, Memset
+    from pycuda_guard.events.model import Freed
 
 _WAYS = {"free": "freed", "collected": "freed by garbage collection"}
 
 
-class FreedInFlight(Rule):
+class FreedInFlight(streams.ConflictRule):
     """PG105."""
 
     code: ClassVar[str] = "PG105"
@@ -91,22 +90,8 @@ class FreedInFlight(Rule):
         if unfinished and not self.again(event, severity=severity):
             self._report_free(event, region, unfinished[-1], severity)
 
-    def on_copy(self, event: Copy) -> None:
-        """Look at the conflicts of a copy with the uses of former owners."""
-        if self.state.work.conflicts:
-            self._check(event)
-
-    def on_memset(self, event: Memset) -> None:
-        """Look at the conflicts of a memset with the uses of former owners."""
-        if self.state.work.conflicts:
-            self._check(event)
-
-    def on_launch(self, event: Launch) -> None:
-        """Look at the conflicts of a launch with the uses of former owners."""
-        if self.state.work.conflicts:
-            self._check(event)
-
-    def _check(self, event: Copy | Memset | Launch) -> None:
+    def judge(self, event: Operation) -> None:
+        """Look at the conflicts of an operation that is about to be issued."""
         for conflict in self.state.work.conflicts:
             old = conflict.earlier.region
             if old is not conflict.later.region and not conflict.earlier.staged:
@@ -130,7 +115,7 @@ class FreedInFlight(Rule):
             severity=severity,
         )
 
-    def _report_reuse(self, event: Copy | Memset | Launch, conflict: Conflict) -> None:
+    def _report_reuse(self, event: Operation, conflict: Conflict) -> None:
         earlier, later = conflict.earlier, conflict.later
         name = messages.region_name(earlier.region)
         did = streams.verb(earlier, False)

@@ -53,36 +53,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages, streams
-from pycuda_guard.checks.base import Rule
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
-    from pycuda_guard.events.model import Copy, Launch, Memset
+    from pycuda_guard.checks.state.accesses import Operation
 
 
-class SpecOnlyRace(Rule):
+class SpecOnlyRace(streams.ConflictRule):
     """PG108."""
 
     code: ClassVar[str] = "PG108"
     name: ClassVar[str] = "spec-only-race"
     severity: ClassVar[Severity] = Severity.NOTE
 
-    def on_copy(self, event: Copy) -> None:
-        """Look at the conflicts of a copy."""
-        if self.state.work.conflicts:
-            self._check(event)
-
-    def on_memset(self, event: Memset) -> None:
-        """Look at the conflicts of a memset."""
-        if self.state.work.conflicts:
-            self._check(event)
-
-    def on_launch(self, event: Launch) -> None:
-        """Look at the conflicts of a launch."""
-        if self.state.work.conflicts:
-            self._check(event)
-
-    def _check(self, event: Copy | Memset | Launch) -> None:
+    def judge(self, event: Operation) -> None:
+        """Look at the conflicts of an operation that is about to be issued."""
         if self.explained(event.sequence):
             return
         conflict = next((c for c in self.state.work.conflicts if c.earlier.staged), None)

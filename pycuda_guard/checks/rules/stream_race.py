@@ -63,37 +63,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages, streams
-from pycuda_guard.checks.base import Rule
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
-    from pycuda_guard.checks.state.accesses import Conflict
-    from pycuda_guard.events.model import Copy, Launch, Memset
+    from pycuda_guard.checks.state.accesses import Conflict, Operation
 
 
-class StreamRace(Rule):
+class StreamRace(streams.ConflictRule):
     """PG103."""
 
     code: ClassVar[str] = "PG103"
     name: ClassVar[str] = "stream-race"
     severity: ClassVar[Severity] = Severity.ERROR
 
-    def on_copy(self, event: Copy) -> None:
-        """Look at the conflicts of a copy."""
-        if self.state.work.conflicts:
-            self._check(event)
-
-    def on_memset(self, event: Memset) -> None:
-        """Look at the conflicts of a memset."""
-        if self.state.work.conflicts:
-            self._check(event)
-
-    def on_launch(self, event: Launch) -> None:
-        """Look at the conflicts of a launch."""
-        if self.state.work.conflicts:
-            self._check(event)
-
-    def _check(self, event: Copy | Memset | Launch) -> None:
+    def judge(self, event: Operation) -> None:
+        """Look at the conflicts of an operation that is about to be issued."""
         if self.explained(event.sequence):
             return
         for conflict in self.state.work.conflicts:
@@ -103,7 +87,7 @@ class StreamRace(Rule):
                     self._report(event, conflict)
                 return
 
-    def _report(self, event: Copy | Memset | Launch, conflict: Conflict) -> None:
+    def _report(self, event: Operation, conflict: Conflict) -> None:
         earlier, later = conflict.earlier, conflict.later
         name = messages.region_name(later.region)
         does, did = streams.verb(later), streams.verb(earlier, False)

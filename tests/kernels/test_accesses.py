@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pycuda_guard.kernels.signature import read_signatures
+from pycuda_guard.toolchain import find_nvcc
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ __global__ void wide(float4 *y, int n) { int i = I; if (i < n) y[i] = make_float
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, KernelSignature]:
-    nvcc = shutil.which("nvcc")
+    nvcc = find_nvcc()
     if nvcc is None:
         pytest.skip("no nvcc")
     folder: Path = tmp_path_factory.mktemp("ptx")

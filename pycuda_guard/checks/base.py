@@ -33,6 +33,8 @@ HANDLERS: dict[type[model.Event], str] = {
     model.ContextChanged: "on_context_changed",
     model.ModuleLoaded: "on_module_loaded",
     model.FunctionLimits: "on_function_limits",
+    model.KernelReport: "on_kernel_report",
+    model.Contents: "on_contents",
     model.HostFault: "on_host_fault",
     model.LateStart: "on_late_start",
     model.EventsLost: "on_events_lost",

@@ -455,6 +455,74 @@ class FunctionLimits(Event):
     registers: int
 
 
+class KernelAccess(Plain):
+    """A place in a kernel, as a finding shows it.
+
+    ``file`` and ``line`` are those of the user's file where the kernel's source was found in one, else
+    those of the source that the compiler saw (``kernel.cu``). ``kind`` is ``read``, ``write``,
+    ``atomic``, ``use``, ``assert`` or ``trap``; ``width`` the bytes accessed; ``space`` is ``global``,
+    ``shared``, ``const``, ``local`` or ``generic``. ``parameter`` is the position of the parameter that
+    the address comes from, or -1; ``variable`` names the shared or global variable likewise, of
+    ``variable_size`` bytes.
+    """
+
+    function: str
+    file: str
+    line: int
+    kind: str
+    width: int
+    space: str
+    parameter: int = -1
+    variable: str = ""
+    variable_size: int = 0
+
+
+class KernelReport(Event):
+    """An instrumented kernel did something wrong; ``site`` is the launch's.
+
+    ``launch`` is the sequence number of the launch that did it first. ``reason`` is ``outside``,
+    ``misaligned``, ``uninitialized``, ``shared-outside``, ``shared-uninitialized``, ``assert`` or ``trap``.
+    ``block_index`` and ``thread_index`` did it first; ``count`` accesses did it in all, at addresses from ``lowest``
+    to ``highest`` (of their first byte; offsets into the variable for shared memory). ``base`` and
+    ``size`` are the allocation that the parameter pointed into, size 0 for none. ``library``: PyCUDA wrote
+    the kernel.
+    """
+
+    launch: int
+    access: KernelAccess
+    reason: str
+    address: Address
+    block_index: tuple[int, int, int]
+    thread_index: tuple[int, int, int]
+    count: int = 1
+    lowest: Address = 0
+    highest: Address = 0
+    base: Address = 0
+    size: int = 0
+    library: bool = False
+
+
+class Contents(Event):
+    """Who wrote the bytes that are about to be read or lost: the answer of the device's shadow memory.
+
+    ``cause`` is the sequence number of the Copy to the host or the Freed that asked, or 0 at the end of
+    the run. The answer is for ``nbytes`` bytes at ``address``, in the allocation at ``base``. ``runs``
+    are its ranges in order, ``(start, end, writer)`` relative to ``base``: the writer is the sequence
+    number of a Launch, 0 for nobody, -1 for the host, a copy or a memset, -2 for a launch that is not
+    known. Where there are too many runs to tell, ``runs`` is empty; ``unwritten`` is the number of
+    bytes that nobody wrote in any case, which lie between ``first`` and ``last`` (relative to ``base``).
+    """
+
+    cause: int
+    address: Address
+    nbytes: int
+    base: Address
+    runs: tuple[tuple[int, int, int], ...]
+    unwritten: int = 0
+    first: int = 0
+    last: int = 0
+
+
 class HostFault(Event):
     """The host touched an address that is no host memory; the process is about to die of it."""
 

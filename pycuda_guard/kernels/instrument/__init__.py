@@ -1,0 +1,1 @@
+"""Instrumentation of PTX: kernels that say themselves what they do wrong."""

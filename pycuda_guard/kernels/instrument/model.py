@@ -1,0 +1,92 @@
+"""What instrumenting a module gives: the new module, and what the host has to know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pycuda_guard.kernels.instrument import abi
+
+if TYPE_CHECKING:
+    from pycuda_guard.kernels.ptx.ir import Module, SourceLine
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place in a kernel that can report. Its number is its index in :attr:`Instrumented.sites`.
+
+    ``kind`` is ``read``, ``write``, ``atomic``, ``use`` (of a value), ``assert`` or ``trap``; ``width``
+    the bytes accessed, all elements of a vector together; ``space`` is that of the access, as in PTX.
+    ``root`` is the index in the kernel's roots where the address comes from one alone, else None.
+    ``variable`` names the shared or global variable where the address comes from one alone.
+    """
+
+    function: str
+    kind: str
+    width: int
+    space: str
+    source: SourceLine | None
+    root: int | None = None
+    variable: str = ""
+    variable_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A 64-bit value in the user's parameters that a kernel derives addresses from.
+
+    ``parameter`` is the position of the parameter, ``offset`` the byte offset in it (not 0 only for
+    structs by value). ``narrowest`` is the width in bytes of the narrowest store through it (0 for
+    none): where below 4, codes must stand for no more than that many bytes.
+    """
+
+    parameter: int
+    offset: int
+    loads: bool
+    stores: bool
+    atomics: bool
+    narrowest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentedKernel:
+    """One kernel of an instrumented module.
+
+    ``hidden_offset`` is where the hidden parameter starts in the parameter buffer, ``hidden_bytes``
+    its size. ``checked`` is the name of the variant that also checks what is read (global memory that
+    was never written, shared memory of this block), or empty where there is nothing to check.
+    ``loads_unknown`` and ``stores_unknown``: whether it accesses global memory by addresses whose
+    origin is not known, for which the launch needs the table. ``checks_shared``: whether the checked
+    variant watches shared memory; ``shadows_dynamic``: whether its launch must ask for
+    :func:`shared_bytes` instead of the program's own.
+    """
+
+    name: str
+    hidden_offset: int
+    hidden_bytes: int
+    roots: tuple[Root, ...]
+    checked: str = ""
+    loads_unknown: bool = False
+    stores_unknown: bool = False
+    uses_heap: bool = False
+    checks_shared: bool = False
+    shadows_dynamic: bool = False
+
+    def shared_bytes(self, dynamic: int) -> int:
+        """Return the dynamic shared memory to ask for in the checked variant, in bytes."""
+        return (dynamic + 15) // 16 * 16 + dynamic if self.shadows_dynamic else dynamic
+
+
+@dataclass(frozen=True, slots=True)
+class Instrumented:
+    """An instrumented module. ``left_out`` says of kernels that stay as they were why."""
+
+    module: Module
+    kernels: dict[str, InstrumentedKernel]
+    sites: tuple[Site, ...]
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def counters_bytes(self) -> int:
+        """Size of the array of site counters."""
+        return len(self.sites) * abi.SITE_COUNTER.size

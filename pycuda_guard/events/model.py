@@ -482,8 +482,8 @@ class KernelReport(Event):
 
     ``launch`` is the sequence number of the launch that did it first. ``reason`` is ``outside``,
     ``misaligned``, ``uninitialized``, ``shared-outside``, ``shared-uninitialized``, ``assert`` or ``trap``.
-    ``block_index`` and ``thread_index`` did it first; ``count`` accesses did it in all, at addresses from ``lowest``
-    to ``highest`` (of their first byte; offsets into the variable for shared memory). ``base`` and
+    ``block_index`` and ``thread_index`` did it first; ``count`` accesses did it in all, at addresses from
+    ``lowest`` to ``highest`` (of their first byte; offsets into the variable for shared memory). ``base`` and
     ``size`` are the allocation that the parameter pointed into, size 0 for none. ``library``: PyCUDA wrote
     the kernel.
     """

@@ -34,8 +34,7 @@ def load(options: DeviceOptions | None = None) -> None:
     _check()
     chosen = options or DeviceOptions()
 
-    from pycuda_guard.cpu import children, curand
-    from pycuda_guard.cpu import compile as compiling
+    from pycuda_guard.cpu import children, compile as compiling, curand
     from pycuda_guard.cpu.driver import export, state
     from pycuda_guard.cpu.memory import DeviceMemory
     from pycuda_guard.cpu.runtime import get_runtime

@@ -17,129 +17,26 @@ from enum import Enum
 import msgspec
 
 from pycuda_guard.callsite import Site
+from pycuda_guard.events.operands import (
+    Address as Address,
+    ArrayOperand as ArrayOperand,
+    CopyKind as CopyKind,
+    DeviceOperand as DeviceOperand,
+    Extent as Extent,
+    HostKind as HostKind,
+    HostOperand as HostOperand,
+    MemoryKind as MemoryKind,
+    OddOperand as OddOperand,
+    Operand as Operand,
+    Plain as Plain,
+)
 
-Address = int
 StreamId = int  #: the CUstream handle; 0 is the legacy default stream
 EventId = int  #: a number the hooks give each pycuda.driver.Event, never reused
 ModuleId = int  #: a number the hooks give each loaded module, never reused
 ContextId = int  #: the CUcontext handle; 0 where no context is current
 
 DEFAULT_STREAM: StreamId = 0
-
-
-class Plain(msgspec.Struct, array_like=True, gc=False):
-    """A record of plain data: quick to make, quick to encode.
-
-    A class with its fields written out by ``dataclass`` takes half as long again to make and four
-    times as long to encode. There are no cycles in plain data, so the garbage collector may pass
-    it over.
-    """
-
-
-class MemoryKind(Enum):
-    """Where an allocation came from."""
-
-    DEVICE = "device"  # mem_alloc, mem_alloc_pitch
-    POOL = "pool"  # a block of a DeviceMemoryPool
-    MANAGED = "managed"
-    PINNED = "pinned"  # pagelocked_empty and PageLockedMemoryPool
-    REGISTERED = "registered"
-    GLOBAL = "global"  # a __device__ or __constant__ variable of a module
-    ARRAY = "array"  # a CUDA array; its address is its handle
-    IPC = "ipc"
-
-
-class HostKind(Enum):
-    """What kind of host memory a copy uses; it decides whether the copy blocks the host."""
-
-    PAGEABLE = "pageable"
-    PINNED = "pinned"
-    REGISTERED = "registered"
-    MANAGED = "managed"
-
-
-class CopyKind(Enum):
-    """Direction of a copy as the called function names it."""
-
-    HTOD = "host to device"
-    DTOH = "device to host"
-    DTOD = "device to device"
-    PEER = "peer to peer"
-    ARRAY = "to or from an array"
-    MIXED = "2D or 3D"
-
-
-# --- operands of copies -----------------------------------------------------------------------
-
-
-class Extent(Plain):
-    """Bytes that an operand spans: ``rows`` rows of ``width`` bytes, ``slices`` slices of rows.
-
-    ``offset`` is the distance in bytes of the first byte from the operand's address. A plain
-    copy of n bytes is ``Extent(n)``. ``width`` may be negative when the program asks for that.
-    """
-
-    width: int
-    rows: int = 1
-    pitch: int = 0
-    slices: int = 1
-    slice_pitch: int = 0
-    offset: int = 0
-
-    @property
-    def end(self) -> int:
-        """One past the last byte touched, relative to the operand's address (bytes)."""
-        if self.width <= 0 or self.rows <= 0 or self.slices <= 0:
-            return self.offset + min(self.width, 0)
-        return self.offset + (self.slices - 1) * self.slice_pitch + (self.rows - 1) * self.pitch + self.width
-
-
-class DeviceOperand(Plain, tag=True):
-    """Device memory named in a call. ``type_name`` is the Python type that was passed.
-
-    ``known`` is the driver's answer (``mem_get_address_range``) for an address in no allocation that
-    was reported: whether anything lives there. None where it was not asked.
-    """
-
-    address: Address
-    extent: Extent
-    type_name: str = "int"
-    shape: tuple[int, ...] | None = None
-    dtype: str | None = None
-    order: str | None = None  # as in HostOperand
-    known: bool | None = None
-
-
-class HostOperand(Plain, tag=True):
-    """A host buffer named in a call; ``nbytes`` is the size of the whole buffer."""
-
-    address: Address
-    extent: Extent
-    nbytes: int
-    kind: HostKind = HostKind.PAGEABLE
-    type_name: str = "ndarray"
-    shape: tuple[int, ...] | None = None
-    dtype: str | None = None
-    order: str | None = None  # "C", "F", "CF" (both), or None where neither
-    contiguous: bool = True
-    writable: bool = True
-
-
-class ArrayOperand(Plain, tag=True):
-    """A CUDA array named in a call; ``nbytes`` is its whole size."""
-
-    handle: int
-    extent: Extent
-    nbytes: int
-
-
-class OddOperand(Plain, tag=True):
-    """Something that is neither: a type the call does not take."""
-
-    type_name: str
-
-
-Operand = DeviceOperand | HostOperand | ArrayOperand | OddOperand
 
 
 # --- kernels ----------------------------------------------------------------------------------

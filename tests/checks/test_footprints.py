@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dsl import A, arg, kernel, launch, ptr
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pycuda_guard.checks.state.footprints import Footprints, Range, overlap
 from pycuda_guard.events import model as m

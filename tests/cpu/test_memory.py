@@ -6,8 +6,7 @@ import ctypes
 
 import pytest
 from conftest import FIRST, release
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from pycuda_guard.cpu import abi
 from pycuda_guard.cpu.memory import (

@@ -6,8 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from pycuda_guard.kernels.ptx import PtxSyntaxError, flatten, parse, print_module
 from pycuda_guard.kernels.ptx.ir import (

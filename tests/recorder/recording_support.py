@@ -11,8 +11,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from pycuda_guard.callsite import Site
-from pycuda_guard.events import codec
-from pycuda_guard.events import model as m
+from pycuda_guard.events import codec, model as m
 from pycuda_guard.events.recorder import Recorder, describe
 
 if TYPE_CHECKING:

@@ -7,12 +7,10 @@ import zlib
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from recording_support import copies, record
 
-from pycuda_guard.events import codec
-from pycuda_guard.events import model as m
+from pycuda_guard.events import codec, model as m
 from pycuda_guard.events.format import BLOCK, HEAD, MAGIC, RECORD, Head, Kind, RecordingError
 from pycuda_guard.events.reader import Recording, read
 

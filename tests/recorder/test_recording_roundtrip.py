@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from recording_support import any_event, copies, record
 
 from pycuda_guard.callsite import Site, call_text
-from pycuda_guard.events import codec
-from pycuda_guard.events import model as m
+from pycuda_guard.events import codec, model as m
 from pycuda_guard.events.format import BLOCK
 from pycuda_guard.events.reader import read
 

@@ -26,8 +26,7 @@ from pycuda_guard.cpu.driver import (
     profiler,
     streams,
 )
-from pycuda_guard.cpu.driver.cells import DEVICE_POINTER as D
-from pycuda_guard.cpu.driver.cells import FLOAT, INT, POINTER, SIZE, UCHAR, UINT, USHORT
+from pycuda_guard.cpu.driver.cells import DEVICE_POINTER as D, FLOAT, INT, POINTER, SIZE, UCHAR, UINT, USHORT
 
 BEGIN = "<!-- generated from pycuda_guard/cpu/driver/table.py -->"
 END = "<!-- end of the generated part -->"

@@ -20,6 +20,7 @@ from pycuda_guard.kernels.ptx.ir import (
     Negated,
     Operand,
     Pair,
+    Pragma,
     Prototype,
     Register,
     RegisterDeclaration,
@@ -43,9 +44,8 @@ _COLOURS = {"r": "x", "g": "y", "b": "z", "a": "w"}
 def flatten(function: Function, module: Module) -> FlatFunction:
     """Flatten the body of ``function``, which is one of ``module``'s.
 
-    A declaration gives an empty body. Pragmas are dropped; ``.loc`` marks are in the
-    instructions' ``source`` already. Instructions of the function are not changed: those in which
-    a name changes are copied.
+    A declaration gives an empty body. ``.loc`` marks are in the instructions' ``source`` already.
+    Instructions of the function are not changed: those in which a name changes are copied.
     """
     flattener = _Flattener(FlatFunction(function, {}, {}, [], {}, {}), module)
     for parameter in (*function.returns, *function.parameters):
@@ -96,6 +96,8 @@ class _Flattener:
             case Variable():
                 name = self.declare(statement.name)
                 flat.variables[name] = statement if name == statement.name else replace(statement, name=name)
+            case Pragma():
+                flat.pragmas.append((len(flat.body), statement))
             case TargetList(name, _, targets):
                 flat.tables[self.name(name)] = tuple(self.name(target) for target in targets)
             case Prototype(name):

@@ -343,7 +343,7 @@ class FlatFunction:
     ``registers`` maps a name to its type (``pred``, ``b32`` …; vectors appear as ``name.x`` …).
     ``body`` holds instructions (each with its ``source``) and labels; ``tables`` the branch target
     lists; ``prototypes`` the call prototypes; ``variables`` the local, shared, param, global
-    variables declared inside.
+    variables declared inside; ``pragmas`` each pragma with the index in ``body`` of what it stands before.
     """
 
     function: Function
@@ -352,6 +352,7 @@ class FlatFunction:
     body: list[Instruction | Label]
     tables: dict[str, tuple[str, ...]]
     prototypes: dict[str, Prototype]
+    pragmas: list[tuple[int, Pragma]] = field(default_factory=list)
 
     @property
     def name(self) -> str:

@@ -1,0 +1,177 @@
+"""One function while it is instrumented: its builder, where addresses come from, what the host told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pycuda_guard.kernels.analysis.provenance import (
+    ParameterWord,
+    Provenance,
+    VariableAddress,
+    find_provenance,
+)
+from pycuda_guard.kernels.instrument import abi
+from pycuda_guard.kernels.instrument.builder import Builder, at
+from pycuda_guard.kernels.ptx.ir import Immediate, Register, Space, Symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pycuda_guard.kernels.instrument.accesses import Access
+    from pycuda_guard.kernels.instrument.sites import Sites
+    from pycuda_guard.kernels.ptx.ir import Address, FlatFunction, Variable
+
+_KINDS = {4: "b32", 8: "b64"}
+_WIDTHS = {
+    "reports": 8, "table": 8, "entries": 4, "launch": 4, "flags": 4, "dynamic": 4,
+    "base": 8, "size": 8, "shadow": 8, "code": 4, "shift": 4,
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Range:
+    """An allocation as a kernel knows it, in registers: fields of an abi.RANGE.
+
+    ``tracked`` has, for each granularity that codes may have (``shift``), a predicate that holds
+    where they have it.
+    """
+
+    base: Register
+    size: Register
+    shadow: Register
+    code: Register
+    shift: Register
+    limits: dict[int, Register] = field(default_factory=dict)
+    tracked: dict[int, Register] = field(default_factory=dict)
+
+
+class Frame:
+    """The function ``flat`` in the making.
+
+    ``is_guarded`` tells which device functions have instrumented copies.
+    ``roots`` has the positions in the hidden parameter of the words that it knows the ranges of.
+    Registers that hold what the host told are loaded in the prologue, once, where first asked for.
+    """
+
+    def __init__(
+        self,
+        flat: FlatFunction,
+        name: str,
+        sites: Sites,
+        roots: Mapping[ParameterWord, int],
+        variables: Mapping[str, Variable],
+        is_guarded: Callable[[str], bool],
+        provenance: Provenance | None = None,
+    ) -> None:
+        self.flat = flat
+        self.name = name
+        self.sites = sites
+        self.roots = roots
+        self.variables = variables
+        self.is_guarded = is_guarded
+        self.builder = Builder(flat)
+        self.provenance = provenance or find_provenance(flat)
+        self._ranges: dict[int, Range] = {}
+        self._dynamic: dict[tuple[int, int], Register] = {}
+
+    # --- what the host told ---------------------------------------------------------------------------
+
+    def header(self, name: str) -> Register:
+        """Load a field of the header here, and return the register."""
+        width = _WIDTHS[name]
+        target = self.builder.register(_KINDS[width])
+        address = at(Symbol(abi.LAUNCH_PARAMETER), abi.HEADER_FIELDS[name])
+        self.builder.emit(f"ld.param.b{8 * width}", target, address)
+        return target
+
+    def range_of(self, root: int) -> Range:
+        """Return the range of a root by its position."""
+        known = self._ranges.get(root)
+        if known is None:
+            with self.builder.at(self.builder.prologue):
+                start = abi.HEADER.size + root * abi.RANGE.size
+                fields = {name: self._field(name, start) for name in abi.RANGE_FIELDS}
+            known = self._ranges[root] = Range(
+                fields["base"], fields["size"], fields["shadow"], fields["code"], fields["shift"]
+            )
+        return known
+
+    def _field(self, name: str, start: int) -> Register:
+        width = _WIDTHS[name]
+        target = self.builder.register(_KINDS[width])
+        address = at(Symbol(abi.LAUNCH_PARAMETER), start + abi.RANGE_FIELDS[name])
+        self.builder.emit(f"ld.param.b{8 * width}", target, address)
+        return target
+
+    def limit(self, known: Range, span: int) -> Register:
+        """Return the offset at and above which ``span`` bytes don't lie in a root's range any more.
+
+        It is 0, so that no offset is below it, where the range is shorter than that.
+        """
+        limit = known.limits.get(span)
+        if limit is None:
+            with self.builder.at(self.builder.prologue):
+                limit = known.limits[span] = self.limit_here(known.size, span)
+        return limit
+
+    def limit_here(self, size: Register, span: int) -> Register:
+        """Compute the limit of :meth:`limit` for any size, here."""
+        largest = self.builder.value("max.u64", "b64", size, span - 1)
+        return self.builder.value("sub.u64", "b64", largest, span - 1)
+
+    def dynamic_limit(self, width: int, bits: int) -> Register:
+        """Return the offset at and above which ``width`` bytes don't lie in dynamic shared memory.
+
+        It is in a register of 32 or 64 bits, as asked for.
+        """
+        limit = self._dynamic.get((width, bits))
+        if limit is None:
+            with self.builder.at(self.builder.prologue):
+                largest = self.builder.value("max.u32", "b32", self.header("dynamic"), width - 1)
+                limit = self.builder.value("sub.u32", "b32", largest, width - 1)
+                if bits == 64:
+                    limit = self.builder.value("cvt.u64.u32", "b64", limit)
+            self._dynamic[width, bits] = limit
+        return limit
+
+    def tracked(self, known: Range, shift: int) -> Register:
+        """Return the predicate of a root's range that codes stand for ``1 << shift`` bytes."""
+        predicate = known.tracked.get(shift)
+        if predicate is None:
+            with self.builder.at(self.builder.prologue):
+                predicate = known.tracked[shift] = self.builder.value(
+                    "setp.eq.u32", "pred", known.shift, shift
+                )
+        return predicate
+
+    # --- addresses --------------------------------------------------------------------------------------
+
+    def root_of(self, access: Access) -> tuple[int, int] | None:
+        """Return the position of an access's root and the alignment of what is added to that, or None."""
+        if access.space not in (Space.GLOBAL, Space.GENERIC):
+            return None
+        origin = self.provenance.origin(access.address)
+        if origin is None or not isinstance(origin.source, ParameterWord):
+            return None
+        position = self.roots.get(origin.source)
+        return None if position is None else (position, origin.alignment)
+
+    def variable_of(self, access: Access) -> Variable | None:
+        """Return the variable that an access's address comes from, or None."""
+        origin = self.provenance.origin(access.address)
+        if origin is None or not isinstance(origin.source, VariableAddress):
+            return None
+        name = origin.source.name
+        return self.flat.variables.get(name) or self.variables.get(name)
+
+    def address(self, address: Address) -> Register:
+        """Return a register with an address of 64 bits, offset included, computed here."""
+        base = address.base
+        if isinstance(base, Register):
+            return self.builder.value("add.u64", "b64", base, address.offset) if address.offset else base
+        if isinstance(base, Immediate):
+            return self.builder.value("mov.u64", "b64", base.value + address.offset)
+        symbol = self.builder.value("mov.u64", "b64", Symbol(base.name))
+        offset = base.offset + address.offset
+        return self.builder.value("add.u64", "b64", symbol, offset) if offset else symbol

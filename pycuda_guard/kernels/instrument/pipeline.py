@@ -1,0 +1,235 @@
+"""Instruments a module: what is left out, the hidden parameter, the variants of each kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pycuda_guard.kernels.analysis.provenance import ParameterWord, Provenance, find_provenance
+from pycuda_guard.kernels.instrument import abi, reports
+from pycuda_guard.kernels.instrument.accesses import Access, accesses_of
+from pycuda_guard.kernels.instrument.body import emit_body
+from pycuda_guard.kernels.instrument.calls import (
+    SUFFIX,
+    plan_calls,
+    rename_initializer,
+    takes_header,
+    with_prototypes,
+)
+from pycuda_guard.kernels.instrument.frame import Frame
+from pycuda_guard.kernels.instrument.model import Instrumented, InstrumentedKernel, Root
+from pycuda_guard.kernels.instrument.sites import Sites
+from pycuda_guard.kernels.instrument.variables import watched_variable
+from pycuda_guard.kernels.ptx.flatten import flatten
+from pycuda_guard.kernels.ptx.ir import Function, Instruction, Module, Space, Variable, Verbatim
+
+if TYPE_CHECKING:
+    from pycuda_guard.kernels.ptx.ir import FlatFunction
+
+#: bytes of parameters that every kernel can have
+_PARAMETER_LIMIT = 4096
+#: words of the parameters whose ranges the host is asked for, at most, in one kernel
+_MOST_ROOTS = 64
+#: instructions of a kernel above which it is left out: ptxas would take minutes
+_MOST_INSTRUCTIONS = 400_000
+_OWN_NAMES = (reports.CHECK, reports.REPORT, abi.SITE_COUNTERS)
+
+
+def instrument(module: Module) -> Instrumented:
+    """Return the instrumented form of a module, which itself is not changed.
+
+    Kernels that can't be instrumented stay as they are and are told of in ``left_out``. Raises nothing
+    for a module that the parser gave. Takes time about linear in the module's length.
+    """
+    names = [
+        name for name, function in module.functions.items() if function.entry and function.body is not None
+    ]
+    reason = _refusal(module)
+    if reason:
+        return Instrumented(module, {}, (), dict.fromkeys(names, reason))
+    return _Pipeline(module, names).run()
+
+
+def _refusal(module: Module) -> str:
+    """Return why nothing of a module can be instrumented; empty if it can."""
+    if module.address_size != 64:
+        return "its addresses have 32 bits"
+    taken = {*module.functions, *module.variables}
+    if any(name in taken for name in _OWN_NAMES):
+        return "it is instrumented already"
+    if any(isinstance(item, Verbatim) and item.text.startswith(".alias") for item in module.items):
+        return "it has aliases of functions"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelPlan:
+    """What all variants of one kernel have in common."""
+
+    flat: FlatFunction
+    provenance: Provenance
+    accesses: tuple[Access, ...]
+    roots: dict[ParameterWord, int]
+
+
+class _Pipeline:
+    def __init__(self, module: Module, names: list[str]) -> None:
+        self.module = module
+        self.names = names
+        self.sites = Sites()
+        self.kernels: dict[str, InstrumentedKernel] = {}
+        self.left_out: dict[str, str] = {}
+        self.variables = module.variables
+        functions = {name: each for name, each in module.functions.items() if each.body is not None}
+        self.flat = {name: flatten(each, module) for name, each in functions.items()}
+        self.calls = plan_calls(module, self.flat)
+        self.flat = {name: with_prototypes(each) for name, each in self.flat.items()}
+
+    def run(self) -> Instrumented:
+        """Instrument all kernels and the device functions that they reach."""
+        built: dict[str, list[Function]] = {}
+        for name in self.names:
+            reason = self.calls.left_out.get(name) or self.refusal(self.flat[name])
+            if reason:
+                self.left_out[name] = reason
+            else:
+                built[name] = self.kernel(name)
+        reached = frozenset[str]().union(*(self.calls.reached[name] for name in built))
+        for name in reached:
+            built[name] = [self.device_function(name)]
+        return Instrumented(self.rebuilt(built), self.kernels, self.sites.found, self.left_out)
+
+    def refusal(self, flat: FlatFunction) -> str:
+        """Return why a kernel can't be instrumented for its size; empty if it can."""
+        if _hidden_offset(flat.function) + abi.HEADER.size > _PARAMETER_LIMIT:
+            return f"its parameters leave no room for one more in {_PARAMETER_LIMIT} bytes"
+        if len(flat.body) > _MOST_INSTRUCTIONS:
+            return f"it has more than {_MOST_INSTRUCTIONS} instructions"
+        return ""
+
+    def rebuilt(self, built: dict[str, list[Function]]) -> Module:
+        """Return the module with what was built in the place of, or after, what it had."""
+        items: list[Variable | Function | Verbatim] = []
+        items.extend(reports.support_items(len(self.sites.found)))
+        clones = [function for name in built for function in built[name] if not function.entry]
+        items.extend(replace(function, body=None) for function in clones)
+        for item in self.module.items:
+            if isinstance(item, Variable) and self.calls.renames_addresses:
+                items.append(rename_initializer(item, built.keys() & self.calls.functions.keys()))
+                continue
+            if isinstance(item, Function) and item.body is not None and item.name in built:
+                if not item.entry:
+                    items.append(item)
+                items.extend(built[item.name])
+                continue
+            items.append(item)
+        return replace(self.module, items=items)
+
+    # --- one function -------------------------------------------------------------------------------
+
+    def kernel(self, name: str) -> list[Function]:
+        """Instrument a kernel; return its variants."""
+        flat = self.flat[name]
+        provenance = find_provenance(flat)
+        accesses = tuple(
+            access
+            for statement in flat.body
+            if isinstance(statement, Instruction)
+            for access in accesses_of(statement)
+        )
+        plan = KernelPlan(flat, provenance, accesses, _find_roots(flat, provenance, accesses))
+        hidden_bytes = abi.HEADER.size + len(plan.roots) * abi.RANGE.size
+        hidden = Variable(abi.LAUNCH_PARAMETER, Space.PARAM, "b8", align=16, dims=(hidden_bytes,))
+        declared = replace(flat.function, parameters=[*flat.function.parameters, hidden])
+        fast = self.frame(flat, name, plan)
+        emit_body(fast)
+        functions = [fast.builder.function(name, declared)]
+        others = [access for access in accesses if _is_unknown(fast, access)]
+        below = [self.flat[each] for each in self.calls.reached[name]]
+        deep = [access for each in below for access in _global_accesses(each)]
+        self.kernels[name] = InstrumentedKernel(
+            name,
+            _hidden_offset(flat.function),
+            hidden_bytes,
+            _describe_roots(fast, plan),
+            "",
+            any(access.reads for access in (*others, *deep)),
+            any(access.writes for access in (*others, *deep)),
+            name in self.calls.heap,
+        )
+        return functions
+
+    def device_function(self, name: str) -> Function:
+        """Instrument a device function."""
+        flat = self.flat[name]
+        frame = self.frame(flat, name, None)
+        emit_body(frame)
+        return frame.builder.function(name + SUFFIX, takes_header(flat.function))
+
+    def frame(self, flat: FlatFunction, name: str, plan: KernelPlan | None) -> Frame:
+        """Return a new frame for a variant of a function."""
+        provenance = plan.provenance if plan else None
+        roots = plan.roots if plan else {}
+        return Frame(flat, name, self.sites, roots, self.variables, self.calls.guarded, provenance)
+
+
+def _hidden_offset(function: Function) -> int:
+    """Return where the hidden parameter starts in the parameter buffer."""
+    offset = 0
+    for variable in function.parameters:
+        offset = (offset + variable.alignment - 1) // variable.alignment * variable.alignment + variable.size
+    return (offset + 15) // 16 * 16
+
+
+def _find_roots(
+    flat: FlatFunction, provenance: Provenance, accesses: tuple[Access, ...]
+) -> dict[ParameterWord, int]:
+    """Return the words of the parameters that accesses go through, with their positions in the hidden one."""
+    room = (_PARAMETER_LIMIT - _hidden_offset(flat.function) - abi.HEADER.size) // abi.RANGE.size
+    found: dict[ParameterWord, int] = {}
+    for access in accesses:
+        origin = provenance.origin(access.address) if access.space in (Space.GLOBAL, Space.GENERIC) else None
+        if origin is None or not isinstance(origin.source, ParameterWord):
+            continue
+        if len(found) < min(room, _MOST_ROOTS):
+            found.setdefault(origin.source, len(found))
+    return found
+
+
+def _describe_roots(frame: Frame, plan: KernelPlan) -> tuple[Root, ...]:
+    """Return what is done through each root."""
+    through: list[list[Access]] = [[] for _ in plan.roots]
+    for access in plan.accesses:
+        root = frame.root_of(access)
+        if root is not None:
+            through[root[0]].append(access)
+    return tuple(
+        Root(
+            word.position,
+            word.offset,
+            any(access.reads for access in accesses),
+            any(access.kind == "write" for access in accesses),
+            any(access.kind == "atomic" for access in accesses),
+            min((access.width for access in accesses if access.writes), default=0),
+        )
+        for word, accesses in zip(plan.roots, through, strict=True)
+    )
+
+
+def _is_unknown(frame: Frame, access: Access) -> bool:
+    """Tell whether an access may be to global memory by an address whose origin is not known."""
+    if access.space not in (Space.GLOBAL, Space.GENERIC) or frame.root_of(access) is not None:
+        return False
+    variable = frame.variable_of(access)
+    return variable is None or (variable.space is Space.GLOBAL and watched_variable(frame, access) is None)
+
+
+def _global_accesses(flat: FlatFunction) -> list[Access]:
+    """Return a device function's accesses to global memory or by generic addresses."""
+    return [
+        access
+        for statement in flat.body
+        if isinstance(statement, Instruction)
+        for access in accesses_of(statement)
+        if access.space in (Space.GLOBAL, Space.GENERIC)
+    ]

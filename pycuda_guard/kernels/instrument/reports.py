@@ -1,0 +1,284 @@
+"""The device functions by which kernels look addresses up and report, and calls of them.
+
+``pg_check`` is for an access that its own quick check did not pass; ``pg_report`` makes a report.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycuda_guard.kernels.instrument import abi
+from pycuda_guard.kernels.instrument.builder import at
+from pycuda_guard.kernels.ptx.ir import (
+    Arguments,
+    Function,
+    Immediate,
+    Instruction,
+    Register,
+    Scope,
+    Space,
+    Symbol,
+    Variable,
+)
+from pycuda_guard.kernels.ptx.parser import parse
+
+if TYPE_CHECKING:
+    from pycuda_guard.kernels.instrument.frame import Frame
+    from pycuda_guard.kernels.ptx.ir import Operand, Statement
+
+CHECK = "pg_check"
+REPORT = "pg_report"
+
+#: what ``pg_check`` answers instead of a range: skip the access; do it, nothing is known of that memory
+SKIP, ELSEWHERE = 0, 1
+#: in what ``pg_check`` is told about the access, beside its width: the address is generic
+GENERIC = 0x100
+
+_TEXT = """
+.func pg_report(.param .b32 site, .param .b32 reason, .param .b64 address, .param .b64 detail,
+    .param .align 16 .b8 launch[{header_size}])
+{{
+    .reg .pred %p;
+    .reg .b64 %address, %detail, %counter, %ring, %record, %low;
+    .reg .b32 %site, %reason, %count, %slot, %launch, %x, %y, %z;
+    ld.param.b32 %site, [site];
+    ld.param.b64 %address, [address];
+    mov.u64 %counter, {counters};
+    mad.wide.u32 %counter, %site, {counter_size}, %counter;
+    not.b64 %low, %address;
+    red.global.max.u64 [%counter+{lowest}], %low;
+    red.global.max.u64 [%counter+{highest}], %address;
+    atom.global.add.u32 %count, [%counter+{count}], 1;
+    setp.ge.u32 %p, %count, {reports_per_site};
+    @%p bra DONE;
+    ld.param.b64 %ring, [launch+{reports}];
+    setp.eq.u64 %p, %ring, 0;
+    @%p bra DONE;
+    ld.param.b32 %reason, [reason];
+    ld.param.b64 %detail, [detail];
+    ld.param.b32 %launch, [launch+{launch}];
+    atom.global.add.u32 %slot, [%ring], 1;
+    rem.u32 %x, %slot, {capacity};
+    mad.wide.u32 %record, %x, {record_size}, %ring;
+    st.global.b32 [%record+{at_launch}], %launch;
+    st.global.b32 [%record+{at_site}], %site;
+    st.global.b32 [%record+{at_reason}], %reason;
+    st.global.b64 [%record+{at_address}], %address;
+    st.global.b64 [%record+{at_detail}], %detail;
+    mov.u32 %x, %ctaid.x;
+    mov.u32 %y, %ctaid.y;
+    mov.u32 %z, %ctaid.z;
+    st.global.b32 [%record+{block_x}], %x;
+    st.global.b32 [%record+{block_y}], %y;
+    st.global.b32 [%record+{block_z}], %z;
+    mov.u32 %x, %tid.x;
+    mov.u32 %y, %tid.y;
+    mov.u32 %z, %tid.z;
+    st.global.b32 [%record+{thread_x}], %x;
+    st.global.b32 [%record+{thread_y}], %y;
+    st.global.b32 [%record+{thread_z}], %z;
+    add.u32 %slot, %slot, 1;
+    membar.sys;
+    st.volatile.global.b32 [%record+{at_number}], %slot;
+DONE:
+    ret;
+}}
+
+.func (.param .b64 found) pg_check(.param .b64 address, .param .b64 base, .param .b64 size,
+    .param .b32 site, .param .b32 shape, .param .align 16 .b8 launch[{header_size}])
+{{
+    .reg .pred %p, %aligned;
+    .reg .b64 %address, %base, %size, %last, %offset, %entry, %table, %found, %detail, %word;
+    .reg .b32 %site, %shape, %low, %high, %middle, %reason, %flags;
+    ld.param.b64 %address, [address];
+    ld.param.b64 %size, [size];
+    ld.param.b32 %site, [site];
+    ld.param.b32 %shape, [shape];
+    and.b32 %low, %shape, 255;
+    cvt.u64.u32 %last, %low;
+    sub.u64 %last, %last, 1;
+    and.b64 %offset, %address, %last;
+    setp.eq.u64 %aligned, %offset, 0;
+    mov.u64 %found, {elsewhere};
+    and.b32 %low, %shape, {generic};
+    setp.eq.u32 %p, %low, 0;
+    @%p bra IN_GLOBAL;
+    isspacep.shared %p, %address;
+    @%p bra ALIGNMENT;
+    isspacep.local %p, %address;
+    @%p bra ALIGNMENT;
+IN_GLOBAL:
+    setp.eq.u64 %p, %size, 0;
+    @%p bra SEARCH;
+    ld.param.b64 %base, [base];
+    bra INSIDE;
+SEARCH:
+    ld.param.b32 %high, [launch+{entries}];
+    ld.param.b64 %table, [launch+{table}];
+    mov.u32 %low, 0;
+    mov.u64 %entry, 0;
+NEXT:
+    setp.ge.u32 %p, %low, %high;
+    @%p bra SEARCHED;
+    add.u32 %middle, %low, %high;
+    shr.u32 %middle, %middle, 1;
+    mad.wide.u32 %offset, %middle, {range_size}, %table;
+    ld.global.b64 %base, [%offset+{at_base}];
+    setp.gt.u64 %p, %base, %address;
+    @%p bra LOWER;
+    mov.u64 %entry, %offset;
+    add.u32 %low, %middle, 1;
+    bra NEXT;
+LOWER:
+    mov.u32 %high, %middle;
+    bra NEXT;
+SEARCHED:
+    setp.eq.u64 %p, %entry, 0;
+    @%p bra MISSED;
+    ld.global.b64 %base, [%entry+{at_base}];
+    ld.global.b64 %size, [%entry+{at_size}];
+    mov.u64 %found, %entry;
+INSIDE:
+    sub.u64 %offset, %address, %base;
+    max.u64 %size, %size, %last;
+    sub.u64 %size, %size, %last;
+    setp.lt.u64 %p, %offset, %size;
+    @%p bra ALIGNMENT;
+    ld.param.b64 %word, [size];
+    setp.ne.u64 %p, %word, 0;
+    @%p bra OUTSIDE;
+MISSED:
+    mov.u64 %found, {elsewhere};
+    ld.param.b32 %flags, [launch+{flags}];
+    and.b32 %flags, %flags, {permissive};
+    setp.eq.u32 %p, %flags, 0;
+    @%p bra OUTSIDE;
+ALIGNMENT:
+    mov.u32 %reason, {misaligned};
+    @!%aligned bra REPORTED;
+    st.param.b64 [found], %found;
+    ret;
+OUTSIDE:
+    mov.u32 %reason, {outside};
+REPORTED:
+    mov.u64 %detail, 0;
+    {{
+        .param .b32 site_;
+        .param .b32 reason_;
+        .param .b64 address_;
+        .param .b64 detail_;
+        .param .align 16 .b8 launch_[{header_size}];
+        st.param.b32 [site_], %site;
+        st.param.b32 [reason_], %reason;
+        st.param.b64 [address_], %address;
+        st.param.b64 [detail_], %detail;
+        ld.param.b64 %word, [launch];
+        st.param.b64 [launch_], %word;
+        ld.param.b64 %word, [launch+8];
+        st.param.b64 [launch_+8], %word;
+        ld.param.b64 %word, [launch+16];
+        st.param.b64 [launch_+16], %word;
+        ld.param.b64 %word, [launch+24];
+        st.param.b64 [launch_+24], %word;
+        call.uni pg_report, (site_, reason_, address_, detail_, launch_);
+    }}
+    mov.u64 %found, {skip};
+    st.param.b64 [found], %found;
+    ret;
+}}
+"""
+
+
+def support_items(sites: int) -> list[Variable | Function]:
+    """Return what stands before the functions of an instrumented module with this many sites."""
+    numbers = {
+        "header_size": abi.HEADER.size,
+        "counters": abi.SITE_COUNTERS,
+        "counter_size": abi.SITE_COUNTER.size,
+        "reports_per_site": abi.REPORTS_PER_SITE,
+        "capacity": abi.RING_CAPACITY,
+        "record_size": abi.RECORD.size,
+        "range_size": abi.RANGE.size,
+        "generic": GENERIC,
+        "elsewhere": ELSEWHERE,
+        "skip": SKIP,
+        "permissive": int(abi.Flag.PERMISSIVE),
+        "outside": int(abi.Reason.OUTSIDE),
+        "misaligned": int(abi.Reason.MISALIGNED),
+        **abi.SITE_COUNTER_FIELDS,
+        **abi.HEADER_FIELDS,
+        **{f"at_{name}": abi.RING_HEADER + offset for name, offset in abi.RECORD_FIELDS.items()},
+        **{f"at_{name}": offset for name, offset in abi.RANGE_FIELDS.items()},
+    }
+    for number, axis in enumerate("xyz"):
+        for what in ("block", "thread"):
+            numbers[f"{what}_{axis}"] = abi.RING_HEADER + abi.RECORD_FIELDS[what] + 4 * number
+    counters = Variable(
+        abi.SITE_COUNTERS,
+        Space.GLOBAL,
+        "b8",
+        align=8,
+        dims=(max(sites, 1) * abi.SITE_COUNTER.size,),
+        linkage=("visible",),
+    )
+    text = ".version 7.0\n.target sm_52\n.address_size 64\n" + _TEXT.format(**numbers)
+    functions = [item for item in parse(text).items if isinstance(item, Function)]
+    return [counters, *functions]
+
+
+def call_check(
+    frame: Frame, arguments: tuple[Operand, Operand | int, Operand | int], site: int, shape: int
+) -> Register:
+    """Call ``pg_check`` here with an address, and base and size of its root's range (0 and 0 where none).
+
+    Return the register that has its answer.
+    """
+    found = frame.builder.register("b64")
+    address, base, size = arguments
+    values: list[tuple[int, Operand | int]] = [(8, address), (8, base), (8, size), (4, site), (4, shape)]
+    _call(frame, CHECK, values, found)
+    return found
+
+
+def call_report(
+    frame: Frame, site: int, reason: Operand | int, address: Operand | int, detail: Operand | int = 0
+) -> None:
+    """Report from here."""
+    _call(frame, REPORT, [(4, site), (4, reason), (8, address), (8, detail)], None)
+
+
+def pass_header(frame: Frame, name: str) -> list[Statement]:
+    """Return statements that declare the parameter ``name`` of a call and put the header in it."""
+    words = [frame.builder.register("b64") for _ in range(abi.HEADER.size // 8)]
+    statements: list[Statement] = [
+        Variable(name, Space.PARAM, "b8", align=16, dims=(abi.HEADER.size,)),
+    ]
+    for index, word in enumerate(words):
+        source, target = at(Symbol(abi.LAUNCH_PARAMETER), 8 * index), at(Symbol(name), 8 * index)
+        statements.append(Instruction("ld", ("param", "b64"), (word, source)))
+        statements.append(Instruction("st", ("param", "b64"), (target, word)))
+    return statements
+
+
+def _call(
+    frame: Frame, function: str, values: list[tuple[int, Operand | int]], result: Register | None
+) -> None:
+    body: list[Statement] = []
+    names = []
+    for index, (width, value) in enumerate(values):
+        name = f"pg_argument_{index}"
+        names.append(Symbol(name))
+        kind = f"b{8 * width}"
+        body.append(Variable(name, Space.PARAM, kind))
+        operand = Immediate("int", value) if isinstance(value, int) else value
+        body.append(Instruction("st", ("param", kind), (at(Symbol(name)), operand)))
+    names.append(Symbol("pg_argument_launch"))
+    body += pass_header(frame, "pg_argument_launch")
+    operands: tuple[Operand, ...] = (Symbol(function), Arguments(tuple(names)))
+    if result is not None:
+        body.append(Variable("pg_result", Space.PARAM, "b64"))
+        operands = (Arguments((Symbol("pg_result"),)), *operands)
+    body.append(Instruction("call", ("uni",), operands))
+    if result is not None:
+        body.append(Instruction("ld", ("param", "b64"), (result, at(Symbol("pg_result")))))
+    frame.builder.keep(Scope(body))

@@ -17,6 +17,12 @@ from enum import Enum
 import msgspec
 
 from pycuda_guard.callsite import Site
+from pycuda_guard.events.formulas import (
+    Coverage as Coverage,
+    MeantStore as MeantStore,
+    Polynomial as Polynomial,
+    Uniform as Uniform,
+)
 from pycuda_guard.events.operands import (
     Address as Address,
     ArrayOperand as ArrayOperand,
@@ -108,6 +114,8 @@ class KernelSignature(Plain):
     follows: tuple[int, ...] = ()
     #: what its launches are certain to access; None where its body was not looked at
     accesses: tuple[CertainAccess, ...] | None = None
+    #: what it means to store and under which guard, as far as that is known
+    coverage: Coverage | None = None
 
     @property
     def packed_size(self) -> int:

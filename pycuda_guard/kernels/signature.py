@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pycuda_guard.events.model import KernelSignature, Parameter, ParameterKind
 from pycuda_guard.kernels.analysis.accesses import certain_accesses
+from pycuda_guard.kernels.analysis.coverage import meant_stores
 from pycuda_guard.kernels.analysis.pointers import followed_parameters
 from pycuda_guard.kernels.ptx.declarations import read_variables
 from pycuda_guard.kernels.ptx.errors import PtxSyntaxError
@@ -63,7 +64,7 @@ def read_signatures(
 
     ``source`` is the CUDA C text that was compiled, if known. ``source_line`` counts from 1 in that
     very text. ``follows`` is found for parameters that the source declares with two stars or more;
-    ``follow_all`` looks at all kernels. ``accesses`` is found in modules of moderate
+    ``follow_all`` looks at all kernels. ``accesses`` and ``coverage`` are found in modules of moderate
     size. ``static_shared`` adds up the shared variables of the kernel
     and of the functions it names, in the order of declaration; ptxas may pack them closer.
     A 64-bit parameter that the source doesn't tell about is a pointer if PTX says ``.ptr`` or
@@ -98,9 +99,15 @@ def read_signatures(
                 kernel.line if kernel else None,
                 followed_parameters(body) if look and body else (),
                 certain_accesses(body) if small and body else None,
+                coverage=meant_stores(body, _pointers(parameters)) if small and body else None,
             )
         )
     return tuple(signatures)
+
+
+def _pointers(parameters: tuple[Parameter, ...]) -> frozenset[int]:
+    kinds = enumerate(parameter.kind for parameter in parameters)
+    return frozenset(position for position, kind in kinds if kind is ParameterKind.POINTER)
 
 
 def _outline(text: str) -> list[_Outline]:

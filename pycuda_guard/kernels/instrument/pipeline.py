@@ -141,6 +141,7 @@ class _Pipeline:
         hidden_bytes = abi.HEADER.size + len(plan.roots) * abi.RANGE.size
         hidden = Variable(abi.LAUNCH_PARAMETER, Space.PARAM, "b8", align=16, dims=(hidden_bytes,))
         declared = replace(flat.function, parameters=[*flat.function.parameters, hidden])
+        # each variant is made from a frame of its own, with the same plan
         fast = self.frame(flat, name, plan)
         emit_body(fast)
         functions = [fast.builder.function(name, declared)]

@@ -25,6 +25,7 @@ def enable(
     record_limit: int | str | None = None,
     quiet: bool | None = None,
     races: bool | None = None,
+    blocking: bool | None = None,
 ) -> None:
     """Guard this process from now on; what is found is printed to stderr, the rest of it at exit.
 
@@ -50,6 +51,7 @@ def enable(
             "record_limit": record_limit,
             "quiet": quiet,
             "races": races,
+            "blocking": blocking,
         }
     )
     if session.active() is not None:
@@ -121,6 +123,7 @@ class guard:  # noqa: N801 (used as a verb: with pycuda_guard.guard() as block)
         record_limit: int | str | None = None,
         quiet: bool | None = None,
         races: bool | None = None,
+        blocking: bool | None = None,
     ) -> None:
         from pycuda_guard import config
 
@@ -132,6 +135,7 @@ class guard:  # noqa: N801 (used as a verb: with pycuda_guard.guard() as block)
                 "record_limit": record_limit,
                 "quiet": quiet,
                 "races": races,
+                "blocking": blocking,
             }
         )
         self.findings: list[Finding] = []

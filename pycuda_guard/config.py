@@ -109,7 +109,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "json",
-        "write the findings there, kept up to date while the program runs",
+        "write the findings there, kept up to date; {pid} stands for the number of the process",
         metavar="FILE",
         default=None,
     ),
@@ -139,6 +139,7 @@ OPTIONS: tuple[Option, ...] = (
         for_run=True,
     ),
     Option("quiet", "print errors and warnings only: no notes, no device line, no summary"),
+    Option("blocking", "wait for each kernel, so that one that fails is found at its own launch (slow)"),
     Option("races", "look for races inside kernels, too"),
     Option("bare", "run the program on the chosen device without the guard, to compare", for_run=True),
 )
@@ -155,6 +156,7 @@ class Config:
     fail_on: str = "error"
     strict: bool = False
     quiet: bool = False
+    blocking: bool = False
     races: bool = False
     bare: bool = False
 

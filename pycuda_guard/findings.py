@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 SCHEMA_VERSION = 1
 
@@ -127,3 +127,15 @@ def fails(finding: Finding, fail_on: str, *, strict: bool) -> bool:
         return False
     is_severe = finding.severity.rank >= Severity(fail_on).rank
     return is_severe or (strict and finding.code.startswith("PG9"))
+
+
+def merged(first: Iterable[Finding], second: Iterable[Finding]) -> list[Finding]:
+    """Return the findings of two processes or runs; those of one cause become one, the severer, counted."""
+    by_key = {finding.key: finding for finding in first}
+    for finding in second:
+        known = by_key.get(finding.key)
+        if known is not None:
+            severer = max(known, finding, key=lambda one: one.severity.rank)
+            finding = replace(severer, count=known.count + finding.count)
+        by_key[finding.key] = finding
+    return list(by_key.values())

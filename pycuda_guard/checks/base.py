@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 HANDLERS: dict[type[model.Event], str] = {
     model.Allocated: "on_allocated",
     model.Freed: "on_freed",
+    model.PoolEmptied: "on_pool_emptied",
+    model.Exported: "on_exported",
     model.Copy: "on_copy",
     model.Memset: "on_memset",
     model.Launch: "on_launch",
+    model.LaunchFinished: "on_launch_finished",
     model.CallFailed: "on_call_failed",
     model.Synchronized: "on_synchronized",
     model.StreamCreated: "on_stream_created",
@@ -31,11 +34,14 @@ HANDLERS: dict[type[model.Event], str] = {
     model.StreamWaited: "on_stream_waited",
     model.EventTimed: "on_event_timed",
     model.ContextChanged: "on_context_changed",
+    model.ContextReplaced: "on_context_replaced",
     model.ModuleLoaded: "on_module_loaded",
     model.FunctionLimits: "on_function_limits",
     model.KernelReport: "on_kernel_report",
     model.Contents: "on_contents",
+    model.Forked: "on_forked",
     model.HostFault: "on_host_fault",
+    model.HostTouched: "on_host_touched",
     model.LateStart: "on_late_start",
     model.EventsLost: "on_events_lost",
     model.GuardFailed: "on_guard_failed",
@@ -48,13 +54,16 @@ class Rule:
 
     The events arrive before :attr:`state` takes them in: at a copy, a rule sees memory as it was
     when the copy was asked for. ``source`` is where the evidence comes from: ``api`` (the
-    intercepted calls), ``exit`` (the end of the run) or ``guard`` (the guard itself).
+    intercepted calls), ``touch`` (the host's own accesses to memory), ``exit`` (the end of the run) or
+    ``guard`` (the guard itself).
     """
 
     code: ClassVar[str]
     name: ClassVar[str]
     severity: ClassVar[Severity]
     source: ClassVar[str] = "api"
+    #: whether it has something to say in a process forked after cuInit, where no call of CUDA works
+    holds_after_fork: ClassVar[bool] = False
 
     def __init__(self, state: State, collector: Collector) -> None:
         self.state = state

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pycuda_guard.findings import Finding, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from pycuda_guard.callsite import Site
     from pycuda_guard.events.model import Event
@@ -24,16 +24,21 @@ _NONE: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True, eq=False)
-class _Entry:
-    """How often a finding occurred, in the run or in a part of it."""
+class Entry:
+    """How often a finding occurred, in the run or in a part of it.
+
+    ``certain`` occurrences depend on no failure, the others on one of ``failures``; ``rejected`` is how
+    many of the certain ones ended in which failure.
+    """
 
     finding: Finding
     count: int = 0
     failures: set[int] = field(default_factory=set)
-    certain: int = 0  # occurrences that depend on no failure
-    rejected: dict[int, int] = field(default_factory=dict)  # how many of those ended in which failure
+    certain: int = 0
+    rejected: dict[int, int] = field(default_factory=dict)
 
     def see(self, failure: int | None) -> None:
+        """Count an occurrence."""
         self.count += 1
         if failure is None:
             self.certain += 1
@@ -41,9 +46,32 @@ class _Entry:
             self.failures.add(failure)
 
     def reject(self, failure: int) -> None:
+        """Note that an occurrence ended in a failure."""
         self.rejected[failure] = self.rejected.get(failure, 0) + 1
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as a JSON-ready mapping, for another process."""
+        return {
+            "finding": self.finding.to_json(),
+            "count": self.count,
+            "failures": sorted(self.failures),
+            "certain": self.certain,
+            "rejected": sorted(self.rejected.items()),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Entry:
+        """Return the entry that :meth:`to_json` gave away."""
+        return cls(
+            Finding.from_json(data["finding"]),
+            int(data["count"]),
+            {int(number) for number in data["failures"]},
+            int(data["certain"]),
+            {int(failure): int(times) for failure, times in data["rejected"]},
+        )
+
     def final(self, escaped: Collection[int], expected: Collection[int]) -> Finding:
+        """Return the finding, counted, and graded by what became of the failures."""
         finding = replace(self.finding, count=self.count)
         unexpected = self.certain - sum(self.rejected.get(failure, 0) for failure in expected)
         if unexpected > 0 or not self.failures.isdisjoint(escaped):
@@ -55,20 +83,20 @@ class Part:
     """The findings of a stretch of the run: what is new or came again since it was opened or last taken."""
 
     def __init__(self) -> None:
-        self._entries: dict[_Entry, _Entry] = {}
+        self._entries: dict[Entry, Entry] = {}
 
-    def knows(self, whole: _Entry) -> bool:
+    def knows(self, whole: Entry) -> bool:
         """Tell whether ``whole``, an entry of the run, has occurred in this part."""
         return whole in self._entries
 
-    def see(self, whole: _Entry, finding: Finding, failure: int | None) -> None:
+    def see(self, whole: Entry, finding: Finding, failure: int | None) -> None:
         """Count an occurrence of ``whole``, an entry of the run; ``finding`` is how it is told now."""
         own = self._entries.get(whole)
         if own is None:
-            own = self._entries[whole] = _Entry(finding)
+            own = self._entries[whole] = Entry(finding)
         own.see(failure)
 
-    def reject(self, whole: _Entry, failure: int) -> None:
+    def reject(self, whole: Entry, failure: int) -> None:
         """Note that an occurrence of ``whole`` ended in a failure."""
         own = self._entries.get(whole)
         if own is not None:
@@ -94,17 +122,20 @@ class Collector:
 
     ``on_finding`` is called once for each new finding, as it is first reported; :attr:`findings`
     has their final count and severity. ``explained`` holds the sequence numbers of the events that an
-    error was reported for: what follows from them is no second finding.
+    error was reported for: what follows from them is no second finding. ``in_kernel`` are the launches
+    among them of which only their kernel said that something is wrong.
     """
 
     def __init__(self, on_finding: Callable[[Finding], None] | None = None) -> None:
         self.explained: set[int] = set()
+        self.in_kernel: set[int] = set()
+        self._said: set[str] = set()
         self._on_finding = on_finding
-        self._entries: dict[tuple[object, ...], _Entry] = {}
-        self._places: dict[tuple[str, Severity, Site | None, str], _Entry] = {}
+        self._entries: dict[tuple[object, ...], Entry] = {}
+        self._places: dict[tuple[str, Severity, Site | None, str], Entry] = {}
         self._escaped: frozenset[int] | None = None
         self._parts: list[Part] = []
-        self._under_way: deque[tuple[int, _Entry]] = deque(maxlen=_MAX_UNDER_WAY)
+        self._under_way: deque[tuple[int, Entry]] = deque(maxlen=_MAX_UNDER_WAY)
 
     def open_part(self) -> Part:
         """Begin to collect a part of the run beside the whole."""
@@ -114,7 +145,8 @@ class Collector:
 
     def close_part(self, part: Part) -> None:
         """Add nothing to ``part`` any more."""
-        self._parts.remove(part)
+        if part in self._parts:  # one that was opened before a fork is another collector's
+            self._parts.remove(part)
 
     def add(self, finding: Finding, event: Event, site: Site | None) -> None:
         """Take in a finding that ``event`` gave away, at ``site``."""
@@ -122,7 +154,7 @@ class Collector:
         key = (finding.severity, *finding.key)
         entry = self._entries.get(key)
         if entry is None:
-            entry = _Entry(finding)
+            entry = Entry(finding)
             self._entries[key] = entry
             kernel = finding.kernel.name if finding.kernel is not None else ""
             self._places[finding.code, finding.severity, site, kernel] = entry
@@ -161,9 +193,20 @@ class Collector:
                 for part in self._parts:
                     part.reject(entry, failure)
 
+    def is_first(self, thing: str) -> bool:
+        """Tell whether something is said for the first time in the run."""
+        first = thing not in self._said
+        self._said.add(thing)
+        return first
+
     def grade(self, escaped: Collection[int]) -> None:
         """Turn the errors that the program caught itself into notes; ``escaped`` are the others."""
         self._escaped = frozenset(escaped)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The findings so far and what their grades depend on."""
+        return list(self._entries.values())
 
     @property
     def findings(self) -> list[Finding]:
@@ -172,7 +215,7 @@ class Collector:
             return [replace(entry.finding, count=entry.count) for entry in self._entries.values()]
         return [entry.final(self._escaped, _NONE) for entry in self._entries.values()]
 
-    def _see(self, entry: _Entry, event: Event, finding: Finding, failure: int | None) -> None:
+    def _see(self, entry: Entry, event: Event, finding: Finding, failure: int | None) -> None:
         entry.see(failure)
         for part in self._parts:
             part.see(entry, finding, failure)
@@ -185,3 +228,4 @@ class Collector:
         self.explained.add(event.sequence)
         if len(self.explained) > _MAX_EXPLAINED:
             self.explained -= {n for n in self.explained if n < event.sequence - _MAX_EXPLAINED // 2}
+            self.in_kernel &= self.explained

@@ -10,13 +10,14 @@ from pycuda_guard.checks.base import HANDLERS
 from pycuda_guard.checks.collector import Collector
 from pycuda_guard.checks.registry import RULE_CLASSES
 from pycuda_guard.checks.state import State
-from pycuda_guard.events.model import CallFailed, Event, GuardFailed, RunEnded
+from pycuda_guard.events.model import CallFailed, Event, Forked, GuardFailed, RunEnded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pycuda_guard.checks.base import Rule
-    from pycuda_guard.checks.collector import Part
+    from pycuda_guard.checks.collector import Entry, Part
+    from pycuda_guard.checks.state.shared import Watcher
     from pycuda_guard.findings import Finding
 
 
@@ -45,11 +46,21 @@ class Engine:
             self._handlers[kind] = (*([before] if before else []), *handlers, *([after] if after else []))
         self._handlers[CallFailed] += (self._call_failed,)
         self._handlers[RunEnded] += (self._end,)
+        self._handlers[Forked] += (self._forked,)
 
     @property
     def findings(self) -> list[Finding]:
         """The findings so far; final once :class:`RunEnded` was fed."""
         return self._collector.findings
+
+    def watch(self, watcher: Watcher | None) -> None:
+        """Have ``watcher`` told what the device does with memory that is the host's, too."""
+        self.state.work.shared.watcher = watcher
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The findings so far and what their grades depend on."""
+        return self._collector.entries
 
     def open_part(self) -> Part:
         """Collect the findings from now on once more, by themselves."""
@@ -95,6 +106,16 @@ class Engine:
 
     def _end(self, event: RunEnded) -> None:
         self._collector.grade(event.escaped)
+
+    def _forked(self, event: Forked) -> None:
+        """Where CUDA was initialized before the fork, keep to the rules that can say something about that."""
+        if event.initialized:
+            for kind, handlers in self._handlers.items():
+                self._handlers[kind] = tuple(handler for handler in handlers if self._holds(handler))
+
+    def _holds(self, handler: Callable[..., None]) -> bool:
+        owner = getattr(handler, "__self__", None)
+        return owner is self or getattr(owner, "holds_after_fork", False)
 
     def _handler_failed(self, handler: Callable[..., None], error: Exception, event: Event) -> None:
         owner = getattr(handler, "__self__", handler)

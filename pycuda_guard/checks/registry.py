@@ -13,10 +13,15 @@ from pycuda_guard.checks.rules.argument_type import ArgumentType
 from pycuda_guard.checks.rules.array_order import ArrayOrder
 from pycuda_guard.checks.rules.context_left_pushed import ContextLeftPushed
 from pycuda_guard.checks.rules.copy_out_of_bounds import CopyOutOfBounds
+from pycuda_guard.checks.rules.dead_context import DeadContext
 from pycuda_guard.checks.rules.device_leak import DeviceLeak
 from pycuda_guard.checks.rules.double_free import DoubleFree
+from pycuda_guard.checks.rules.foreign_context import ForeignContext
+from pycuda_guard.checks.rules.fork_after_init import ForkAfterInit
 from pycuda_guard.checks.rules.freed_in_flight import FreedInFlight
 from pycuda_guard.checks.rules.guard_error import GuardErrorRule
+from pycuda_guard.checks.rules.host_read_in_flight import HostReadInFlight
+from pycuda_guard.checks.rules.host_write_in_flight import HostWriteInFlight
 from pycuda_guard.checks.rules.implicit_sync import ImplicitSync
 from pycuda_guard.checks.rules.invalid_pointer import InvalidPointer
 from pycuda_guard.checks.rules.late_start import LateStartRule
@@ -29,10 +34,12 @@ from pycuda_guard.checks.rules.out_of_memory import OutOfMemory
 from pycuda_guard.checks.rules.overlapping_copy import OverlappingCopy
 from pycuda_guard.checks.rules.pageable_async_copy import PageableAsyncCopy
 from pycuda_guard.checks.rules.pointee_type import PointeeType
+from pycuda_guard.checks.rules.result_never_read import ResultNeverRead
 from pycuda_guard.checks.rules.spec_only_race import SpecOnlyRace
 from pycuda_guard.checks.rules.stream_race import StreamRace
 from pycuda_guard.checks.rules.unrecorded_event import UnrecordedEvent
 from pycuda_guard.checks.rules.use_after_free import UseAfterFree
+from pycuda_guard.checks.rules.wrong_context import WrongContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +50,12 @@ if TYPE_CHECKING:
 #: Every rule, in the order in which they see an event. The order matters where one cause could be
 #: told in two ways: the first rule to report an event explains it for those after it.
 RULE_CLASSES: tuple[type[Rule], ...] = (
+    HostReadInFlight,
+    HostWriteInFlight,
+    ForkAfterInit,
+    DeadContext,
+    ForeignContext,
+    WrongContext,
     ImplicitSync,
     PageableAsyncCopy,
     UnrecordedEvent,
@@ -65,6 +78,7 @@ RULE_CLASSES: tuple[type[Rule], ...] = (
     StreamRace,
     SpecOnlyRace,
     ContextLeftPushed,
+    ResultNeverRead,
     NotInstrumented,
     LateStartRule,
     GuardErrorRule,

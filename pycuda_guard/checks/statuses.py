@@ -10,7 +10,9 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pycuda_guard.events.model import CallFailed
+    from pycuda_guard.events.model import CallFailed, LaunchFinished
+
+    Failure = CallFailed | LaunchFinished
 
 INVALID_ARGUMENT = "invalid argument"
 INVALID_CONTEXT = "invalid device context"
@@ -37,17 +39,17 @@ _KERNEL = re.compile(r"\bkernel ([^\s,]+)")
 _ADDRESS = re.compile(r"\baddress (0x[0-9a-f]+)")
 
 
-def words(event: CallFailed) -> str:
+def words(event: Failure) -> str:
     """Return the driver's words for an error, without a detail."""
     return event.status.partition(": ")[0]
 
 
-def detail(event: CallFailed) -> str:
+def detail(event: Failure) -> str:
     """Return what the device said beyond that; mostly empty."""
     return event.status.partition(": ")[2]
 
 
-def kernel(event: CallFailed) -> str:
+def kernel(event: Failure) -> str:
     """Return the name of the kernel that failed, where the device says it."""
     found = _KERNEL.search(detail(event))
     return found[1] if found else ""

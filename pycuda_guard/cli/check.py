@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pycuda_guard import callsite, config
@@ -11,7 +10,7 @@ from pycuda_guard.cli.verb import Verb
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from pycuda_guard.events.reader import Recording
     from pycuda_guard.findings import Finding
@@ -37,7 +36,7 @@ class Check(Verb):
         """Check every recording and return the exit status."""
         from pycuda_guard.errors import StartError
         from pycuda_guard.events.reader import read
-        from pycuda_guard.findings import fails
+        from pycuda_guard.findings import fails, merged
         from pycuda_guard.reports.json_report import JsonReport
 
         chosen = config.read({name: getattr(options, name) for name in OPTIONS})
@@ -102,15 +101,3 @@ def replay(recording: Recording, found: Callable[[Finding], None] | None = None)
             callsite.provide(event.site.file, [])
         engine.feed(event)
     return engine.findings
-
-
-def merged(first: list[Finding], second: Iterable[Finding]) -> list[Finding]:
-    """Return the findings of two recordings; those of one cause become one, the severer, counted."""
-    by_key = {finding.key: finding for finding in first}
-    for finding in second:
-        known = by_key.get(finding.key)
-        if known is not None:
-            severer = max(known, finding, key=lambda one: one.severity.rank)
-            finding = replace(severer, count=known.count + finding.count)
-        by_key[finding.key] = finding
-    return list(by_key.values())

@@ -27,6 +27,7 @@ from pycuda_guard.events.operands import (
     Address as Address,
     ArrayOperand as ArrayOperand,
     CopyKind as CopyKind,
+    DeviceLimits as DeviceLimits,
     DeviceOperand as DeviceOperand,
     Extent as Extent,
     HostKind as HostKind,
@@ -114,6 +115,8 @@ class KernelSignature(Plain):
     follows: tuple[int, ...] = ()
     #: what its launches are certain to access; None where its body was not looked at
     accesses: tuple[CertainAccess, ...] | None = None
+    #: whether it may exchange data with the host while it runs: by volatile or system-wide accesses, or fences
+    signals: bool = False
     #: what it means to store and under which guard, as far as that is known
     coverage: Coverage | None = None
 
@@ -172,7 +175,10 @@ class Event(Numbered):
 
 
 class Allocated(Event):
-    """Memory came to life: ``call`` returned ``nbytes`` requested bytes at ``address``."""
+    """Memory came to life: ``call`` returned ``nbytes`` requested bytes at ``address``.
+
+    ``pool`` is the number of the pool that a block is of, ``held`` how many blocks it holds after.
+    """
 
     call: str
     address: Address
@@ -181,6 +187,8 @@ class Allocated(Event):
     pitch: int = 0
     name: str = ""  # of a module global
     module: ModuleId = 0
+    pool: int = 0
+    held: int = 0
 
 
 class Freed(Event):
@@ -189,6 +197,20 @@ class Freed(Event):
     address: Address
     kind: MemoryKind
     how: str = "free"
+
+
+class PoolEmptied(Event):
+    """A device memory pool gave its held blocks back; one that ``stops`` will hold none any more."""
+
+    pool: int
+    stops: bool = False
+
+
+class Exported(Event):
+    """``call`` handed device memory to somebody whose accesses are not seen."""
+
+    call: str
+    address: Address
 
 
 class Copy(Event):
@@ -231,6 +253,16 @@ class Launch(Event):
     arguments: tuple[Argument, ...] | None
     packed: int
     library: bool = False
+
+
+class LaunchFinished(Event):
+    """The host waited for the last launch of this thread (``--blocking``).
+
+    ``status`` is the driver's words if it failed, ``message`` all that the driver said.
+    """
+
+    status: str = ""
+    message: str = ""
 
 
 class CallFailed(Event):
@@ -309,6 +341,7 @@ class ContextChanged(Event):
     """The context stack of a thread changed: ``created``, ``pushed``, ``popped``, ``detached``.
 
     A context that is ``created`` or ``attached`` is pushed, too; a primary one that is ``retained`` is not.
+    ``peer enabled`` and ``peer disabled`` let the current one use memory of ``subject``, or no longer.
     ``subject`` is the context that it happened to; ``Event.context`` is the current one after.
     ``device`` is the limits of its device, for ``created``, ``pushed`` and ``retained``. ``automatic`` is
     true for the context of pycuda.autoinit and pycuda.autoprimaryctx, which pop it themselves at exit.
@@ -320,18 +353,14 @@ class ContextChanged(Event):
     automatic: bool = False
 
 
-class DeviceLimits(Plain):
-    """Launch limits of a device, read once by attribute."""
+class ContextReplaced(Event):
+    """Somebody else changed the thread's current context to ``actual``; PyCUDA takes it for ``context``.
 
-    name: str
-    compute_capability: tuple[int, int]
-    max_threads_per_block: int
-    max_block: tuple[int, int, int]
-    max_grid: tuple[int, int, int]
-    max_shared_per_block: int
-    max_shared_per_block_optin: int
-    max_registers_per_block: int
-    total_memory: int
+    With ``actual`` equal to ``context``, it is right again. ``library`` is who may have done it, if known.
+    """
+
+    actual: ContextId
+    library: str = ""
 
 
 class ModuleLoaded(Event):
@@ -428,8 +457,25 @@ class Contents(Event):
     last: int = 0
 
 
+class Forked(Event):
+    """The first event of a child process, which ``parent`` made by fork at ``site``.
+
+    ``initialized`` is true where the parent had called ``cuInit``: then CUDA does not work here.
+    """
+
+    parent: int
+    initialized: bool
+
+
 class HostFault(Event):
     """The host touched an address that is no host memory; the process is about to die of it."""
+
+    address: Address
+    write: bool = False
+
+
+class HostTouched(Event):
+    """The host touched memory that an unfinished operation of the device uses, and went on."""
 
     address: Address
     write: bool = False
@@ -455,6 +501,11 @@ class GuardFailed(Event):
 
 
 class RunEnded(Event):
-    """The run is over. ``escaped``: sequence numbers of the failures that nobody caught."""
+    """The run is over. ``escaped``: sequence numbers of the failures that nobody caught.
+
+    ``process`` is ``exits`` where the interpreter now cleans up, ``dies`` where the process ends without
+    that (``os._exit``), and empty where it goes on.
+    """
 
     escaped: tuple[int, ...] = ()
+    process: str = ""

@@ -1,6 +1,6 @@
-"""What the calls name: memory of every kind, and how much of it.
+"""What the calls name: memory of every kind, how much of it, and devices.
 
-These are the operands of the events in :mod:`pycuda_guard.events.model`, which passes them on.
+These are parts of the events in :mod:`pycuda_guard.events.model`, which passes them on.
 """
 
 from __future__ import annotations
@@ -122,3 +122,17 @@ class OddOperand(Plain, tag=True):
 
 
 Operand = DeviceOperand | HostOperand | ArrayOperand | OddOperand
+
+
+class DeviceLimits(Plain):
+    """Launch limits of a device, read once by attribute."""
+
+    name: str
+    compute_capability: tuple[int, int]
+    max_threads_per_block: int
+    max_block: tuple[int, int, int]
+    max_grid: tuple[int, int, int]
+    max_shared_per_block: int
+    max_shared_per_block_optin: int
+    max_registers_per_block: int
+    total_memory: int

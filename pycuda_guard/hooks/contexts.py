@@ -9,10 +9,24 @@ from pycuda_guard.events.model import ContextChanged, DeviceLimits, Event, Synch
 from pycuda_guard.hooks.tap import Tap, ThreadState, reported
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pycuda_guard.callsite import Site
 
 #: Modules that make a context when they are imported, and pop it at exit.
 _AUTOMATIC = frozenset({"pycuda.autoinit", "pycuda.autoprimaryctx"})
+
+
+def is_initialized() -> bool:
+    """Tell whether ``cuInit`` was called in this process, as far as PyCUDA is imported."""
+    driver = sys.modules.get("pycuda.driver")
+    if driver is None:
+        return False
+    try:
+        driver.Device.count()
+    except driver.Error:
+        return False
+    return True
 
 
 def limits_of(tap: Tap, device: Any) -> DeviceLimits:
@@ -119,6 +133,15 @@ def _attached(
     return ContextChanged(site, state.thread, state.context, "attached", int(context.handle))
 
 
+def _peer(change: str) -> Callable[..., Event]:
+    def describe(
+        tap: Tap, site: Site | None, state: ThreadState, result: None, /, peer: Any, *args: Any
+    ) -> Event:
+        return ContextChanged(site, state.thread, state.context, change, int(peer.handle))
+
+    return describe
+
+
 def _synchronized(tap: Tap, site: Site | None, state: ThreadState, result: None, /, *instance: Any) -> Event:
     return Synchronized(site, state.thread, state.context, "context", state.context)
 
@@ -129,4 +152,6 @@ push = reported("Context.push", _pushed)
 pop = reported("Context.pop", _popped)
 detach = reported("Context.detach", _detached)
 attach = reported("Context.attach", _attached)
+enable_peer_access = reported("Context.enable_peer_access", _peer("peer enabled"))
+disable_peer_access = reported("Context.disable_peer_access", _peer("peer disabled"))
 synchronize = reported("Context.synchronize", _synchronized)

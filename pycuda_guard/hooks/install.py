@@ -57,8 +57,8 @@ class _Patch:
 class _Installation:
     """The hooks of one ``install()``."""
 
-    def __init__(self, sink: Sink) -> None:
-        self.tap = Tap(sink)
+    def __init__(self, sink: Sink, *, is_blocking: bool) -> None:
+        self.tap = Tap(sink, is_blocking=is_blocking)
         self.patches: list[_Patch] = []
         self.done: set[str] = set()
         self.hooks: dict[int, tuple[Any, Any]] = {}  # id(original) -> original, hook: functions only
@@ -112,11 +112,12 @@ _current: _Installation | None = None
 _deferred: set[str] = set()
 
 
-def install(sink: Sink) -> None:
+def install(sink: Sink, *, is_blocking: bool = False) -> None:
     """Hook PyCUDA's calls and deliver their events to ``sink``.
 
     Before PyCUDA is imported this waits for the import. Installing again with the same sink does
-    nothing. If CUDA was in use already, a LateStart event says what is unknown.
+    nothing. If CUDA was in use already, a LateStart event says what is unknown. With ``is_blocking`` the
+    host waits for every launch.
     """
     global _current
     with _lock:
@@ -124,7 +125,7 @@ def install(sink: Sink) -> None:
             if _current.tap.sink is sink:
                 return
             raise GuardError("PyCUDA's calls are hooked already", "call uninstall() first")
-        _current = installation = _Installation(sink)
+        _current = installation = _Installation(sink, is_blocking=is_blocking)
     late = DRIVER in sys.modules
     for name in (DRIVER, COMPILER):
         _apply_when_imported(name)

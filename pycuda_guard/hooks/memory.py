@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pycuda_guard.events.model import Allocated, Event, Freed, MemoryKind
+from pycuda_guard.events.model import Allocated, Event, Freed, MemoryKind, PoolEmptied
 from pycuda_guard.hooks.operands import address_of, learn_array
 from pycuda_guard.hooks.tap import Connect, Tap, ThreadState, announced, finalizing, reported
 
@@ -46,9 +46,30 @@ def _pool_allocate(
     nbytes = int(nbytes)
     tap.live[address] = nbytes
     tap.freed.discard(id(result))
+    number = tap.pools.get(id(pool), 0)
     return Allocated(
-        site, state.thread, state.context, "DeviceMemoryPool.allocate", address, nbytes, MemoryKind.POOL
+        site,
+        state.thread,
+        state.context,
+        "DeviceMemoryPool.allocate",
+        address,
+        nbytes,
+        MemoryKind.POOL,
+        pool=number,
+        held=pool.held_blocks if number else 0,
     )
+
+
+def _pool_created(tap: Tap, site: Site | None, state: ThreadState, result: None, /, pool: Any) -> None:
+    tap.pools[id(pool)] = next(tap.numbers)
+
+
+def _pool_emptied(stops: bool) -> Callable[..., Event | None]:
+    def describe(tap: Tap, site: Site | None, state: ThreadState, result: None, /, pool: Any) -> Event | None:
+        number = tap.pools.get(id(pool))
+        return None if number is None else PoolEmptied(site, state.thread, state.context, number, stops)
+
+    return describe
 
 
 def _ipc_open(
@@ -174,6 +195,9 @@ def _get_global(
 mem_alloc = reported("mem_alloc", _mem_alloc)
 mem_alloc_pitch = reported("mem_alloc_pitch", _mem_alloc_pitch)
 pool_allocate = reported("DeviceMemoryPool.allocate", _pool_allocate)
+create_pool = reported("DeviceMemoryPool", _pool_created)
+free_held = reported("DeviceMemoryPool.free_held", _pool_emptied(False))
+stop_holding = reported("DeviceMemoryPool.stop_holding", _pool_emptied(True))
 free = announced("DeviceAllocation.free", _give_back)
 free_pooled = announced("PooledDeviceAllocation.free", _give_back)
 collect = finalizing("DeviceAllocation.__del__", _collect)

@@ -90,7 +90,7 @@ def _event_collected(tap: Tap, site: Site | None, state: ThreadState, event: Any
 
 
 def _event_recorded(
-    tap: Tap, site: Site | None, state: ThreadState, result: Any, /, event: Any, stream: Any = None
+    tap: Tap, site: Site | None, state: ThreadState, /, event: Any, stream: Any = None
 ) -> Event:
     return EventRecorded(site, state.thread, state.context, event_id(tap, event), stream_id(stream))
 
@@ -122,7 +122,7 @@ wait_for_event = reported("Stream.wait_for_event", _stream_waits)
 create_event = reported("Event", _event_created)
 open_event = reported("Event.from_ipc_handle", _event_opened)
 collect_event = finalizing("Event.__del__", _event_collected)
-record_event = reported("Event.record", _event_recorded)
+record_event = announced("Event.record", _event_recorded)
 synchronize_event = reported("Event.synchronize", _event_synchronized)
 poll_event = reported("Event.query", _event_polled)
 time_since = announced("Event.time_since", _time_since)

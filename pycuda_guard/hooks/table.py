@@ -9,7 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pycuda_guard.hooks import contexts, copies, descriptors, launches, memory, memsets, modules, streams
+from pycuda_guard.hooks import (
+    blocking,
+    contexts,
+    copies,
+    descriptors,
+    exports,
+    launches,
+    memory,
+    memsets,
+    modules,
+    refusals,
+    streams,
+)
 
 if TYPE_CHECKING:
     from pycuda_guard.hooks.tap import Connect
@@ -53,7 +65,19 @@ _MEMORY = (
     _driver("mem_alloc_pitch", memory.mem_alloc_pitch, "memory", "Allocated"),
     _driver("managed_empty", memory.managed_empty, "memory", "Allocated"),
     _driver("pagelocked_empty", memory.pagelocked_empty, "memory", "Allocated"),
-    _driver("register_host_memory", memory.register_host_memory, "memory", "Allocated"),
+    _driver(
+        "register_host_memory",
+        refusals.needs_old_numpy(memory.register_host_memory, "register_host_memory"),
+        "memory",
+        "Allocated",
+    ),
+    _driver("DeviceMemoryPool.__init__", memory.create_pool, "memory"),
+    _driver("DeviceMemoryPool.free_held", memory.free_held, "memory", "PoolEmptied"),
+    _driver("DeviceMemoryPool.stop_holding", memory.stop_holding, "memory", "PoolEmptied"),
+    _driver("DeviceAllocation.as_buffer", exports.as_buffer, "memory", "Exported"),
+    _driver("mem_get_ipc_handle", exports.ipc_handle, "memory", "Exported"),
+    _driver("TextureReference.set_address", exports.set_address, "memory", "Exported"),
+    _driver("TextureReference.set_address_2d", exports.set_address_2d, "memory", "Exported"),
     _driver("DeviceMemoryPool.allocate", memory.pool_allocate, "memory", "Allocated"),
     _driver("PageLockedMemoryPool.allocate", memory.pinned_pool_allocate, "memory", "Allocated"),
     _driver("IPCMemoryHandle.__init__", memory.ipc_open, "memory", "Allocated"),
@@ -83,8 +107,15 @@ _COPIES = (
     _driver("memcpy_dtoh_async", copies.dtoh("memcpy_dtoh_async", True), "copies", "Copy"),
     _driver("memcpy_dtod", copies.dtod("memcpy_dtod"), "copies", "Copy"),
     _driver("memcpy_dtod_async", copies.dtod("memcpy_dtod_async", True), "copies", "Copy"),
-    _driver("memcpy_peer", copies.peer("memcpy_peer"), "copies", "Copy"),
-    _driver("memcpy_peer_async", copies.peer("memcpy_peer_async", True), "copies", "Copy"),
+    _driver(
+        "memcpy_peer", refusals.needs_contexts(copies.peer("memcpy_peer"), "memcpy_peer"), "copies", "Copy"
+    ),
+    _driver(
+        "memcpy_peer_async",
+        refusals.needs_contexts(copies.peer("memcpy_peer_async", True), "memcpy_peer_async"),
+        "copies",
+        "Copy",
+    ),
     _driver("memcpy_dtoa", copies.dtoa, "copies", "Copy"),
     _driver("memcpy_atod", copies.atod, "copies", "Copy"),
     _driver("memcpy_atoa", copies.atoa, "copies", "Copy"),
@@ -126,12 +157,11 @@ _LAUNCHES = (
     _driver("Function.prepared_call", launches.launcher("prepared_call"), "launches"),
     _driver("Function.prepared_async_call", launches.launcher("prepared_async_call"), "launches"),
     _driver("Function.prepared_timed_call", launches.launcher("prepared_timed_call"), "launches"),
-    _driver("Function._launch_kernel", launches.launch_kernel, "launches", "Launch"),
+    _driver("Function._launch_kernel", blocking.waiting(launches.launch_kernel), "launches", "Launch"),
     _driver("Function._param_set_size", launches.set_parameter_size, "launches"),
-    _driver("Function._launch", launches.launch_legacy("_launch"), "launches", "Launch"),
-    _driver("Function._launch_grid", launches.launch_legacy("_launch_grid"), "launches", "Launch"),
-    _driver(
-        "Function._launch_grid_async", launches.launch_legacy("_launch_grid_async"), "launches", "Launch"
+    *(
+        _driver(f"Function.{name}", blocking.waiting(launches.launch_legacy(name)), "launches", "Launch")
+        for name in ("_launch", "_launch_grid", "_launch_grid_async")
     ),
 )
 
@@ -158,6 +188,8 @@ _CONTEXTS = (
     _driver("Context.pop", contexts.pop, "contexts", "ContextChanged"),
     _driver("Context.detach", contexts.detach, "contexts", "ContextChanged"),
     _driver("Context.attach", contexts.attach, "contexts", "ContextChanged"),
+    _driver("Context.enable_peer_access", contexts.enable_peer_access, "contexts", "ContextChanged"),
+    _driver("Context.disable_peer_access", contexts.disable_peer_access, "contexts", "ContextChanged"),
     _driver("Context.synchronize", contexts.synchronize, "contexts", "Synchronized"),
 )
 

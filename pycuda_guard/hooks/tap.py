@@ -80,17 +80,20 @@ class Tap:
 
     The tables are keyed by ``id()`` of PyCUDA objects and hold plain data, so that nothing is kept
     alive. Every way to make such an object is hooked and overwrites its entry, hence an entry of a
-    dead object is never mistaken for that of a living one.
+    dead object is never mistaken for that of a living one. One that ``is_blocking`` has the host wait for
+    every launch.
     """
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, *, is_blocking: bool = False) -> None:
         self.active = True
+        self.is_blocking = is_blocking
         self.sink = sink
         self.emit = sink.emit
         self.driver: ModuleType | None = None
         self.threads = _Threads(self)
-        self.numbers = itertools.count(1)  # of events and modules
+        self.numbers = itertools.count(1)  # of events, modules and pools
         self.events: dict[int, EventId] = {}
+        self.pools: dict[int, int] = {}  # their numbers
         self.modules: dict[int, tuple[ModuleId, bool]] = {}  # number, library
         self.functions: dict[int, tuple[ModuleId, str, bool]] = {}  # module, name, library
         self.parameter_sizes: dict[int, int] = {}  # by Function: bytes, for launches of the old form

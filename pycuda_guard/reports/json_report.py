@@ -26,10 +26,11 @@ class JsonReport:
 
     It is written at once, empty, so that a path which can't be written is known before the
     program runs: :class:`StartError`. The path is absolute: the program may change its folder.
+    ``{pid}`` in it stands for the number of the process.
     """
 
     def __init__(self, path: str) -> None:
-        self.path = Path(path).absolute()
+        self.path = Path(path.replace("{pid}", str(os.getpid()))).absolute()
         if self.path.exists() and not self.path.is_file():
             raise StartError(f"the findings can't be written to {path}: it is not a regular file")
         try:
@@ -39,12 +40,17 @@ class JsonReport:
 
     def write(self, findings: Iterable[Finding]) -> None:
         """Replace the file's content in one step. Raises OSError and leaves the old content if it can't."""
-        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
-            with beside.open("w", encoding="utf-8") as stream:
-                json.dump(document(findings), stream, indent=1)
-                stream.write("\n")
-            beside.replace(self.path)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
+        replace_file(self.path, document(findings))
+
+
+def replace_file(path: Path, data: dict[str, Any]) -> None:
+    """Make ``data`` the JSON content of a file in one step. Raises OSError, and leaves the old one then."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("w", encoding="utf-8") as stream:
+            json.dump(data, stream, indent=1)
+            stream.write("\n")
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise

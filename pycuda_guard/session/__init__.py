@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pycuda_guard.session.session import Session, active, begin
+from pycuda_guard.session.session import Session, active, begin, begin_child
 
-__all__ = ["Session", "active", "begin"]
+__all__ = ["Session", "active", "begin", "begin_child"]

@@ -26,7 +26,8 @@ def choose(wanted: str) -> str:
     Raises :class:`StartError` where there is no such device, or PyCUDA is bound to the other one.
     """
     global _is_cpu_loaded
-    if _is_cpu_loaded:
+    if _is_cpu_loaded or _is_cpu_bound():
+        _is_cpu_loaded = True
         if wanted == "gpu":
             raise StartError("the CPU device is in use in this process, so the GPU can't be")
         return "cpu"
@@ -47,6 +48,12 @@ def choose(wanted: str) -> str:
         _is_cpu_loaded = True
         return "cpu"
     return "gpu"
+
+
+def _is_cpu_bound() -> bool:
+    """Tell whether the CPU device is in the driver's place: a child process gets it from its parent."""
+    cpu = sys.modules.get("pycuda_guard.cpu")
+    return cpu is not None and cpu.is_loaded()
 
 
 def missing_gpu() -> str:

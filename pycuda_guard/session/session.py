@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import wrapt
@@ -22,14 +23,18 @@ from pycuda_guard.checks.engine import Engine
 from pycuda_guard.checks.registry import RULES
 from pycuda_guard.errors import StartError
 from pycuda_guard.events import failures
-from pycuda_guard.events.model import Event, GuardFailed, RunEnded
-from pycuda_guard.findings import Finding, Severity, fails
+from pycuda_guard.events.model import CallFailed, Event, Forked, GuardFailed, RunEnded
+from pycuda_guard.findings import Finding, Severity, fails, merged
+from pycuda_guard.hooks import contexts
+from pycuda_guard.hooks.foreign import ContextWatch
 from pycuda_guard.hooks.hostfault import HostFaultWatch
+from pycuda_guard.hooks.touch import TouchWatch
 from pycuda_guard.reports.json_report import JsonReport
 from pycuda_guard.reports.terminal import Screen, Terminal, last_line
-from pycuda_guard.session import devices
+from pycuda_guard.session import devices, startup
+from pycuda_guard.session.children import Children
 from pycuda_guard.session.timeline import Timeline
-from pycuda_guard.session.uncaught import Uncaught
+from pycuda_guard.session.uncaught import Uncaught, trim
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,10 +68,24 @@ def begin(config: Config, screen: Screen | None = None) -> Session:
     return session
 
 
-class Session:
-    """One guarded run, from :meth:`start` to :meth:`finish` or :meth:`stop`."""
+def begin_child(config: Config, folder: str) -> None:
+    """Guard this process, which its guarded parent has started afresh; ``folder`` is for its findings.
 
-    def __init__(self, config: Config, screen: Screen) -> None:
+    Raises :class:`StartError` as :func:`begin` does.
+    """
+    global _active
+    session = Session(config, Terminal(None, quiet=True), folder)
+    session.start()
+    _active = session
+
+
+class Session:
+    """One guarded run, from :meth:`start` to :meth:`finish` or :meth:`stop`.
+
+    With a ``folder`` it is that of a child process, which reports to its parent alone.
+    """
+
+    def __init__(self, config: Config, screen: Screen, folder: str = "") -> None:
         self.config = config
         self.device = ""
         self.uncaught = Uncaught()
@@ -82,21 +101,33 @@ class Session:
         self._timeline = Timeline(config, self.guard_error)
         self._is_over = False
         self._is_json_behind = False
-        self._has_forked = False
-        self._is_child = False
+        self._children = Children(folder)
+        self._contexts = ContextWatch()
+        self._is_child = bool(folder)
+        self._has_unseen_children = False
+        self._next_fork: Forked | None = None
+        self._was_forked_late = False
+        self._fork: Forked | None = None  # what the first event of a forked child is preceded by
+        self._told: dict[Part, list[Finding]] = {}  # findings of children, by the part that had them
 
     # -- the life of a run ----------------------------------------------------------------------
 
     def start(self) -> None:
         """Choose the device, write the empty report, and wrap PyCUDA's calls."""
         self.device = devices.choose(self.config.device)
-        if self.config.json and not _is_worker():
+        if self.config.json and not self._is_child and not _is_worker():
             self._json = JsonReport(self.config.json)
         self._timeline.start(devices.NAMES[self.device], is_worker=_is_worker())
         if self.device == "cpu" and self.config.device == "auto":
             self._screen.announce("no GPU found, using the CPU device")
-        hooks.install(self)
+        if TouchWatch.is_available:
+            self._engine.watch(TouchWatch(self, owns_pages=self.device == "cpu"))
+        hooks.install(self, is_blocking=self.config.blocking)
+        self._contexts.start()
         self.uncaught.watch_threads()
+        if self._is_child:
+            startup.watch_end(self)
+        startup.hook(_start_of_child)
         atexit.register(self._at_exit)
         for name in CONTEXT_POPPERS:
             wrapt.register_post_import_hook(self._run_before_pop, name)
@@ -108,25 +139,32 @@ class Session:
         if _active is self:
             _active = None
         hooks.uninstall()
-        self._faults.stop()
+        with self._lock:
+            self._faults.stop()
         self.uncaught.uninstall()
         atexit.unregister(self._at_exit)
         with self._lock:
             self._timeline.close(self.blind_spots())
+        if self._children.are_running:
+            self._has_unseen_children = True
+        self._children.close()
 
-    def finish(self) -> list[Finding]:
+    def finish(self, process: str = "") -> list[Finding]:
         """End the run: apply the rules for its end, report, stop guarding; return all findings.
 
         Failures count as handled unless :attr:`uncaught` noted an exception that stands for them.
-        A second call returns the same findings. In a forked child this ends its recording alone.
+        A second call returns the same findings. ``process`` says what becomes of this process, in the
+        words of :class:`RunEnded`. A child process reports to its parent.
         """
-        if self._is_child and self._timeline.is_recording:
-            self.emit(self._run_ended())
-            self._timeline.close(self.blind_spots())
         if not self._is_over:
             with self._lock:
-                self.emit(self._run_ended())
+                if self._fork is None:  # else nothing has happened since the fork
+                    escaped = tuple(sorted(self.uncaught.escaped))
+                    self.emit(RunEnded(None, threading.get_ident(), 0, escaped, process))
                 self.stop()
+            if self._is_child:
+                self._report_to_parent(ended=True)
+                return self.findings
             self._write_json()
             self._screen.finish(
                 self.findings,
@@ -139,8 +177,8 @@ class Session:
 
     @property
     def findings(self) -> list[Finding]:
-        """What has been found so far; final after :meth:`finish`."""
-        return self._engine.findings
+        """What has been found so far, here and in child processes; final after :meth:`finish`."""
+        return merged(self._engine.findings, self._found_by_children())
 
     @property
     def is_over(self) -> bool:
@@ -175,7 +213,9 @@ class Session:
     def open_part(self) -> Part:
         """Begin a part of the run that has findings of its own: a block, a cell, the phase of a test."""
         with self._lock:
-            return self._engine.open_part()
+            part = self._engine.open_part()
+        self._told[part] = self._found_by_children()
+        return part
 
     def take(self, part: Part, error: BaseException | None = None) -> list[Finding]:
         """Return what was found in ``part`` since it was opened or last taken.
@@ -187,7 +227,8 @@ class Session:
         if error is not None:
             escaped = escaped | failures.sequences(error)
         with self._lock:
-            return part.take(escaped, self.uncaught.expected)
+            found = part.take(escaped, self.uncaught.expected)
+        return merged(found, self._new_from_children(part, error))
 
     def peek(self, part: Part) -> list[Finding]:
         """Return what is certain to have been found in ``part`` so far."""
@@ -199,11 +240,20 @@ class Session:
         """Collect nothing for ``part`` any more."""
         with self._lock:
             self._engine.close_part(part)
+        self._told.pop(part, None)
 
     # -- what hooks call ------------------------------------------------------------------------
 
     def emit(self, event: Event) -> int:
         """Number ``event``, have it recorded and checked, and return its number."""
+        if self._fork is not None:
+            fork, self._fork = self._fork, None
+            self.emit(fork)
+            self._report_to_parent(ended=False)
+        if self._contexts.is_needed or type(event) is CallFailed:
+            replaced = self._contexts.look(event)
+            if replaced is not None:
+                self.emit(replaced)
         with self._lock:
             number = event.sequence = next(self._numbers)
             if self._is_busy:
@@ -221,8 +271,6 @@ class Session:
     def guard_error(self, where: str, error: BaseException) -> None:
         """Note that the guard failed in ``where``: reported as PG903."""
         text = f"{type(error).__name__}: {error}"
-        if self._is_child:
-            self._screen.complain(f"{where} failed: {text}")
         self.emit(GuardFailed(callsite.here(), threading.get_ident(), 0, where, text))
 
     # -- inside ---------------------------------------------------------------------------------
@@ -230,8 +278,6 @@ class Session:
     def _work(self, event: Event) -> None:
         """Record ``event`` before anything else: so it is safe whatever the checks and the driver do."""
         if self._is_over:
-            if self._is_child:
-                self._timeline.add_in_child(event)
             return
         self._timeline.add(event)
         try:
@@ -240,9 +286,6 @@ class Session:
             self._engine.feed(event)
         except Exception as error:
             self._broken(event, error)
-
-    def _run_ended(self) -> RunEnded:
-        return RunEnded(None, threading.get_ident(), 0, tuple(sorted(self.uncaught.escaped)))
 
     def _broken(self, event: Event, error: Exception) -> None:
         """Report that checking ``event`` itself failed, unless it is the report of such a failure."""
@@ -254,6 +297,9 @@ class Session:
 
     def _found(self, finding: Finding) -> None:
         """Take a new finding: on disk and on the screen before the driver sees the call."""
+        if self._is_child:
+            self._report_to_parent(ended=False)
+            return
         self._write_json()
         if finding.failure is None and finding.severity is not Severity.NOTE:
             self._screen.show(finding)
@@ -273,10 +319,12 @@ class Session:
     def blind_spots(self) -> list[str]:
         """Return what this run did not look at for reasons of its own."""
         spots = []
-        if self._has_forked:
-            spots.append("child processes")
+        if self._has_unseen_children:
+            spots.append("child processes that had not ended")
         if not self._faults.is_available:
             spots.append("device memory touched by the host (its C extension is missing)")
+        if not TouchWatch.is_available:
+            spots.append("host memory touched while the device uses it")
         return spots
 
     def _run_before_pop(self, module: object) -> None:
@@ -286,20 +334,75 @@ class Session:
             atexit.register(self._at_exit)
 
     def _at_exit(self) -> None:
-        self.finish()
+        self.finish("exits")
 
-    def forked(self) -> None:
-        """Note that the program has forked: what happens in the child is not seen."""
-        self._has_forked = True
+    # -- child processes ------------------------------------------------------------------------
 
-    def leave_child(self) -> None:
-        """Only record in a forked child: the lock may be another thread's, the report is the parent's."""
+    def before_fork(self) -> None:
+        """Get ready for a child: it needs a place for its findings, and to know whether CUDA works there."""
+        try:
+            self._children.prepare()
+        except OSError:
+            self._has_unseen_children = True
+        initialized = contexts.is_initialized() or self._was_forked_late
+        self._next_fork = Forked(callsite.here(), threading.get_ident(), 0, os.getpid(), initialized)
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: the lock may be another thread's, the report is the parent's."""
+        self._fork = self._next_fork
+        self._was_forked_late = self._next_fork is not None and self._next_fork.initialized
         self._lock = threading.RLock()
         self._is_busy = False
         self._waiting.clear()
-        self._is_over = self._is_child = True
+        self._is_child = True
+        self._numbers = itertools.count(1)
+        self._engine = Engine(self._found)
+        self._screen = Terminal(None, quiet=True)
+        self._json = None
+        self._watched = frozenset()
+        self._contexts.forget()
+        self._told.clear()
+        self.uncaught.forget()
+        self._children.enter()
         self._timeline.leave_child()
         self._faults.stop()
+        startup.watch_end(self)
+
+    def start_of_child(self) -> startup.Start | None:
+        """Return what a child that is started afresh needs, if it can be guarded."""
+        try:
+            self._children.prepare()
+        except OSError:
+            self._has_unseen_children = True
+            return None
+        record = os.path.abspath(self.config.record) if self.config.record else None
+        config = replace(self.config, device=self.device, json=None, record=record)
+        return startup.Start(config, self._children.folder)
+
+    def worker_ends(self, error: BaseException | None, *, at_once: bool) -> None:
+        """Be told which exception ends a process of multiprocessing, and whether no exit functions run."""
+        if error is not None:
+            self.uncaught.note(error)
+            trim(error)
+        if at_once:
+            self.finish("dies")
+
+    def _report_to_parent(self, *, ended: bool) -> None:
+        self._children.write(self._engine.entries, self.uncaught.escaped, ended=ended)
+
+    def _found_by_children(self, error: BaseException | None = None) -> list[Finding]:
+        escaped = self.uncaught.foreign
+        if error is not None:
+            escaped = escaped | failures.foreign(error)
+        return self._children.findings(escaped, self.uncaught.foreign_expected)
+
+    def _new_from_children(self, part: Part, error: BaseException | None) -> list[Finding]:
+        """Return what children have found since ``part`` was opened or last taken."""
+        now = self._found_by_children(error)
+        before = {finding.key: finding.count for finding in self._told.get(part, ())}
+        self._told[part] = now
+        new = [(finding, finding.count - before.get(finding.key, 0)) for finding in now]
+        return [replace(finding, count=count) for finding, count in new if count > 0]
 
 
 def _is_worker() -> bool:
@@ -311,17 +414,19 @@ def _is_worker() -> bool:
     return process.parent_process() is not None or hasattr(process.current_process(), "_inheriting")
 
 
-def _after_fork_in_parent() -> None:
+def _start_of_child() -> startup.Start | None:
+    return None if _active is None else _active.start_of_child()
+
+
+def _before_fork() -> None:
     if _active is not None:
-        _active.forked()
+        _active.before_fork()
 
 
 def _after_fork_in_child() -> None:
-    global _active
     if _active is not None:
-        _active.leave_child()
-        _active = None
+        _active.after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

@@ -35,7 +35,7 @@ class Timeline:
         self._parent = 0
         self._last: deque[Event] = deque(maxlen=KEPT)
         self._recorder: Recorder | None = None
-        self._is_silent = False
+        self._is_waiting = False  # a forked child, whose file is made for its first event
         # the program may change its folder before it forks
         self._template = os.path.abspath(config.record) if config.record else ""
 
@@ -57,29 +57,23 @@ class Timeline:
     def add(self, event: Event) -> None:
         """Keep ``event``. When this returns, it is in the recording. Never raises."""
         self._last.append(event)
-        if self._recorder is not None:
-            self._recorder.write(event)
-
-    def add_in_child(self, event: Event) -> None:
-        """Record an event of a forked child; the first one makes the child's own file."""
-        if not self._template or self._is_silent:
-            return
-        if self._recorder is None:
+        if self._is_waiting:
+            self._is_waiting = False
             try:
                 self._recorder = self._record(is_child=True)
             except StartError as error:
-                self._is_silent = True
                 self._complain(recorder.NAME, error)
-                return
-        self._recorder.write(event)
+        if self._recorder is not None:
+            self._recorder.write(event)
 
     def leave_child(self) -> None:
-        """Let go of the parent's recording, in a forked child."""
+        """Let go of the parent's recording, in a forked child: the first event makes its own file."""
         self._parent = os.getppid()
         self._last.clear()
         if self._recorder is not None:
             self._recorder.abandon()
             self._recorder = None
+        self._is_waiting = bool(self._template)
 
     def close(self, blind: Sequence[str]) -> None:
         """End the recording. ``blind`` is what the run did not look at."""

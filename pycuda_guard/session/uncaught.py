@@ -37,12 +37,15 @@ def trim(error: BaseException) -> BaseException:
 class Uncaught:
     """Collects the sequence numbers of failures that escaped; holds no exception itself.
 
-    ``expected`` are the failures that a test asked for.
+    ``expected`` are the failures that a test asked for. Failures of child processes whose exception
+    was sent to this one are in ``foreign`` and ``foreign_expected``.
     """
 
     def __init__(self) -> None:
         self.escaped: set[int] = set()
         self.expected: set[int] = set()
+        self.foreign: set[failures.Mark] = set()
+        self.foreign_expected: set[failures.Mark] = set()
         self._script_hook: Callable[..., Any] | None = None
         self._thread_hook: Callable[..., Any] | None = None
 
@@ -54,10 +57,19 @@ class Uncaught:
         if isinstance(error, SystemExit) and not error.code:
             return
         self.escaped |= failures.sequences(error)
+        self.foreign |= failures.foreign(error)
 
     def expect(self, error: BaseException) -> None:
         """``error`` is what a test wanted to see."""
         self.expected |= failures.sequences(error)
+        self.foreign_expected |= failures.foreign(error)
+
+    def forget(self) -> None:
+        """Begin anew, in a forked child."""
+        for numbers in (self.escaped, self.expected):
+            numbers.clear()
+        for marks in (self.foreign, self.foreign_expected):
+            marks.clear()
 
     @contextmanager
     def watching_threads(self) -> Iterator[None]:

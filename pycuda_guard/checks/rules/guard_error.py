@@ -42,6 +42,7 @@ class GuardErrorRule(Rule):
 
     code: ClassVar[str] = "PG903"
     name: ClassVar[str] = "guard-error"
+    holds_after_fork: ClassVar[bool] = True
     severity: ClassVar[Severity] = Severity.NOTE
     source: ClassVar[str] = "guard"
 

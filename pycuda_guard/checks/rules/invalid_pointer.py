@@ -117,7 +117,7 @@ class InvalidPointer(Rule):
 
     def on_copy(self, event: Copy) -> None:
         """Look at the addresses of both ends."""
-        if self.state.stray:
+        if self.state.stray and not self.explained(event.sequence):
             for position, operand in enumerate((event.destination, event.source)):
                 if isinstance(operand, DeviceOperand):
                     self._check_address(event, operand, position)
@@ -125,7 +125,7 @@ class InvalidPointer(Rule):
     def on_memset(self, event: Memset) -> None:
         """Look at the address of a memset."""
         operand = event.destination
-        if self.state.stray and isinstance(operand, DeviceOperand):
+        if self.state.stray and isinstance(operand, DeviceOperand) and not self.explained(event.sequence):
             self._check_address(event, operand, 0)
 
     def on_call_failed(self, event: CallFailed) -> None:

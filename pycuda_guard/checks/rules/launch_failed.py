@@ -39,7 +39,8 @@ Use instead
 Known limits
 ------------
 Where several launches are unfinished when the failure comes out, any of them may be the culprit: the
-finding is placed at the first and names the others. Synchronize after each launch to know.
+finding is placed at the first and names the others. With `--blocking` the host waits for each launch, and
+the finding is placed at the one that failed.
 
 References
 ----------
@@ -57,9 +58,11 @@ from pycuda_guard.findings import Severity
 if TYPE_CHECKING:
     from pycuda_guard.checks.collector import Collector
     from pycuda_guard.checks.state import State
-    from pycuda_guard.events.model import CallFailed, ContextId, Launch
+    from pycuda_guard.events.model import CallFailed, ContextId, Launch, LaunchFinished
 
 _NAMED = 3
+
+_HELP = "check the kernel's indices and the sizes of the memory given to it"
 
 
 class LaunchFailed(Rule):
@@ -89,22 +92,37 @@ class LaunchFailed(Rule):
             self.report(
                 event,
                 f"a kernel failed before {event.call}: {_reason(event)}",
-                "synchronize after each launch to find the one that fails",
+                "run it with --blocking to find the one that fails",
             )
             return
         self._report(event, suspects)
 
+    def on_launch_finished(self, event: LaunchFinished) -> None:
+        """Report the launch that the host has just waited for, if it failed."""
+        launch = self.state.pending.last(event.thread)
+        if statuses.words(event) not in statuses.KERNEL_FAILURES or event.context in self._lost or not launch:
+            return
+        self._lost.add(event.context)
+        if not self.explained(launch.sequence):
+            self.report(
+                event,
+                f"kernel `{launch.function}` failed: {_reason(event)}",
+                _HELP,
+                site=launch.site,
+                kernel=messages.kernel_location(launch),
+            )
+
     def _report(self, event: CallFailed, suspects: list[Launch]) -> None:
         launch, *others = suspects
         text = f"kernel `{launch.function}` failed: {_reason(event)}"
-        help = "check the kernel's indices and the sizes of the memory given to it"
+        help = _HELP
         places = messages.related(f"the failure showed up here, in {event.call}", event.site)
         if others:
             text = (
                 f"one of {len(suspects)} launches failed, of which this is the first "
                 f"(kernel `{launch.function}`): {_reason(event)}"
             )
-            help = "call cuda.Context.synchronize() after each launch to find the one that fails"
+            help = "run it with --blocking to find the one that fails"
             for other in others[:_NAMED]:
                 places += messages.related(f"or kernel `{other.function}`, launched here", other.site)
         self.report(
@@ -117,7 +135,7 @@ class LaunchFailed(Rule):
         )
 
 
-def _reason(event: CallFailed) -> str:
+def _reason(event: CallFailed | LaunchFinished) -> str:
     """Return how the kernel failed, with what the device knows beyond the driver's words."""
     kernel = statuses.kernel(event)
     detail = statuses.detail(event).removeprefix(f"kernel {kernel}").lstrip(", ")

@@ -75,6 +75,8 @@ class NoContext(Rule):
         """Look whether a call failed for want of a context."""
         if event.context or not any(words in event.message for words in _WORDS):
             return
+        if self.explained(event.sequence) or (event.announced and self.explained(event.announced)):
+            return
         self.explain(event.announced)
         if self.again(event, failure=event.sequence):
             return

@@ -8,12 +8,18 @@ from pycuda_guard.checks.state.accesses import Work
 from pycuda_guard.checks.state.allocations import Memory
 from pycuda_guard.checks.state.devices import Devices
 from pycuda_guard.checks.state.modules import Modules
+from pycuda_guard.checks.state.outputs import Outputs
+from pycuda_guard.checks.state.owners import Owners
 from pycuda_guard.checks.state.pending import Pending
+from pycuda_guard.checks.state.pools import Pools
+from pycuda_guard.checks.state.shared import is_shared
 from pycuda_guard.checks.state.streams import Streams
 from pycuda_guard.events.model import (
     Allocated,
     CallFailed,
+    Contents,
     ContextChanged,
+    ContextReplaced,
     Copy,
     DeviceOperand,
     Event,
@@ -25,11 +31,14 @@ from pycuda_guard.events.model import (
     Freed,
     FunctionLimits,
     HostOperand,
+    HostTouched,
     LateStart,
     Launch,
+    LaunchFinished,
     Memset,
     ModuleLoaded,
     OddOperand,
+    PoolEmptied,
     StreamCreated,
     StreamDestroyed,
     StreamWaited,
@@ -64,9 +73,12 @@ class State:
         self.memory = Memory()
         self.modules = Modules()
         self.devices = Devices()
+        self.owners = Owners()
+        self.pools = Pools()
         self.streams = Streams()
         self.pending = Pending(self.streams)
         self.work = Work(self.memory, self.modules)
+        self.outputs = Outputs()
         self.late = False
         self._ring: list[Event | None] = [None] * _RING
         self.destination: Region | None = None
@@ -75,6 +87,7 @@ class State:
         self.regions: list[Region | None] = []
         self.stray = False
         self.inside = True
+        self._has_shared = False  # memory that the host can touch while a kernel uses it
         # the last copy to the device: what it was copied to, and what that held before
         self._before: tuple[int, Region, HostOperand | None, int, int] | None = None
         self.lookers: dict[type[Event], Callable[..., None]] = {
@@ -88,6 +101,9 @@ class State:
             Copy: self._copy,
             Memset: self._memset,
             Launch: self._launch,
+            LaunchFinished: self.pending.finish,
+            PoolEmptied: self.pools.empty,
+            ContextReplaced: self.owners.replace,
             CallFailed: self._call_failed,
             Synchronized: self._synchronized,
             StreamCreated: self._stream_created,
@@ -98,8 +114,10 @@ class State:
             EventRecorded: self._event_recorded,
             EventTimed: self._event_timed,
             ContextChanged: self._context_changed,
-            ModuleLoaded: self.modules.load,
+            ModuleLoaded: self._module_loaded,
             FunctionLimits: self.modules.limit,
+            Contents: self._contents,
+            HostTouched: self.work.shared.touch,
             LateStart: self._late_start,
             EventsLost: self._late_start,
         }
@@ -169,6 +187,9 @@ class State:
             if argument.table is not None:
                 self.stray = True
             self.regions.append(region)
+        if self._has_shared and not self.work.active:
+            if any(region is not None and is_shared(region.kind) for region in self.regions):
+                self.work.activate()
         if self.work.active:
             self.work.look(event)
 
@@ -180,10 +201,15 @@ class State:
     def _allocated(self, event: Allocated) -> None:
         self.memory.allocate(event)
         self.work.allocate(event)
+        if event.pool:
+            self.pools.allocate(event)
+        self._has_shared |= is_shared(event.kind)
 
     def _freed(self, event: Freed) -> None:
         self._announce(event)
-        self.work.free(self.memory.find(event.address))
+        region = self.memory.find(event.address)
+        self.work.free(region)
+        self.pools.free(region)
         self.memory.free(event)
 
     def _copy(self, event: Copy) -> None:
@@ -198,6 +224,7 @@ class State:
                 self.work.settle()
             self.pending.copy(event)
             return
+        self.outputs.fill(event, region)
         self._before = event.sequence, region, region.contents, region.copied, region.written
         if type(event.source) is HostOperand and event.destination.address == region.base:  # type: ignore[union-attr]
             region.contents, region.copied = event.source, event.sequence
@@ -212,6 +239,7 @@ class State:
             self.work.notes.append(event)
         if self.destination is not None:
             self.destination.written = event.sequence
+            self.outputs.fill(event, self.destination)
 
     def _launch(self, event: Launch) -> None:
         self._ring[event.sequence % _RING] = event
@@ -224,7 +252,10 @@ class State:
         if event.arguments is None:
             self.memory.blind = event.sequence
             return
-        writes = self.kernel.writes if self.kernel is not None else ()
+        writes: tuple[bool, ...] = ()
+        if self.kernel is not None:
+            writes = self.kernel.writes
+            self.outputs.launch(event, self.kernel.signature, self.regions)
         for index, region in enumerate(self.regions):
             if region is not None and (index >= len(writes) or writes[index]):
                 region.written = event.sequence
@@ -232,6 +263,8 @@ class State:
     def _call_failed(self, event: CallFailed) -> None:
         announced = self.announced(event.announced) if event.announced else None
         self.work.take_back(event.announced)
+        if event.announced:
+            self.outputs.take_back(event.announced)
         if type(announced) is Freed:
             self.memory.undo_free(announced)
         elif type(announced) is Copy and self._before is not None and self._before[0] == event.announced:
@@ -244,18 +277,22 @@ class State:
 
     def _stream_created(self, event: StreamCreated) -> None:
         self.streams.create(event)
+        self.owners.add_stream(event, self.memory.launches)
         self.work.activate()
         self.work.clocks.create(event)
 
     def _stream_destroyed(self, event: StreamDestroyed) -> None:
         self.streams.destroy(event)
+        self.owners.streams.pop(event.stream, None)
         self.work.clocks.destroy(event.stream)
 
     def _event_created(self, event: EventCreated) -> None:
         self.streams.create_event(event)
+        self.owners.add_event(event, self.memory.launches)
         self.work.clocks.create_event(event)
 
     def _event_destroyed(self, event: EventDestroyed) -> None:
+        self.owners.events.pop(event.event, None)
         self.work.clocks.destroy_event(event.event)
 
     def _event_timed(self, event: EventTimed) -> None:
@@ -263,14 +300,25 @@ class State:
         self.work.time(event)
 
     def _event_recorded(self, event: EventRecorded) -> None:
+        self._announce(event)
         self.streams.record(event)
         self.work.record(event)
 
     def _context_changed(self, event: ContextChanged) -> None:
+        gone = self.owners.change(event, was_current=self.devices.current(event.thread) == event.subject)
         self.devices.change(event)
         if event.change == "detached":
-            self.work.clocks.host_waits_for_context(event.subject)
-            self.memory.forget_context(event.subject)
+            self.work.leave(event.subject)
+            self.memory.forget_context(event.subject, gone=gone)
+
+    def _module_loaded(self, event: ModuleLoaded) -> None:
+        self.modules.load(event)
+        self.owners.add_module(event, self.memory.launches)
+
+    def _contents(self, event: Contents) -> None:
+        region = self.memory.find(event.base) or self.memory.find_freed(event.base)
+        if region is not None and type(self.announced(event.cause)) is Copy:
+            self.outputs.read(event, region)
 
     def _late_start(self, event: LateStart | EventsLost) -> None:
         self.late = True

@@ -27,7 +27,8 @@ class Region:
 
     ``contents`` is the host array last copied to its start, by the event ``copied``; ``written`` is
     the last event that may have put something else there. ``freed`` is the event that freed it, or 0.
-    ``launches`` is how many kernels had been launched when it was allocated.
+    ``launches`` is how many kernels had been launched when it was allocated. ``pool`` is the number of
+    the pool that a block is of.
     """
 
     base: Address
@@ -43,6 +44,7 @@ class Region:
     freed: int = 0
     freed_site: Site | None = None
     freed_how: str = ""
+    pool: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -111,6 +113,8 @@ class Memory:
     def __init__(self) -> None:
         self.live = Intervals()
         self.freed = Intervals()
+        #: memory of contexts that are gone
+        self.orphans = Intervals()
         self.arrays: dict[int, Region] = {}
         #: the last event after which the contents of no region are known (a launch of unknown arguments)
         self.blind = 0
@@ -132,6 +136,7 @@ class Memory:
             return
         start, end = event.address, event.address + event.nbytes
         region = Region(start, end, event.kind, event.site, event.context, self.launches, event.name)
+        region.pool = event.pool
         if event.kind is MemoryKind.ARRAY:
             self.arrays[start] = region
             return
@@ -140,6 +145,8 @@ class Memory:
             return  # get_global() of the same variable once more
         for _, _, covered in self.live.cut(start, end):
             self._bases.pop(covered.base, None)
+        if len(self.orphans):
+            self.orphans.cut(start, end)
         for old_start, old_end, old in self.freed.cut(start, end):
             if old_start < start:
                 self.freed.add(old_start, start, old)
@@ -174,11 +181,14 @@ class Memory:
         self.live.add(region.base, region.end, region)
         self._bases[region.base] = region
 
-    def forget_context(self, context: ContextId) -> None:
-        """Drop all memory of a context that may be gone: its addresses are unknown from now on."""
+    def forget_context(self, context: ContextId, *, gone: bool) -> None:
+        """Drop all memory of a context: it is ``gone``, or its addresses are unknown from now on."""
         for region in [region for region in self.live if region.context == context]:
             self.live.cut(region.base, region.end)
             self._bases.pop(region.base, None)
+            if gone and region.kind in _REMEMBERED:
+                self.orphans.cut(region.base, region.end)
+                self.orphans.add(region.base, region.end, region)
 
     def _forget_oldest(self) -> None:
         """Forget the older half of the freed memory, so that long runs stay within bounds."""

@@ -17,6 +17,11 @@ class Devices:
         #: for each thread, the events that put a context on its stack, bottom first
         self.stacks: defaultdict[int, list[ContextChanged]] = defaultdict(list)
 
+    def current(self, thread: int) -> ContextId:
+        """Return the context on top of a thread's stack, 0 where none is known."""
+        stack = self.stacks.get(thread)
+        return stack[-1].subject if stack else 0
+
     def change(self, event: ContextChanged) -> None:
         """Follow a change of a context stack."""
         if event.device is not None:

@@ -9,7 +9,7 @@ from pycuda_guard.events.model import DEFAULT_STREAM, CopyKind, HostOperand
 
 if TYPE_CHECKING:
     from pycuda_guard.checks.state.streams import Streams
-    from pycuda_guard.events.model import Copy, Launch, Synchronized
+    from pycuda_guard.events.model import Copy, Launch, LaunchFinished, Synchronized
 
 _MAX_A_STREAM = 1024
 
@@ -31,10 +31,24 @@ class Pending:
         self._streams = streams
         self._contexts: defaultdict[int, _Queues] = defaultdict(_new_queues)
         self._set_aside: dict[int, tuple[int, list[Launch]]] = {}
+        self._last: dict[int, Launch] = {}  # by thread
 
     def launch(self, event: Launch) -> None:
         """Enter a launch."""
+        self._last[event.thread] = event
         self._contexts[event.context][event.stream].append(event)
+
+    def last(self, thread: int) -> Launch | None:
+        """Return the last launch of a thread, if the host has not waited for it alone."""
+        return self._last.get(thread)
+
+    def finish(self, event: LaunchFinished) -> None:
+        """Forget the last launch of a thread: the host has waited for it."""
+        launch = self._last.pop(event.thread, None)
+        if launch is not None:
+            queue = self._contexts[launch.context][launch.stream]
+            if queue and queue[-1] is launch:
+                queue.pop()
 
     def before_default(self, context: int) -> list[Launch]:
         """Return the unfinished launches that the legacy default stream is ordered after."""

@@ -1,0 +1,54 @@
+"""Device memory handed to somebody whose accesses no hook sees: other processes, buffers, textures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pycuda_guard.events.model import Event, Exported
+from pycuda_guard.hooks.tap import Connect, Tap, ThreadState, reported
+
+if TYPE_CHECKING:
+    from pycuda_guard.callsite import Site
+
+
+def _exporting(call: str) -> Connect:
+    """Hook a function whose first argument is device memory."""
+
+    def describe(
+        tap: Tap,
+        site: Site | None,
+        state: ThreadState,
+        result: Any,
+        /,
+        memory: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Event:
+        return Exported(site, state.thread, state.context, call, int(memory))
+
+    return reported(call, describe)
+
+
+def _binding(call: str) -> Connect:
+    """Hook a method of a texture reference."""
+
+    def describe(
+        tap: Tap,
+        site: Site | None,
+        state: ThreadState,
+        result: Any,
+        /,
+        reference: Any,
+        memory: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Event:
+        return Exported(site, state.thread, state.context, call, int(memory))
+
+    return reported(call, describe)
+
+
+ipc_handle = _exporting("mem_get_ipc_handle")
+as_buffer = _exporting("DeviceAllocation.as_buffer")
+set_address = _binding("TextureReference.set_address")
+set_address_2d = _binding("TextureReference.set_address_2d")

@@ -1,0 +1,92 @@
+"""Guards the processes that ``multiprocessing`` starts, and learns how they end.
+
+A process that is started afresh (spawn, forkserver) unpickles what its parent prepared before it
+imports anything of the program; so that is where its session begins. In every process,
+``multiprocessing`` runs finalizers while the exception that ends it, if any, is on its way out.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+from pycuda_guard.reports.terminal import Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pycuda_guard.config import Config
+    from pycuda_guard.session.session import Session
+
+#: a key of the preparation data that multiprocessing itself has no use for
+KEY = "pycuda_guard_session"
+
+#: finalizers with a lower number run later: this one is the last
+_LAST = -(1 << 30)
+
+_is_hooked = False
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a child needs to know: the session begins where this is unpickled."""
+
+    config: Config
+    folder: str
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[Config, str]]:
+        return begin, (self.config, self.folder)
+
+
+def begin(config: Config, folder: str) -> None:
+    """Guard this process, a child that was started afresh. Never raises: the child must work."""
+    try:
+        from pycuda_guard import session
+
+        session.begin_child(config, folder)
+    except Exception as error:
+        text = f"this child process is not guarded: {type(error).__name__}: {error}"
+        Terminal(sys.stderr, quiet=False).complain(text)
+
+
+def hook(start: Callable[[], Start | None]) -> None:
+    """Have every process that is started afresh get what ``start()`` returns, if anything."""
+    global _is_hooked
+    if _is_hooked:
+        return
+    _is_hooked = True
+
+    def prepare(
+        wrapped: Callable[..., dict[str, Any]], instance: None, args: Any, kwargs: Any
+    ) -> dict[str, Any]:
+        data = wrapped(*args, **kwargs)
+        found = start()
+        return data if found is None else {**data, KEY: found}
+
+    def wrap(module: Any) -> None:
+        wrapt.wrap_function_wrapper(module, "get_preparation_data", prepare)
+
+    wrapt.register_post_import_hook(wrap, "multiprocessing.spawn")
+
+
+def watch_end(session: Session) -> None:
+    """Tell ``session`` how this process ends, if it turns out to be one of multiprocessing's."""
+    if "multiprocessing.util" in sys.modules:
+        from multiprocessing import util
+
+        util.register_after_fork(session, _started)
+
+
+def _started(session: Session) -> None:
+    from multiprocessing import util
+
+    util.Finalize(None, _ended, args=(session,), exitpriority=_LAST)
+
+
+def _ended(session: Session) -> None:
+    error = sys.exc_info()[1]
+    # a process that was spawned ends like any other, those that were forked end at once
+    session.worker_ends(error, at_once="--multiprocessing-fork" not in sys.orig_argv)

@@ -7,55 +7,61 @@ from typing import TYPE_CHECKING
 from pycuda_guard.kernels.instrument.accesses import accesses_of
 from pycuda_guard.kernels.instrument.calls import emit_call, with_guarded
 from pycuda_guard.kernels.instrument.careful import emit_careful
-from pycuda_guard.kernels.instrument.traps import ending, report_ending
+from pycuda_guard.kernels.instrument.traps import Ending, ending, report_ending
 from pycuda_guard.kernels.instrument.variables import (
     check_in_variable,
     emit_in_variable,
     report_variable,
     watched_variable,
 )
-from pycuda_guard.kernels.ptx.ir import Address, Arguments, Instruction, Pragma, Space, Symbol
+from pycuda_guard.kernels.ptx.ir import Address, Arguments, Instruction, Space, Symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pycuda_guard.kernels.instrument.abi import Reason
     from pycuda_guard.kernels.instrument.accesses import Access
     from pycuda_guard.kernels.instrument.careful import AtAccess
     from pycuda_guard.kernels.instrument.frame import Frame
-    from pycuda_guard.kernels.ptx.ir import FlatFunction, Label
+    from pycuda_guard.kernels.ptx.ir import FlatFunction, Label, Pragma
 
 _LEAVING = frozenset({"bra", "brx", "call", "ret", "exit"})
 
 
 def emit_body(frame: Frame, added: AtAccess | None = None) -> None:
     """Emit the whole body carefully; see :func:`emit_careful` for ``added``."""
-    for statement in statements(frame):
-        if isinstance(statement, Instruction):
-            emit_instruction(frame, statement, added)
-        else:
-            frame.builder.keep(statement)
+    for statement in statements(frame.flat):
+        emit_statement(frame, statement, added)
 
 
-def statements(frame: Frame) -> Iterator[Instruction | Label | Pragma]:
-    """Yield a function's statements in order, and emit the reports of assertions and traps on the way.
+def emit_statement(
+    frame: Frame, statement: Instruction | Label | Pragma | Ending, added: AtAccess | None = None
+) -> None:
+    """Emit one of :func:`statements`, an access in its careful form."""
+    if isinstance(statement, Instruction):
+        emit_instruction(frame, statement, added)
+    elif isinstance(statement, Ending):
+        report_ending(frame, statement)
+    else:
+        frame.builder.keep(statement)
 
-    What passes arguments to a call must stand right before it, so the report of an assertion is emitted
+
+def statements(flat: FlatFunction) -> Iterator[Instruction | Label | Pragma | Ending]:
+    """Yield a function's statements in order, and an Ending where an assertion or a trap is to be reported.
+
+    What passes arguments to a call must stand right before it, so the report of an assertion comes
     before its first argument.
     """
-    flat = frame.flat
-    reports: dict[int, list[tuple[Instruction, Reason]]] = {}
+    endings: dict[int, list[Ending]] = {}
     for index, statement in enumerate(flat.body):
-        reason = ending(statement) if isinstance(statement, Instruction) else None
-        if reason is not None and isinstance(statement, Instruction):
-            reports.setdefault(first_argument(flat, index), []).append((statement, reason))
+        end = ending(statement) if isinstance(statement, Instruction) else None
+        if end is not None:
+            endings.setdefault(first_argument(flat, index), []).append(end)
     pragmas: dict[int, list[Pragma]] = {}
     for index, pragma in flat.pragmas:
         pragmas.setdefault(index, []).append(pragma)
     for index, statement in enumerate(flat.body):
         yield from pragmas.get(index, ())
-        for instruction, reason in reports.get(index, ()):
-            report_ending(frame, instruction, reason)
+        yield from endings.get(index, ())
         yield statement
     yield from pragmas.get(len(flat.body), ())
 
@@ -127,7 +133,7 @@ def _emit_copy(frame: Frame, read: Access, written: Access, added: AtAccess | No
     place = check_in_variable(frame, written, variable, slow)
     emit_access(frame, read, added)
     builder.place_label(following)
-    with builder.at(builder.cold):
+    with builder.outlined():
         builder.place_label(slow)
         builder.mark(read.instruction.source)
         report_variable(frame, written, place)

@@ -1,6 +1,6 @@
 """Builds the body of one instrumented function: fresh names, instructions, and three places to put them.
 
-The *prologue* runs first, *main* is the user's code with what is added to it, and *cold* code stands
+The *prologue* runs first, *main* is the user's code with what is added to it, and *outlined* code stands
 after it and is entered by branches alone: what is rare goes there.
 """
 
@@ -46,7 +46,7 @@ class Builder:
         self.flat = flat
         self.prologue: list[Statement] = []
         self.main: list[Statement] = []
-        self.cold: list[Statement] = []
+        self._outlined: list[list[Statement]] = []
         self._out = self.main
         self._source: dict[int, SourceLine | None] = {}
         self._counts: dict[str, int] = {}
@@ -74,8 +74,21 @@ class Builder:
     # --- instructions -------------------------------------------------------------------------------
 
     @contextmanager
-    def at(self, place: list[Statement]) -> Iterator[None]:
-        """Put what is emitted in :attr:`prologue`, :attr:`main` or :attr:`cold`."""
+    def in_prologue(self) -> Iterator[None]:
+        """Put what is emitted in the prologue."""
+        with self._at(self.prologue):
+            yield
+
+    @contextmanager
+    def outlined(self) -> Iterator[None]:
+        """Put what is emitted in a new piece of outlined code: from a label to a branch."""
+        piece: list[Statement] = []
+        self._outlined.append(piece)
+        with self._at(piece):
+            yield
+
+    @contextmanager
+    def _at(self, place: list[Statement]) -> Iterator[None]:
         before, self._out = self._out, place
         try:
             yield
@@ -137,10 +150,10 @@ class Builder:
             *self.prologue,
             *self.main,
         ]
-        if self.cold:
-            if not _is_left(self.main):
-                body.append(Instruction("ret"))
-            body += self.cold
+        if self._outlined and not _is_left(self.main):
+            body.append(Instruction("ret"))
+        for piece in self._outlined:
+            body += piece
         return replace(function, name=name, body=body)
 
     def _directive(self, targets: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ What is emitted::
         what the caller adds, with the place in the root's range
     NEXT:
         …
-    SLOW:                       (cold)
+    SLOW:                       (outlined)
         found = pg_check(…)     which reports
         nothing found: destinations = 0, bra NEXT
         the access
@@ -74,7 +74,7 @@ def emit_careful(frame: Frame, access: Access, added: AtAccess | None = None) ->
         builder.keep(access.instruction)
         added(frame, access, place_in(frame, known, offset), access.guard)
     builder.place_label(following)
-    with builder.at(builder.cold):
+    with builder.outlined():
         builder.place_label(slow)
         builder.mark(access.instruction.source)
         _emit_slow(frame, access, address, known, site, added)

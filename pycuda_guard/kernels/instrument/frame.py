@@ -89,7 +89,7 @@ class Frame:
         """Return the range of a root by its position."""
         known = self._ranges.get(root)
         if known is None:
-            with self.builder.at(self.builder.prologue):
+            with self.builder.in_prologue():
                 start = abi.HEADER.size + root * abi.RANGE.size
                 fields = {name: self._field(name, start) for name in abi.RANGE_FIELDS}
             known = self._ranges[root] = Range(
@@ -111,7 +111,7 @@ class Frame:
         """
         limit = known.limits.get(span)
         if limit is None:
-            with self.builder.at(self.builder.prologue):
+            with self.builder.in_prologue():
                 limit = known.limits[span] = self.limit_here(known.size, span)
         return limit
 
@@ -127,7 +127,7 @@ class Frame:
         """
         limit = self._dynamic.get((width, bits))
         if limit is None:
-            with self.builder.at(self.builder.prologue):
+            with self.builder.in_prologue():
                 largest = self.builder.value("max.u32", "b32", self.header("dynamic"), width - 1)
                 limit = self.builder.value("sub.u32", "b32", largest, width - 1)
                 if bits == 64:
@@ -139,7 +139,7 @@ class Frame:
         """Return the predicate of a root's range that codes stand for ``1 << shift`` bytes."""
         predicate = known.tracked.get(shift)
         if predicate is None:
-            with self.builder.at(self.builder.prologue):
+            with self.builder.in_prologue():
                 predicate = known.tracked[shift] = self.builder.value(
                     "setp.eq.u32", "pred", known.shift, shift
                 )

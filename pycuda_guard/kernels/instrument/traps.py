@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.instrument import abi, reports
@@ -16,16 +17,27 @@ if TYPE_CHECKING:
 ASSERTION = "__assertfail"
 
 
-def ending(instruction: Instruction) -> abi.Reason | None:
-    """Return how an instruction ends the launch: by an assertion or a trap; None where it does not."""
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """An instruction that ends the launch, and how."""
+
+    instruction: Instruction
+    reason: abi.Reason
+
+
+def ending(instruction: Instruction) -> Ending | None:
+    """Tell how an instruction ends the launch: by an assertion or a trap; None where it does not."""
     if instruction.opcode == "trap":
-        return abi.Reason.TRAP
+        return Ending(instruction, abi.Reason.TRAP)
     callee = called(instruction)
-    return abi.Reason.ASSERT if isinstance(callee, Symbol) and callee.name == ASSERTION else None
+    if isinstance(callee, Symbol) and callee.name == ASSERTION:
+        return Ending(instruction, abi.Reason.ASSERT)
+    return None
 
 
-def report_ending(frame: Frame, instruction: Instruction, reason: abi.Reason) -> None:
+def report_ending(frame: Frame, end: Ending) -> None:
     """Emit the report of an instruction that ends the launch, where its guard holds."""
+    instruction, reason = end.instruction, end.reason
     builder = frame.builder
     builder.mark(instruction.source)
     kind = "assert" if reason is abi.Reason.ASSERT else "trap"

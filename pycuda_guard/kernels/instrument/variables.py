@@ -99,7 +99,7 @@ def emit_in_variable(frame: Frame, access: Access, variable: Variable) -> None:
     place = check_in_variable(frame, access, variable, slow)
     builder.keep(access.instruction)
     builder.place_label(following)
-    with builder.at(builder.cold):
+    with builder.outlined():
         builder.place_label(slow)
         builder.mark(access.instruction.source)
         report_variable(frame, access, place)

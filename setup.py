@@ -7,12 +7,14 @@ import sys
 
 from setuptools import Extension, setup
 
+HOSTFAULT = "pycuda_guard/hooks/native"
 NATIVE = "pycuda_guard/cpu/native"
 SOURCES = ("module", "region", "faults", "printf", "heap", "resident", "scheduler", "pool", "lanes", "gate")
 
 hostfault = Extension(
     "pycuda_guard.hooks._hostfault",
-    sources=["pycuda_guard/hooks/native/hostfault.c"],
+    sources=[f"{HOSTFAULT}/{name}.c" for name in ("hostfault", "chain", "pages")],
+    depends=[f"{HOSTFAULT}/hostfault.h"],
     define_macros=[("Py_LIMITED_API", "0x030B0000")],
     extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
     extra_link_args=["-pthread"],

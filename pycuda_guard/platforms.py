@@ -36,6 +36,15 @@ FEATURES = (
         },
     ),
     Feature(
+        "host access to memory in flight (PG101 and PG102 by page protection)",
+        {
+            "Linux aarch64": "reads are told from writes on x86-64 alone",
+            "WSL2": "the pinned memory of its driver was not tried",
+            "Windows": "it needs SIGSEGV",
+            "macOS": "there is no device",
+        },
+    ),
+    Feature(
         "running on a GPU",
         {"macOS": "there is no CUDA"},
     ),

@@ -29,6 +29,7 @@ SECTIONS = (
 
 _SOURCES = {
     "api": "the calls as they are made",
+    "touch": "the host's own accesses to memory",
     "exit": "the end of the run",
     "guard": "the guard itself",
 }

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard import callsite
+from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
 from pycuda_guard.events.model import DEFAULT_STREAM, Launch
+from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
     from pycuda_guard.checks.state.accesses import Access, Operation
     from pycuda_guard.checks.state.clocks import Track
-    from pycuda_guard.events.model import Copy, Memset
+    from pycuda_guard.events.model import Copy, HostTouched, Memset
 
 
 class ConflictRule(Rule):
@@ -35,6 +37,34 @@ class ConflictRule(Rule):
         """Judge a launch that conflicts with something."""
         if self.state.work.conflicts:
             self.judge(event)
+
+
+class TouchRule(Rule):
+    """A rule about the host's own accesses to memory that unfinished work uses."""
+
+    source: ClassVar[str] = "touch"
+    severity: ClassVar[Severity] = Severity.ERROR
+    writes: ClassVar[bool]  #: which accesses the rule is about
+
+    def on_host_touched(self, event: HostTouched) -> None:
+        """Look for the operation that the host came between."""
+        if event.write is not self.writes:
+            return
+        use = self.state.work.shared.find(event.address, event.write)
+        if use is None or self.again(event):
+            return
+        memory, stream = messages.region_name(use.region), name(use.track)
+        does, before = ("writes", "writing") if self.writes else ("reads", "reading")
+        wait = "cuda.Context" if use.track.handle == DEFAULT_STREAM else variable(use.track) or "stream"
+        what = operation(use.event)
+        self.report(
+            event,
+            f"the host {does} {memory}, byte {event.address - use.region.base} of {use.region.nbytes}, while "
+            f"{what} on {stream} may still {verb(use, False)} it",
+            f"call {wait}.synchronize() before {before} it",
+            related=messages.related(f"{what} {verb(use)} {memory} here", use.event.site)
+            + messages.related(f"{memory} is allocated here", use.region.site),
+        )
 
 
 def variable(track: Track) -> str:

@@ -115,7 +115,7 @@ class KernelSignature(Plain):
     follows: tuple[int, ...] = ()
     #: what its launches are certain to access; None where its body was not looked at
     accesses: tuple[CertainAccess, ...] | None = None
-    #: whether it may exchange data with the host while it runs: by volatile or system-wide accesses, or fences
+    #: whether it may talk to the host while it runs: by volatile or system-wide accesses, or fences
     signals: bool = False
     #: what it means to store and under which guard, as far as that is known
     coverage: Coverage | None = None

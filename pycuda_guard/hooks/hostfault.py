@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pycuda_guard.hooks.sink import Sink
 
 try:
-    from pycuda_guard.hooks import _hostfault
+    from pycuda_guard.hooks import _hostfault as _hostfault
 except ImportError:  # no C compiler when the package was installed, or no SIGSEGV to handle
     _hostfault = None  # type: ignore[assignment]
 
@@ -56,14 +56,15 @@ class HostFaultWatch:
                     self._slots[event.address] = slot
                     _hostfault.watch(slot, event.address, event.nbytes)
                 # at every allocation, so that a handler installed in between does not stay in front
-                _hostfault.arm(self._fault)
+                _hostfault.on_fault(self._fault)
+                _hostfault.arm()
         elif isinstance(event, Freed) and event.address in self._slots:
             slot = self._slots.pop(event.address)
             self._empty.append(slot)
             _hostfault.watch(slot, 0, 0)
 
     def stop(self) -> None:
-        """Give SIGSEGV back."""
+        """Give SIGSEGV back, and what :mod:`.touch` protects."""
         if self.is_available:
             _hostfault.disarm()
 

@@ -35,6 +35,9 @@ _FUNCTION = re.compile(
     rf"{_IGNORED}|(?P<head>(?:\.(?:visible|extern|weak)\s+)*\.(?P<kind>entry|func)\b)|\.pragma[^;]*+;|;"
 )
 _SHARED = re.compile(rf"{_IGNORED}|(?P<shared>\.shared)\b|[\w.:]+")
+#: accesses and fences that reach beyond the device, or that are made to be watched from there
+_SIGNALS = re.compile(r"\.sys\b|\.mmio\b|\.volatile\b(?!\.(?:shared|local))")
+
 _LOAD_OR_CONVERT = re.compile(
     rf"{_IGNORED}|ld\.param\.[bus]64\s+(?P<loaded>[\w$%]+)\s*,\s*\[\s*(?P<parameter>[\w$%]+)\s*\]"
     r"|(?:selp|mov)\.[bus]64\s+(?P<chosen>[\w$%]+)\s*,\s*(?P<first>[\w$%]+)(?:\s*,\s*(?P<second>[\w$%]+))?"
@@ -65,8 +68,8 @@ def read_signatures(
     ``source`` is the CUDA C text that was compiled, if known. ``source_line`` counts from 1 in that
     very text. ``follows`` is found for parameters that the source declares with two stars or more;
     ``follow_all`` looks at all kernels. ``accesses`` and ``coverage`` are found in modules of moderate
-    size. ``static_shared`` adds up the shared variables of the kernel
-    and of the functions it names, in the order of declaration; ptxas may pack them closer.
+    size. ``signals`` is told of a module as a whole. ``static_shared`` adds up the shared variables
+    of the kernel and of the functions it names, in the order of declaration; ptxas may pack them closer.
     A 64-bit parameter that the source doesn't tell about is a pointer if PTX says ``.ptr`` or
     converts its value with ``cvta.to``, otherwise an integer.
 
@@ -77,6 +80,7 @@ def read_signatures(
     kernels = find_kernels(source) if source else ()
     shared = _SharedSizes(text, outlines)
     signatures = []
+    signals = _SIGNALS.search(text) is not None
     small = sum(outline.end - outline.start for outline in outlines if outline.entry) <= _MAX_LOOKED_INTO
     for outline in outlines:
         if not outline.entry:
@@ -99,6 +103,7 @@ def read_signatures(
                 kernel.line if kernel else None,
                 followed_parameters(body) if look and body else (),
                 certain_accesses(body) if small and body else None,
+                signals,
                 coverage=meant_stores(body, _pointers(parameters)) if small and body else None,
             )
         )

@@ -187,9 +187,9 @@ class State:
             if argument.table is not None:
                 self.stray = True
             self.regions.append(region)
-        if self._has_shared and not self.work.active:
-            if any(region is not None and is_shared(region.kind) for region in self.regions):
-                self.work.activate()
+        shared = self._has_shared and not self.work.active
+        if shared and any(region is not None and is_shared(region.kind) for region in self.regions):
+            self.work.activate()
         if self.work.active:
             self.work.look(event)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pycuda_guard.checks.state import footprints
 from pycuda_guard.checks.state.clocks import Clocks, Track
+from pycuda_guard.checks.state.shared import Shared, is_shared
 from pycuda_guard.events.model import (
     Allocated,
     Copy,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from pycuda_guard.checks.state.allocations import Memory, Region
     from pycuda_guard.checks.state.footprints import Range
     from pycuda_guard.checks.state.modules import Modules
-    from pycuda_guard.events.model import Operand
+    from pycuda_guard.events.model import ContextId, Operand
 
 Operation = Copy | Memset | Launch
 
@@ -63,6 +64,11 @@ class Access:
     number: int
     staged: bool = False
     accused: set[int] = field(default_factory=set)
+
+    def stands_for(self, old: Access) -> bool:
+        """Tell whether whoever waits for this access has waited for ``old``, which touches no other bytes."""
+        same = self.kind == old.kind and self.range == old.range and self.region is old.region
+        return same and self.track is old.track and self.staged == old.staged
 
 
 @dataclass(slots=True, frozen=True)
@@ -95,6 +101,7 @@ class Work:
         self._new: list[Access] = []
         self._track: Track | None = None
         self._pooled: set[int] = set()  # addresses of page-locked blocks of a pool
+        self.shared = Shared(self.clocks, modules)
         self._born: dict[int, int] = {}  # until streams are followed: which event allocated an address
 
     # --- before the rules ---
@@ -156,14 +163,18 @@ class Work:
         kept = True
         if type(event) is Copy:
             kept = self._wait(event, track)
+            self.shared.settle()
         elif type(event) is Memset and any(a.region.kind in PAGE_LOCKED for a in self._new):
             self.clocks.host_waits_for_stream(event.context, event.stream)
+            self.shared.settle()
             kept = False
         for access in self._new if kept else ():
             known = self._accesses.setdefault(access.region, [])
-            known[:] = [old for old in known if not _stands_for(access, old)]
+            known[:] = [old for old in known if not access.stands_for(old)]
             known.append(access)
             del known[:-_MAX_A_REGION]
+            if is_shared(access.region.kind):
+                self.shared.begin(access)
 
     def settle(self) -> None:
         """Take in a copy to the host on the default stream: it waits for all that was noted down."""
@@ -177,11 +188,13 @@ class Work:
             known = self._accesses.get(access.region)
             if access.event.sequence == sequence and known and access in known:
                 known.remove(access)
+                self.shared.take_back(access)
 
     def allocate(self, event: Allocated) -> None:
         """Take in new memory: unfinished accesses to a pool's block are its new owner's problem."""
         if not self.active:
             self._born[event.address] = event.sequence
+        self.shared.allocate(event)
         self._pooled.discard(event.address)
         if event.call.startswith("PageLockedMemoryPool"):
             self._pooled.add(event.address)
@@ -201,6 +214,7 @@ class Work:
             return
         self._born.pop(region.base, None)
         accesses = self._accesses.pop(region, None)
+        self.shared.free(region)
         if accesses and self.is_pooled(region):
             self._loose.extend(a for a in accesses if not self.clocks.is_over(a.track, a.number))
 
@@ -220,6 +234,7 @@ class Work:
         if self.active:
             self.clocks.host_waits_for_event(event.start)
             self.clocks.host_waits_for_event(event.end)
+            self.shared.settle()
         else:
             self.notes.append(event)
 
@@ -236,6 +251,12 @@ class Work:
             self.clocks.host_waits_for_stream(event.context, event.handle)
         else:
             self.clocks.host_waits_for_event(event.handle)
+        self.shared.settle()
+
+    def leave(self, context: ContextId) -> None:
+        """Take in that a context is destroyed: its work is over."""
+        self.clocks.host_waits_for_context(context)
+        self.shared.settle()
 
     # --- what an operation touches ---
 
@@ -313,9 +334,3 @@ def _of_operand(operand: Operand) -> Range | None:
     if type(operand) is HostOperand and operand.kind in _ASYNCHRONOUS_HOST:
         return footprints.of_extent(operand.address, operand.extent)
     return None
-
-
-def _stands_for(access: Access, old: Access) -> bool:
-    """Tell whether whoever waits for ``access`` has waited for ``old``, which touches no other bytes."""
-    same = access.kind == old.kind and access.range == old.range and access.region is old.region
-    return same and access.track is old.track and access.staged == old.staged

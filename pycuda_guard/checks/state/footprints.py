@@ -41,6 +41,14 @@ def of_extent(address: Address, extent: Extent) -> Range | None:
     return Range(start, width * rows) if pitch == width or rows == 1 else Range(start, width, rows, pitch)
 
 
+def holds(touched: Range, address: Address) -> bool:
+    """Tell whether a range has a byte."""
+    offset = address - touched.start
+    if touched.rows == 1 or offset < 0:
+        return 0 <= offset < touched.width
+    return offset // touched.pitch < touched.rows and offset % touched.pitch < touched.width
+
+
 def overlap(one: Range, other: Range) -> bool:
     """Tell whether two ranges have a byte in common. Of two with many rows, it may miss one."""
     if one.end <= other.start or other.end <= one.start:

@@ -1,0 +1,290 @@
+"""PG101 and PG102 over hand-made events: what the host touches while the device uses it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from dsl import (
+    CTX,
+    E1,
+    E2,
+    HOST,
+    HOST_B,
+    S1,
+    S2,
+    A,
+    B,
+    alloc,
+    at,
+    codes,
+    collected,
+    context,
+    copy2d,
+    dev,
+    dtod,
+    dtoh,
+    event,
+    failed,
+    findings,
+    free,
+    host,
+    htod,
+    kernel,
+    launch,
+    memset,
+    module,
+    ptr,
+    record,
+    run,
+    stream,
+    synchronize,
+    timed,
+    wait,
+)
+
+from pycuda_guard.events import model as m
+
+_WHOLE = m.LinearForm(0, ((-9, 4), (-7, 4), (0, 1)))  # four bytes for each thread of the grid
+_EVERY_OTHER = m.LinearForm(0, ((-9, 8), (-7, 8), (0, 1)))
+
+
+def touches(name: str, kind: str, form: m.LinearForm = _WHOLE, **fields: Any) -> m.KernelSignature:
+    """A kernel that touches ``x[i]`` for each thread ``i``."""
+    return kernel(name, "float *x", accesses=(m.CertainAccess(kind, 4, form),), **fields)
+
+
+MODULE = module(
+    touches("write", "write"),
+    touches("read", "read"),
+    touches("count", "atomic"),
+    touches("every_other", "write", _EVERY_OTHER),
+    touches("publish", "write", signals=True),
+    kernel("unknown", "float *x"),
+)
+PINNED = alloc(HOST, 4096, m.MemoryKind.PINNED, line=2)
+OTHER = alloc(HOST_B, 4096, m.MemoryKind.PINNED, line=3)
+START = [MODULE, alloc(A, 4096), alloc(B, 4096), PINNED, OTHER]
+ONE = [*START, stream(S1)]
+TWO = [*START, stream(S1), stream(S2)]
+
+
+def pinned(first: int = 0, nbytes: int = 4096, kind: m.HostKind = m.HostKind.PINNED) -> m.HostOperand:
+    """Bytes of the page-locked array."""
+    return m.HostOperand(HOST + first, m.Extent(nbytes), nbytes, kind, shape=(nbytes,), dtype="uint8")
+
+
+def download(on: int = S1, first: int = 0, nbytes: int = 4096, line: int = 10) -> m.Copy:
+    """``memcpy_dtoh_async`` into the page-locked array."""
+    return dtoh(pinned(first, nbytes), A, line, stream=on, asynchronous=True)
+
+
+def upload(on: int = S1, first: int = 0, nbytes: int = 4096, line: int = 10) -> m.Copy:
+    """``memcpy_htod_async`` from the page-locked array."""
+    return htod(A, pinned(first, nbytes), line, stream=on, asynchronous=True)
+
+
+def rows() -> m.Copy:
+    """``Memcpy2D`` into ten rows of 100 bytes of the page-locked array, 200 apart."""
+    extent = m.Extent(100, rows=10, pitch=200)
+    into = m.HostOperand(HOST, extent, 4096, m.HostKind.PINNED)
+    return copy2d(into, dev(A, 1000), stream=S1, asynchronous=True)
+
+
+def k(name: str, on: int = 0, address: int = HOST, line: int = 10, threads: int = 128) -> m.Launch:
+    """A launch whose pointer is that of the page-locked array."""
+    return launch(name, ptr(address), block=(threads, 1, 1), stream=on, line=line)
+
+
+def read(offset: int = 0, line: int = 20) -> m.HostTouched:
+    """The host reads a byte of the page-locked array."""
+    return m.HostTouched(at(line), 11, 0, HOST + offset, False)
+
+
+def write(offset: int = 0, line: int = 20) -> m.HostTouched:
+    """The host writes a byte of the page-locked array."""
+    return m.HostTouched(at(line), 11, 0, HOST + offset, True)
+
+
+FIRING: dict[str, tuple[list[Any], str]] = {
+    "read of a download": ([*ONE, download(), read()], "PG101"),
+    "its last byte": ([*ONE, download(), read(4095)], "PG101"),
+    "write over a download": ([*ONE, download(), write()], "PG102"),
+    "write during an upload": ([*ONE, upload(), write()], "PG102"),
+    "download on the default stream": ([*START, download(0), read()], "PG101"),
+    "another stream is waited for": ([*TWO, download(S1), synchronize("stream", S2), read()], "PG101"),
+    "an event of before": (
+        [*ONE, event(E1), record(E1, S1), download(), synchronize("event", E1), read()],
+        "PG101",
+    ),
+    "a stream waits, the host does not": (
+        [*TWO, event(E1), download(S1), record(E1, S1), wait(S2, E1), read()],
+        "PG101",
+    ),
+    "the event of another chunk": (
+        [
+            *ONE,
+            event(E1),
+            event(E2),
+            download(S1, 0, 2048),
+            record(E1, S1),
+            download(S1, 2048, 2048),
+            record(E2, S1),
+            synchronize("event", E1),
+            read(2048),
+        ],
+        "PG101",
+    ),
+    "the earlier of two uploads is waited for": (
+        [*ONE, event(E1), upload(), record(E1, S1), upload(), synchronize("event", E1), write()],
+        "PG102",
+    ),
+    "a memory free is no synchronization": ([*ONE, download(), free(B), read()], "PG101"),
+    "row of a pitched copy": ([*ONE, rows(), read(250)], "PG101"),
+    "kernel writes what the host reads": ([*START, k("write"), read()], "PG101"),
+    "kernel reads what the host writes": ([*START, k("read"), write()], "PG102"),
+    "kernel on a stream": ([*ONE, k("write", S1), read(500)], "PG101"),
+    "elements that a kernel skips lie between": ([*START, k("every_other"), read(16)], "PG101"),
+    "a stream that is gone": (
+        [*ONE, download(), m.StreamDestroyed(at(15), 11, CTX, S1), read()],
+        "PG101",
+    ),
+}  # fmt: skip
+
+SILENT: dict[str, list[Any]] = {
+    "nothing in flight": [*ONE, read(), write()],
+    "read during an upload": [*ONE, upload(), read()],
+    "the context is waited for": [*ONE, download(), synchronize(), read(), write()],
+    "the stream is waited for": [*ONE, download(), synchronize("stream", S1), read()],
+    "the event is waited for": [
+        *ONE, event(E1), download(), record(E1, S1), synchronize("event", E1), read(),
+    ],
+    "the stream is polled": [*ONE, download(), m.Synchronized(at(9), 11, CTX, "stream", S1, True), read()],
+    "an event of another stream that waited": [
+        *TWO, event(E1), event(E2), download(S1), record(E1, S1), wait(S2, E1), record(E2, S2),
+        synchronize("event", E2), read(),
+    ],
+    "time was asked for": [
+        *ONE, event(E1), event(E2), record(E1, S1), download(), record(E2, S1), timed(E1, E2), read(),
+    ],
+    "a copy that waits for blocking streams": [*ONE, download(), dtoh(host(16), A), read()],
+    "the context is destroyed": [*ONE, download(), context("detached"), read()],
+    "before the copy": [*ONE, read(), download()],
+    "the other half": [*ONE, download(S1, 0, 2048), read(2048), write(4095)],
+    "between the rows of a pitched copy": [
+        *ONE, rows(), read(150), read(2000),
+    ],
+    "another array": [*ONE, download(), m.HostTouched(at(20), 11, 0, HOST_B, False)],
+    "pageable memory": [
+        *ONE, dtoh(pinned(kind=m.HostKind.PAGEABLE), A, stream=S1, asynchronous=True), read(),
+    ],
+    "a copy that returns when it is done": [*ONE, dtoh(pinned(), A), read(), write()],
+    "freed": [*START, stream(S1), upload(), synchronize(), free(HOST, kind=m.MemoryKind.PINNED), write()],
+    "a new owner whose free was not seen": [
+        *ONE, download(), alloc(HOST, 4096, m.MemoryKind.PINNED), read(), write(),
+    ],
+    "the copy failed": [*ONE, download(), failed("invalid argument"), read()],
+    "kernel reads, host reads": [*START, k("read"), read()],
+    "beyond what a kernel touches": [*START, k("write"), read(512)],
+    "a kernel that may talk to the host": [*START, k("publish"), read(), write()],
+    "an atomic counter": [*START, k("count"), read()],
+    "a kernel that nothing is known of": [*START, k("unknown"), read(), write()],
+    "a kernel that was waited for": [*START, k("write"), synchronize(), read()],
+    "a kernel and a copy on the same stream": [*ONE, k("write", S1), dtoh(host(16), B, stream=S1), read()],
+    "a stream older than the guard": [*START, download(S2), read()],
+    "an event older than the guard": [*ONE, download(), synchronize("event", E2), read()],
+    "memset through the device's pointer": [*ONE, memset(HOST, 4), read()],
+    "dtod into page-locked memory": [*ONE, dtod(HOST, A, 4096), read()],
+    "late touch of what another line has waited for": [
+        *TWO, download(S1), upload(S2), synchronize("stream", S1), synchronize("stream", S2), write(),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("events", "code"), FIRING.values(), ids=FIRING)
+def test_fires(events: list[Any], code: str) -> None:
+    assert [found for found in codes(*events) if found[0] in ("PG101", "PG102")] == [(code, 20)]
+
+
+@pytest.mark.parametrize("events", SILENT.values(), ids=SILENT)
+def test_silent(events: list[Any]) -> None:
+    assert not {"PG101", "PG102"} & {code for code, _ in codes(*events)}
+
+
+def test_each_use_is_told_once() -> None:
+    assert codes(*ONE, download(), read(line=20), read(8, line=21)) == [("PG101", 20)]
+    again = [download(line=22), read(line=23)]
+    assert codes(*ONE, download(), read(line=20), *again) == [("PG101", 20), ("PG101", 23)]
+
+
+def test_a_loop_is_one_finding() -> None:
+    (finding,) = findings(*ONE, *[item for _ in range(5) for item in (upload(), write())])
+    assert finding.count == 5
+
+
+def test_the_writing_operation_is_named_first() -> None:
+    *_, finding = findings(*TWO, k("read", S1, line=9), download(S2), read())
+    assert "memcpy_dtoh on another stream may still write" in finding.message
+
+
+def test_message() -> None:
+    (finding,) = findings(*ONE, download(), read(12))
+    assert finding.message == (
+        "the host reads the pinned array, byte 12 of 4096, while memcpy_dtoh on another stream "
+        "may still write it"
+    )
+    assert finding.help == "call stream.synchronize() before reading it"
+    assert [(place.message, place.line) for place in finding.related] == [
+        ("memcpy_dtoh writes the pinned array here", 10),
+        ("the pinned array is allocated here", 2),
+    ]
+
+
+def test_default_stream_is_waited_for_by_the_context() -> None:
+    (finding,) = findings(*START, k("write"), read())
+    assert finding.help == "call cuda.Context.synchronize() before reading it"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([download(S1, line=10)], htod(B, pinned(), 20)),
+        ([upload(S1, line=10)], dtoh(pinned(), B, 20)),
+        ([download(S1, line=10)], htod(B, pinned(), 20, stream=S2, asynchronous=True)),
+    ],
+    ids=["memcpy_htod of a download", "memcpy_dtoh over an upload", "another stream"],
+)
+def test_a_copy_that_uses_what_is_in_flight_is_a_race(before: list[Any], after: m.Copy) -> None:
+    """Copies are the device's doing: PG103, and nothing else."""
+    streams = [stream(S1, 1), stream(S2, 1)]
+    assert codes(*START, *streams, *before, after) == [("PG103", 20)]
+
+
+def test_collected_in_flight_is_told_as_such() -> None:
+    events = [*ONE, download(), collected(HOST, m.MemoryKind.PINNED, line=15), read()]
+    assert codes(*events) == [("PG105", 15)]
+
+
+class Recorded:
+    """A watcher that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.held: list[Any] = []
+        self.dropped: list[Any] = []
+
+    def hold(self, use: Any) -> None:
+        self.held.append(use)
+
+    def drop(self, use: Any) -> None:
+        self.dropped.append(use)
+
+
+def test_every_hold_is_dropped() -> None:
+    engine, watcher = run(*ONE), Recorded()
+    engine.watch(watcher)
+    later = [download(), upload(S1, 0, 2048), upload(S1, 0, 2048), read(), synchronize()]
+    for number, item in enumerate(later, 100):
+        item.sequence = number
+        engine.feed(item)
+    assert len(watcher.held) == 3
+    assert {id(use) for use in watcher.dropped} == {id(use) for use in watcher.held}

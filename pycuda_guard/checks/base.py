@@ -54,8 +54,8 @@ class Rule:
 
     The events arrive before :attr:`state` takes them in: at a copy, a rule sees memory as it was
     when the copy was asked for. ``source`` is where the evidence comes from: ``api`` (the
-    intercepted calls), ``touch`` (the host's own accesses to memory), ``exit`` (the end of the run) or
-    ``guard`` (the guard itself).
+    intercepted calls), ``touch`` (the host's own accesses to memory), ``kernel``
+    (what instrumented kernels do), ``exit`` (the end of the run) or ``guard`` (the guard itself).
     """
 
     code: ClassVar[str]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from pycuda_guard.callsite import Site
     from pycuda_guard.events.model import Event
+    from pycuda_guard.findings import KernelLocation
 
 
 _MAX_EXPLAINED = 10_000
@@ -117,6 +118,13 @@ class Part:
         return found
 
 
+def kernel_key(kernel: KernelLocation | None) -> str:
+    """Return what tells apart the kernels, and lines in them, that findings at one place are about."""
+    if kernel is None:
+        return ""
+    return kernel.name if kernel.line is None else f"{kernel.name}:{kernel.line}"
+
+
 class Collector:
     """Collects the findings of the rules, one for each cause.
 
@@ -129,7 +137,7 @@ class Collector:
     def __init__(self, on_finding: Callable[[Finding], None] | None = None) -> None:
         self.explained: set[int] = set()
         self.in_kernel: set[int] = set()
-        self._said: set[str] = set()
+        self._told: set[tuple[object, ...]] = set()
         self._on_finding = on_finding
         self._entries: dict[tuple[object, ...], Entry] = {}
         self._places: dict[tuple[str, Severity, Site | None, str], Entry] = {}
@@ -156,8 +164,7 @@ class Collector:
         if entry is None:
             entry = Entry(finding)
             self._entries[key] = entry
-            kernel = finding.kernel.name if finding.kernel is not None else ""
-            self._places[finding.code, finding.severity, site, kernel] = entry
+            self._places[finding.code, finding.severity, site, kernel_key(finding.kernel)] = entry
             self._see(entry, event, finding, finding.failure)
             if self._on_finding is not None:
                 self._on_finding(finding)
@@ -193,11 +200,15 @@ class Collector:
                 for part in self._parts:
                     part.reject(entry, failure)
 
-    def is_first(self, thing: str) -> bool:
-        """Tell whether something is said for the first time in the run."""
-        first = thing not in self._said
-        self._said.add(thing)
+    def tell(self, *thing: object) -> bool:
+        """Remember that something was told, whatever it is; False where it was told before."""
+        first = thing not in self._told
+        self._told.add(thing)
         return first
+
+    def was_told(self, *thing: object) -> bool:
+        """Return whether :meth:`tell` was called with this."""
+        return thing in self._told
 
     def grade(self, escaped: Collection[int]) -> None:
         """Turn the errors that the program caught itself into notes; ``escaped`` are the others."""

@@ -30,6 +30,7 @@ SECTIONS = (
 _SOURCES = {
     "api": "the calls as they are made",
     "touch": "the host's own accesses to memory",
+    "kernel": "what instrumented kernels do",
     "exit": "the end of the run",
     "guard": "the guard itself",
 }

@@ -14,6 +14,7 @@ from pycuda_guard.checks.rules.array_order import ArrayOrder
 from pycuda_guard.checks.rules.context_left_pushed import ContextLeftPushed
 from pycuda_guard.checks.rules.copy_out_of_bounds import CopyOutOfBounds
 from pycuda_guard.checks.rules.dead_context import DeadContext
+from pycuda_guard.checks.rules.device_assert import DeviceAssert
 from pycuda_guard.checks.rules.device_leak import DeviceLeak
 from pycuda_guard.checks.rules.double_free import DoubleFree
 from pycuda_guard.checks.rules.foreign_context import ForeignContext
@@ -24,19 +25,26 @@ from pycuda_guard.checks.rules.host_read_in_flight import HostReadInFlight
 from pycuda_guard.checks.rules.host_write_in_flight import HostWriteInFlight
 from pycuda_guard.checks.rules.implicit_sync import ImplicitSync
 from pycuda_guard.checks.rules.invalid_pointer import InvalidPointer
+from pycuda_guard.checks.rules.kernel_out_of_bounds import KernelOutOfBounds
 from pycuda_guard.checks.rules.late_start import LateStartRule
 from pycuda_guard.checks.rules.launch_failed import LaunchFailed
 from pycuda_guard.checks.rules.launch_limits import LaunchLimits
+from pycuda_guard.checks.rules.misaligned_access import MisalignedAccess
 from pycuda_guard.checks.rules.no_context import NoContext
 from pycuda_guard.checks.rules.noncontiguous_array import NoncontiguousArray
 from pycuda_guard.checks.rules.not_instrumented import NotInstrumented
 from pycuda_guard.checks.rules.out_of_memory import OutOfMemory
 from pycuda_guard.checks.rules.overlapping_copy import OverlappingCopy
 from pycuda_guard.checks.rules.pageable_async_copy import PageableAsyncCopy
+from pycuda_guard.checks.rules.partial_coverage import PartialCoverage
 from pycuda_guard.checks.rules.pointee_type import PointeeType
 from pycuda_guard.checks.rules.result_never_read import ResultNeverRead
+from pycuda_guard.checks.rules.shared_out_of_bounds import SharedOutOfBounds
 from pycuda_guard.checks.rules.spec_only_race import SpecOnlyRace
 from pycuda_guard.checks.rules.stream_race import StreamRace
+from pycuda_guard.checks.rules.uncovered_output import UncoveredOutput
+from pycuda_guard.checks.rules.uninitialized_read import UninitializedRead
+from pycuda_guard.checks.rules.uninitialized_shared import UninitializedShared
 from pycuda_guard.checks.rules.unrecorded_event import UnrecordedEvent
 from pycuda_guard.checks.rules.use_after_free import UseAfterFree
 from pycuda_guard.checks.rules.wrong_context import WrongContext
@@ -62,6 +70,8 @@ RULE_CLASSES: tuple[type[Rule], ...] = (
     CopyOutOfBounds,
     UseAfterFree,
     InvalidPointer,
+    KernelOutOfBounds,
+    MisalignedAccess,
     DoubleFree,
     DeviceLeak,
     OutOfMemory,
@@ -72,6 +82,12 @@ RULE_CLASSES: tuple[type[Rule], ...] = (
     NoContext,
     LaunchLimits,
     LaunchFailed,
+    UncoveredOutput,
+    PartialCoverage,
+    UninitializedRead,
+    SharedOutOfBounds,
+    UninitializedShared,
+    DeviceAssert,
     NoncontiguousArray,
     ArrayOrder,
     FreedInFlight,

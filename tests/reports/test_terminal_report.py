@@ -115,7 +115,7 @@ def test_clean_run_prints_its_last_line_only() -> None:
     lines = report([])
     assert len(lines) == 1
     assert lines[0].startswith("pycuda-guard: nothing found on the CPU device. Checked: copies, ")
-    assert "Not checked: child processes, host accesses in flight" in lines[0]
+    assert "Not checked: child processes, arrays that alias in one launch" in lines[0]
 
 
 def test_errors_come_before_notes_and_quiet_leaves_the_notes_out(script: str) -> None:

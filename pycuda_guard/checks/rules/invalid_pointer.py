@@ -6,7 +6,8 @@ Reports a copy or memset through a null pointer, a host array where the call tak
 and the reverse (swapped arguments), an address that nobody allocated and the driver does not know
 (such as `array.ctypes.data`, or memory that a kernel got from its own `malloc`), and the host
 touching device memory as if it were its own. Where a kernel died of an illegal address and exactly
-one of the launches in question had a null pointer argument, that launch is reported.
+one of the launches in question had a null pointer argument, that launch is reported. So is every access of
+a kernel through a pointer argument that is null or points to nothing.
 
 Why is this bad
 ---------------
@@ -52,8 +53,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages, statuses
-from pycuda_guard.checks.base import Rule
-from pycuda_guard.checks.pointers import Place, locate, moves
+from pycuda_guard.checks.kernels import KernelRule, Scene, kernel_name
+from pycuda_guard.checks.pointers import NULL_PAGE, Place, locate, moves
 from pycuda_guard.events.model import (
     ArgumentKind,
     Copy,
@@ -68,7 +69,7 @@ from pycuda_guard.events.model import (
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
-    from pycuda_guard.events.model import CallFailed, HostFault, Launch, Operand
+    from pycuda_guard.events.model import CallFailed, HostFault, KernelReport, Launch, Operand
 
 #: Which ends of a copy are device memory (destination, source); None where either may be.
 _ENDS: dict[CopyKind, tuple[bool, bool]] = {
@@ -108,12 +109,13 @@ _REACH = 1 << 20
 _DEVICE_ONLY = frozenset({MemoryKind.DEVICE, MemoryKind.POOL, MemoryKind.GLOBAL, MemoryKind.IPC})
 
 
-class InvalidPointer(Rule):
+class InvalidPointer(KernelRule):
     """PG204."""
 
     code: ClassVar[str] = "PG204"
     name: ClassVar[str] = "invalid-pointer"
     severity: ClassVar[Severity] = Severity.ERROR
+    source: ClassVar[str] = "api"
 
     def on_copy(self, event: Copy) -> None:
         """Look at the addresses of both ends."""
@@ -160,6 +162,24 @@ class InvalidPointer(Rule):
             f"{messages.address(event.address)} is no host address",
             "copy it to a host array first: cuda.memcpy_dtoh(array, pointer)",
             related=messages.story(region),
+        )
+
+    def on_kernel_report(self, event: KernelReport) -> None:
+        """Look at a kernel's access through a pointer to nothing."""
+        if event.reason != "outside" or event.size:
+            return
+        if event.access.parameter < 0 and event.address >= NULL_PAGE:
+            return
+        scene = self.scene(event)
+        value = scene.argument.value if scene.argument is not None else None
+        value = event.address if type(value) is not int else value
+        if self.state.memory.find_freed(value) is not None or self.is_told(event):
+            return
+        null = value == 0 or (value == event.address and value < _NEAR_NULL)
+        self.tell(
+            scene,
+            f"{_through(scene, value, null)}: {scene.where()}, in {scene.launched()}",
+            _need(scene, null),
         )
 
     def _check_kinds(self, event: Copy, expected: tuple[bool, bool], failed: CallFailed) -> None:
@@ -228,6 +248,7 @@ class InvalidPointer(Rule):
             (launch, index)
             for launch in self.state.pending.unfinished(event.context, event.announced)
             if statuses.kernel(event) in ("", launch.function)
+            and not self.explained(launch.sequence)
             and (index := self._bad_pointer(launch, event)) is not None
         ]
         if len(suspects) != 1:
@@ -284,6 +305,24 @@ class InvalidPointer(Rule):
         """Tell whether an address lies in memory that is or was allocated."""
         memory = self.state.memory
         return self.state.late or memory.find(address) is not None or memory.find_freed(address) is not None
+
+
+def _through(scene: Scene, value: int, null: bool) -> str:
+    """Say through which pointer a kernel accesses memory."""
+    event = scene.event
+    text = f"{kernel_name(event)} {scene.verb} {messages.size(event.access.width)} "
+    name = scene.parameter_name or (
+        f"argument {event.access.parameter + 1}" if scene.argument is not None else ""
+    )
+    if null:
+        return text + (f"through {name}, which is a null pointer" if name else "through a null pointer")
+    text += f"through {name or 'a pointer'}, which points to nothing that was allocated on the device"
+    return f"{text} ({messages.address(value)})"
+
+
+def _need(scene: Scene, null: bool) -> str:
+    name = scene.parameter_name or "the pointer"
+    return f"test {name} for null in the kernel before using it, or pass memory" if null else _HELP
 
 
 def _is_wrong(operand: Operand, device: bool) -> bool:

@@ -3,7 +3,8 @@
 What it does
 ------------
 Says which module's kernels are unknown to the guard and why: a prebuilt cubin, or PTX that it can't
-read.
+read. Names kernels whose arguments are checked, but whose own accesses are not, because they could not
+be instrumented.
 
 Why is this bad
 ---------------
@@ -38,11 +39,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
     from pycuda_guard.events.model import ModuleLoaded
+
+#: kernels that a finding names
+_NAMED = 5
 
 
 class NotInstrumented(Rule):
@@ -54,12 +59,32 @@ class NotInstrumented(Rule):
     source: ClassVar[str] = "guard"
 
     def on_module_loaded(self, event: ModuleLoaded) -> None:
-        """Report a module whose kernels are not known."""
-        if event.kernels is not None or event.library or self.again(event):
+        """Report a module whose kernels are not known, or not instrumented."""
+        if event.library or self.again(event):
+            return
+        if event.kernels is not None:
+            self._left_out(event)
             return
         reason = event.unknown or "their PTX is not known"
         self.report(
             event,
             f"the kernels of this module are not checked: {reason}",
             "load PTX or source (SourceModule, or compile(..., target='ptx')) to have them checked",
+        )
+
+    def _left_out(self, event: ModuleLoaded) -> None:
+        """Report kernels whose accesses are not checked."""
+        if not event.left_out:
+            return
+        reasons: dict[str, list[str]] = {}
+        for name, reason in event.left_out:
+            reasons.setdefault(reason, []).append(f"`{name}`" if name else "")
+        parts = []
+        for reason, names in reasons.items():
+            shown = [*names[:_NAMED], f"{len(names) - _NAMED} more"] if len(names) > _NAMED else names
+            kernels = "kernel " if len(names) == 1 else "kernels "
+            which = "this module's kernels" if "" in names else kernels + messages.listed(shown)
+            parts.append(f"the accesses of {which} are not checked: {reason}")
+        self.report(
+            event, "; ".join(parts), "only their arguments and launches are; nothing else has to change"
         )

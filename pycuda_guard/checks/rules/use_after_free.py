@@ -43,8 +43,7 @@ Use instead
 
 Known limits
 ------------
-An address that PyCUDA was given again belongs to its new owner. Memory that a kernel reaches
-through a pointer stored in device memory is not seen here.
+An address that PyCUDA was given again belongs to its new owner.
 
 References
 ----------
@@ -56,22 +55,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages
-from pycuda_guard.checks.base import Rule
+from pycuda_guard.checks.kernels import KernelRule, kernel_name
 from pycuda_guard.checks.pointers import Place, locate, moves
 from pycuda_guard.events.model import ArgumentKind, DeviceOperand, ParameterKind
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
     from pycuda_guard.checks.state.allocations import Region
-    from pycuda_guard.events.model import Argument, Copy, KernelSignature, Launch, Memset, Operand
+    from pycuda_guard.events.model import (
+        Argument,
+        Copy,
+        KernelReport,
+        KernelSignature,
+        Launch,
+        Memset,
+        Operand,
+    )
 
 
-class UseAfterFree(Rule):
+class UseAfterFree(KernelRule):
     """PG203."""
 
     code: ClassVar[str] = "PG203"
     name: ClassVar[str] = "use-after-free"
     severity: ClassVar[Severity] = Severity.ERROR
+    source: ClassVar[str] = "api"
 
     def on_copy(self, event: Copy) -> None:
         """Look at both ends of a copy."""
@@ -99,6 +107,31 @@ class UseAfterFree(Rule):
                 region = self._freed_argument(event, signature, index, argument)
                 if region is not None and not self.again(event, kernel=event.function):
                     self._report_argument(event, index, argument, region)
+
+    def on_kernel_report(self, event: KernelReport) -> None:
+        """Look at a kernel's access that lies in no live memory."""
+        if event.reason != "outside" or event.size:
+            return
+        region = self._freed_access(event)
+        if region is None or self.is_told(event):
+            return
+        scene = self.scene(event)
+        freed = messages.region_name(region)
+        distance = messages.size(event.address - region.base)
+        self.tell(
+            scene,
+            f"{kernel_name(event)} {scene.verb} {freed}, which {_was(region)}, {distance} from its start: "
+            f"{scene.where()}, in {scene.launched()}",
+            _help(region, "the kernel has run"),
+            related=messages.story(region),
+        )
+
+    def _freed_access(self, event: KernelReport) -> Region | None:
+        """Return the freed memory that an argument points into, or else that was accessed."""
+        argument = self.scene(event).argument
+        if argument is not None and type(argument.value) is int:
+            return self.state.memory.find_freed(argument.value)
+        return self.state.memory.find_freed(event.address)
 
     def _check(self, event: Copy | Memset, operand: Operand, preposition: str, position: int) -> None:
         if not isinstance(operand, DeviceOperand):

@@ -1,0 +1,130 @@
+"""What the rules about outputs that no thread wrote share: what a launch left out, and how to say it."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from pycuda_guard.checks import messages
+from pycuda_guard.checks.state import ranges
+from pycuda_guard.events.model import Copy, DeviceOperand, ParameterKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pycuda_guard.checks.state import State
+    from pycuda_guard.checks.state.outputs import Gap
+    from pycuda_guard.checks.state.ranges import Ranges
+    from pycuda_guard.events.model import Contents, KernelSignature
+
+_MAX_ROWS = 20_000
+_AXES = ("x", "y", "z")
+
+
+def asked(state: State, event: Contents) -> Ranges:
+    """Return the bytes that an answer is for, without what lies between the rows of a copy."""
+    copy = state.announced(event.cause)
+    operand = copy.source if isinstance(copy, Copy) else None
+    if not isinstance(operand, DeviceOperand):
+        return ((event.address, event.address + event.nbytes),)
+    extent = operand.extent
+    start = operand.address + extent.offset
+    sides = ((extent.rows, extent.pitch), (extent.slices, extent.slice_pitch))
+    found = ranges.box(start, extent.width, [side for side in sides if side[0] > 1], _MAX_ROWS)
+    return ((start, operand.address + extent.end),) if found is None else found
+
+
+def written_by(event: Contents) -> Iterator[tuple[int, int, int]]:
+    """Return the ranges of an answer by address, each with its writer."""
+    for start, end, writer in event.runs:
+        yield event.base + start, event.base + end, writer
+
+
+def unwritten(event: Contents) -> Ranges:
+    """Return the bytes that nobody wrote; of too many ranges to tell, the first and the last byte."""
+    if event.runs or not event.unwritten:
+        return ranges.merged((start, end) for start, end, writer in written_by(event) if writer == 0)
+    first, last = event.base + event.first, event.base + event.last
+    return ranges.merged(((first, first + 1), (last - 1, last)))
+
+
+def item_size(gap: Gap, signature: KernelSignature | None) -> int:
+    """Return the bytes of an element of the array that a gap is in."""
+    argument = (gap.launch.arguments or ())[gap.parameter]
+    size = messages.ITEM_SIZES.get(argument.dtype or "")
+    if size is None and signature is not None:
+        size = signature.parameters[gap.parameter].pointee_size
+    return size or gap.meant.width
+
+
+def array_name(gap: Gap) -> str:
+    """Return what the program calls the array that a gap is in."""
+    written = messages.launch_argument(gap.launch, gap.parameter)
+    if written and written.strip("`").isidentifier():
+        return written
+    return messages.region_name(gap.region)
+
+
+def element(gap: Gap, address: int, item: int) -> str:
+    """Return an address as an element of the array, with all indices where it has several dimensions."""
+    argument = (gap.launch.arguments or ())[gap.parameter]
+    start = argument.value if type(argument.value) is int else gap.region.base
+    index = (address - start) // item
+    shape = argument.shape
+    if shape is None or len(shape) < 2 or not 0 <= index < prod(shape):
+        return str(index)
+    parts = []
+    for extent in reversed(shape):
+        index, part = divmod(index, extent)
+        parts.append(str(part))
+    return f"[{', '.join(reversed(parts))}]"
+
+
+def shortfall(gap: Gap, signature: KernelSignature | None) -> str:
+    """Say how much of what it means to write a launch writes, and what tells it to."""
+    item = item_size(gap, signature)
+    done = gap.total - ranges.size(gap.meant.missing)
+    argument = (gap.launch.arguments or ())[gap.parameter]
+    inside = messages.array(argument.shape, argument.dtype)
+    text = f"kernel `{gap.launch.function}` writes {done // item} of {gap.total // item} elements of "
+    text += array_name(gap) + (f" ({inside})" if inside else "")
+    bounds = _bounds(gap, signature)
+    if bounds:
+        text += f": {bounds} {'ask' if ' and ' in bounds else 'asks'} for all of them"
+    return f"{text}; block={gap.launch.block}, grid={gap.launch.grid} is too small"
+
+
+def _bounds(gap: Gap, signature: KernelSignature | None) -> str:
+    """Return the arguments that a kernel's guard names, with their values."""
+    if signature is None or signature.coverage is None:
+        return ""
+    coverage, arguments = signature.coverage, gap.launch.arguments or ()
+    polynomials = [
+        polynomial
+        for store in coverage.stores
+        if store.parameter == gap.parameter
+        for _, polynomial in store.conditions
+    ]
+    polynomials += [operand for uniform in coverage.uniforms for operand in uniform.operands]
+    named = {name for polynomial in polynomials for _, symbols in polynomial.terms for name in symbols}
+    told = [
+        f"`{messages.declared(parameter)}` = {arguments[position].value}"
+        for position, parameter in enumerate(signature.parameters)
+        if position in named and parameter.kind is ParameterKind.INTEGER
+    ]
+    return messages.listed(told) if told else ""
+
+
+def covering_grid(gap: Gap) -> str:
+    """Return what to write for the launch to cover all that it means to."""
+    grid, launch = gap.meant.grid, gap.launch
+    if grid is None:
+        return "give the block as many threads as there are elements, or let each thread do several in a loop"
+    used = max(len(launch.grid), max((axis + 1 for axis in range(3) if grid[axis] > 1), default=1))
+    padded = (*launch.grid, 1, 1)
+    text = f"write grid=({', '.join(map(str, grid[:used]))}{',' if used == 1 else ''})"
+    changed = [axis for axis in range(3) if grid[axis] > padded[axis]]
+    if changed:
+        along = messages.listed(f"{grid[axis]} along {_AXES[axis]}" for axis in changed)
+        text += f" with this block: {along}, the extent over the block's, rounded up"
+    return text

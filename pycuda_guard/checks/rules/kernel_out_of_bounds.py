@@ -1,0 +1,133 @@
+"""A kernel reads or writes outside the memory it was given.
+
+What it does
+------------
+Reports every access of a kernel to global memory that lies in no live allocation, and every access
+whose address comes from one argument alone and leaves the allocation that the argument points into,
+even where a neighbour lies there. The access itself is not done: a load gives 0. The place is the
+line that launches the kernel, together with the kernel's own line.
+
+Why is this bad
+---------------
+Allocations lie hundreds of bytes apart, and others follow. So a small overrun does nothing at all on
+one day and destroys another array on the next; only a large one makes the driver complain, of some
+later call.
+
+Example
+-------
+    import numpy as np
+    import pycuda.autoinit
+    import pycuda.gpuarray as gpuarray
+    from pycuda.compiler import SourceModule
+
+    mod = SourceModule('''
+    __global__ void twice(float *x) { x[blockIdx.x * blockDim.x + threadIdx.x] *= 2; }
+    ''')
+    x_gpu = gpuarray.to_gpu(np.ones(1000, np.float32))
+    mod.get_function("twice")(x_gpu, block=(256, 1, 1), grid=(4, 1))
+    print(x_gpu.get())
+
+Use instead
+-----------
+    import numpy as np
+    import pycuda.autoinit
+    import pycuda.gpuarray as gpuarray
+    from pycuda.compiler import SourceModule
+
+    mod = SourceModule('''
+    __global__ void twice(float *x, int n) {
+        int i = blockIdx.x * blockDim.x + threadIdx.x;
+        if (i < n) x[i] *= 2;
+    }
+    ''')
+    x_gpu = gpuarray.to_gpu(np.ones(1000, np.float32))
+    mod.get_function("twice")(x_gpu, np.int32(1000), block=(256, 1, 1), grid=(4, 1))
+    print(x_gpu.get())
+
+Known limits
+------------
+An index that leaves its array and stays in the same allocation is right: views of one allocation may
+overlap on purpose. Memory of other libraries that the driver knows is taken to be as large as it says.
+
+References
+----------
+CUDA C++ programming guide, Device Memory Accesses; compute-sanitizer's memcheck.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pycuda_guard.checks import messages
+from pycuda_guard.checks.kernels import KernelRule, Scene, kernel_name, threads
+from pycuda_guard.checks.pointers import NULL_PAGE
+from pycuda_guard.events.model import ArgumentKind
+from pycuda_guard.findings import Severity
+
+if TYPE_CHECKING:
+    from pycuda_guard.events.model import KernelReport
+
+
+class KernelOutOfBounds(KernelRule):
+    """PG202."""
+
+    code: ClassVar[str] = "PG202"
+    name: ClassVar[str] = "kernel-out-of-bounds"
+    severity: ClassVar[Severity] = Severity.ERROR
+
+    def on_kernel_report(self, event: KernelReport) -> None:
+        """Look at an access outside of its allocation, or of all."""
+        if event.reason != "outside":
+            return
+        if event.size == 0 and (event.access.parameter >= 0 or event.address < NULL_PAGE):
+            return  # the pointer itself is bad: PG203 or PG204
+        if event.size == 0 and self.state.memory.find_freed(event.address) is not None:
+            return
+        if self.is_told(event):
+            return
+        scene = self.scene(event)
+        if event.size:
+            self.tell(scene, _outside(scene), self._help(scene), related=scene.story())
+            return
+        self.tell(
+            scene,
+            f"{kernel_name(event)} {scene.verb} {messages.size(event.access.width)} at "
+            f"{messages.address(event.address)}, where nothing is allocated: {scene.where()}",
+            "check the index, and the pointer that it is added to, before the access",
+        )
+
+    def _help(self, scene: Scene) -> str:
+        """Say how to keep the kernel inside, by what it seems to have been told wrong."""
+        event, launch = scene.event, scene.launch
+        name = scene.array_name.strip("`") or "the array"
+        needed = event.highest + event.access.width - event.base
+        if event.lowest < event.base:
+            return "let the kernel leave out the elements whose neighbours lie before the start of the array"
+        if launch is None:
+            return f"compare the index with the size of {name} first"
+        last = scene.index(event.highest)
+        room = (event.base + event.size - scene.origin) // scene.item
+        for position, argument in enumerate(launch.arguments or ()):
+            if argument.kind is ArgumentKind.INTEGER and argument.value == last + 1:
+                parameters = scene.signature.parameters if scene.signature is not None else ()
+                told = messages.declared(parameters[position]) if parameters else f"argument {position + 1}"
+                return f"pass {room} for `{told}`, or allocate {needed} bytes for {name}"
+        if last < threads(launch):
+            return f"let only the threads below {room} get there: if (i < n), with n = {room}"
+        return f"compare the index with the {room} elements of {name} first, or allocate {needed} bytes"
+
+
+def _outside(scene: Scene) -> str:
+    """Say which element of what was accessed."""
+    event = scene.event
+    before = event.address < event.base
+    side = "before its start" if before else "past its end"
+    text = f"{kernel_name(event)} {scene.verb} {scene.target()} {side}: {scene.element(event.address)}"
+    first, last = scene.index(event.lowest), scene.index(event.highest)
+    text += f" in {scene.where()}"
+    if event.count > 1 and first != last:
+        text += f", elements {first} to {last}"
+    distance = event.base - event.address if before else event.address - event.base - event.size
+    if scene.origin != event.base:
+        text += f" ({messages.size(distance)} from the allocation of {messages.size(event.size)})"
+    return f"{text}, in {scene.launched()}"

@@ -1,0 +1,127 @@
+"""What launches have left out of the arrays that they mean to write, and who wrote that instead."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pycuda_guard.checks.state import ranges
+from pycuda_guard.checks.state.coverage import Coverages
+from pycuda_guard.checks.state.footprints import of_extent
+from pycuda_guard.events.model import DeviceOperand
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pycuda_guard.checks.state.allocations import Region
+    from pycuda_guard.checks.state.coverage import Meant
+    from pycuda_guard.checks.state.ranges import Ranges
+    from pycuda_guard.events.model import Contents, Copy, KernelSignature, Launch, Memset
+
+_MAX_A_REGION = 16
+_MAX_REGIONS = 2000
+_MAX_FILLS = 16
+
+#: writers in :class:`Contents`
+NOBODY, HOST = 0, -1
+
+
+@dataclass(slots=True, eq=False)
+class Gap:
+    """A part of an array that a launch means to write, while none of its threads does.
+
+    ``missing`` are the addresses, ``low`` and ``high`` bound all that it means to write, of which there are
+    ``total`` bytes. ``spared``: the host read the array since then, but nothing that is missing.
+    """
+
+    launch: Launch
+    parameter: int
+    region: Region
+    missing: Ranges
+    low: int
+    high: int
+    meant: Meant
+    spared: bool = False
+
+    @property
+    def total(self) -> int:
+        """Bytes that the launch means to write."""
+        return self.meant.total
+
+
+class Outputs:
+    """The gaps of all arrays, the newest last, and the host's own writes to them."""
+
+    def __init__(self) -> None:
+        self.coverages = Coverages()
+        self._gaps: dict[Region, list[Gap]] = {}
+        self._fills: dict[Region, deque[tuple[int, int, int]]] = {}
+
+    def gaps(self, region: Region) -> Sequence[Gap]:
+        """Return the gaps in an array, the newest first."""
+        return self._gaps.get(region, ())[::-1]
+
+    def launch(self, event: Launch, signature: KernelSignature, regions: Sequence[Region | None]) -> None:
+        """Enter a launch."""
+        for meant in self.coverages.of_launch(event, signature):
+            region = regions[meant.parameter]
+            value = (event.arguments or ())[meant.parameter].value
+            if not meant.missing or region is None or type(value) is not int:
+                continue
+            inside = ranges.common(ranges.moved(meant.missing, value), ((region.base, region.end),))
+            if inside:
+                low, high = value + meant.low, value + meant.high
+                self._add(Gap(event, meant.parameter, region, inside, low, high, meant))
+
+    def fill(self, event: Copy | Memset, region: Region) -> None:
+        """Enter a copy or a memset to the device."""
+        operand = event.destination
+        if not isinstance(operand, DeviceOperand):
+            return
+        touched = of_extent(operand.address, operand.extent)
+        if touched is None:
+            return
+        fills = self._fills.get(region)
+        if fills is None:
+            if len(self._fills) >= _MAX_REGIONS:
+                del self._fills[next(iter(self._fills))]
+            fills = self._fills[region] = deque(maxlen=_MAX_FILLS)
+        fills.append((event.sequence, touched.start, touched.end))
+
+    def take_back(self, sequence: int) -> None:
+        """Forget an operation that failed."""
+        for gaps in self._gaps.values():
+            gaps[:] = [gap for gap in gaps if gap.launch.sequence != sequence]
+        for fills in self._fills.values():
+            if fills and fills[-1][0] == sequence:
+                fills.pop()
+
+    def read(self, event: Contents, region: Region) -> None:
+        """Enter that the host is about to read a part of an array."""
+        asked = ((event.address, event.address + event.nbytes),)
+        for gap in self._gaps.get(region, ()):
+            if not ranges.common(gap.missing, asked):
+                gap.spared = True
+
+    def filled_at_once(self, gap: Gap, start: int, end: int) -> bool:
+        """Tell whether the host wrote [start, end) before the launch, with all that it means to write."""
+        fills = [fill for fill in self._fills.get(gap.region, ()) if fill[1] < end and start < fill[2]]
+        if not fills:
+            return False
+        sequence, first, last = fills[-1]
+        low, high = max(gap.low, gap.region.base), min(gap.high, gap.region.end)
+        return sequence < gap.launch.sequence and first <= low and high <= last
+
+    def _add(self, gap: Gap) -> None:
+        gaps = self._gaps.get(gap.region)
+        if gaps is None:
+            if len(self._gaps) >= _MAX_REGIONS:
+                del self._gaps[next(iter(self._gaps))]
+            gaps = self._gaps[gap.region] = []
+        mine = (gap.launch.site, gap.launch.function, gap.parameter)
+        for old in [old for old in gaps if mine == (old.launch.site, old.launch.function, old.parameter)]:
+            gap.spared |= old.spared and gap.missing == old.missing
+            gaps.remove(old)
+        gaps.append(gap)
+        del gaps[:-_MAX_A_REGION]

@@ -49,6 +49,29 @@ class Root:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedShadow:
+    """What watching a kernel's shared memory takes, behind its own dynamic shared memory.
+
+    ``static`` bytes hold its static variables; one byte of the shadow stands for ``granule`` bytes.
+    ``dynamic``: whether it uses dynamic shared memory.
+    """
+
+    static: int
+    granule: int
+    dynamic: bool
+
+    def size(self, dynamic: int) -> int:
+        """Return all the dynamic shared memory to ask for where the program asks for ``dynamic`` bytes."""
+        codes = self.static // self.granule + -(-dynamic // self.granule)
+        # both begin at multiples of 16; one unit is for the last origin, one for where the memory begins
+        return _rounded(dynamic) + _rounded(codes) + 32
+
+
+def _rounded(nbytes: int) -> int:
+    return -(-nbytes // 16) * 16
+
+
+@dataclass(frozen=True, slots=True)
 class InstrumentedKernel:
     """One kernel of an instrumented module.
 
@@ -56,9 +79,9 @@ class InstrumentedKernel:
     its size. ``checked`` is the name of the variant that also checks what is read (global memory that
     was never written, shared memory of this block), or empty where there is nothing to check.
     ``loads_unknown`` and ``stores_unknown``: whether it accesses global memory by addresses whose
-    origin is not known, for which the launch needs the table. ``checks_shared``: whether the checked
-    variant watches shared memory; ``shadows_dynamic``: whether its launch must ask for
-    :func:`shared_bytes` instead of the program's own.
+    origin is not known, for which the launch needs the table. ``shadow`` is what the checked variant
+    needs to watch shared memory, None where it does not. Its launch may ask for :func:`shared_bytes`
+    then; with less it watches global memory alone.
     """
 
     name: str
@@ -69,12 +92,16 @@ class InstrumentedKernel:
     loads_unknown: bool = False
     stores_unknown: bool = False
     uses_heap: bool = False
-    checks_shared: bool = False
-    shadows_dynamic: bool = False
+    shadow: SharedShadow | None = None
+
+    @property
+    def checks_shared(self) -> bool:
+        """Whether the checked variant watches shared memory."""
+        return self.shadow is not None
 
     def shared_bytes(self, dynamic: int) -> int:
         """Return the dynamic shared memory to ask for in the checked variant, in bytes."""
-        return (dynamic + 15) // 16 * 16 + dynamic if self.shadows_dynamic else dynamic
+        return dynamic if self.shadow is None else self.shadow.size(dynamic)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,88 @@
+"""The checked variant of a kernel: each access careful, and uninitialized bits followed to their use."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pycuda_guard.kernels.instrument.accesses import accesses_of
+from pycuda_guard.kernels.instrument.body import emit_instruction, emit_statement, needs_check, statements
+from pycuda_guard.kernels.instrument.definedness import Definedness
+from pycuda_guard.kernels.instrument.initialization import Initialization, is_exchange
+from pycuda_guard.kernels.instrument.shared_shadow import SharedMemory, is_shared
+from pycuda_guard.kernels.instrument.taint import State, find_taint
+from pycuda_guard.kernels.ptx.ir import Instruction, Register, Space
+
+if TYPE_CHECKING:
+    from pycuda_guard.kernels.instrument.accesses import Access
+    from pycuda_guard.kernels.instrument.frame import Frame
+    from pycuda_guard.kernels.instrument.model import SharedShadow
+
+_DYNAMIC_SIZE = "%dynamic_smem_size"
+_TOTAL_SIZE = "%total_smem_size"
+
+
+def is_worthwhile(frame: Frame, accesses: tuple[Access, ...], shadow: SharedShadow | None) -> bool:
+    """Tell whether a kernel reads anything that may not be initialized."""
+    return any(access.reads and _brings(frame, access, shadow) for access in accesses)
+
+
+def emit_checked(frame: Frame, shadow: SharedShadow | None) -> None:
+    """Emit the whole body. ``shadow`` is what the kernel needs to watch shared memory, if it can be."""
+    loads: dict[int, State] = {}
+    for index, entry in enumerate(frame.flat.body):
+        if isinstance(entry, Instruction):
+            for access in accesses_of(entry):
+                state = _brings(frame, access, shadow)
+                if state and (access.kind == "read" or is_exchange(access)):
+                    loads[index] = state
+    definedness = Definedness(frame, find_taint(frame.flat, loads))
+    added = Initialization(definedness)
+    shared = SharedMemory(frame, definedness, shadow) if shadow is not None else None
+    sizes: dict[str, Register] = {}
+    if shared is not None:
+        added.elsewhere = shared.elsewhere
+        sizes = _own_sizes(frame)
+    for statement in statements(frame.flat):
+        if not isinstance(statement, Instruction):
+            emit_statement(frame, statement)
+            continue
+        instruction = _with_sizes(statement, sizes)
+        definedness.before(instruction)
+        if shared is not None:
+            shared.before(instruction)
+        emit_instruction(frame, instruction, added)
+        if shared is not None:
+            shared.after(instruction)
+        definedness.after(instruction)
+
+
+def _brings(frame: Frame, access: Access, shadow: SharedShadow | None) -> State:
+    """Return what an access may bring into registers that is not initialized."""
+    if is_shared(frame, access):
+        return State(0) if shadow is None else State.COPIED | State.COMPUTED
+    # module variables start as zeros
+    if not needs_check(frame, access) or frame.variable_of(access) is not None:
+        return State(0)
+    mixed = access.space is Space.GENERIC and shadow is not None
+    return State.COPIED | State.COMPUTED if mixed else State.COPIED
+
+
+def _own_sizes(frame: Frame) -> dict[str, Register]:
+    """Compute what the program would read as sizes of shared memory, if the launch had asked for no more."""
+    builder = frame.builder
+    with builder.in_prologue():
+        asked = frame.header("dynamic")
+        given = builder.value("mov.u32", "b32", Register(_DYNAMIC_SIZE, special=True))
+        total = builder.value("mov.u32", "b32", Register(_TOTAL_SIZE, special=True))
+        total = builder.value("sub.u32", "b32", total, given)
+        total = builder.value("add.u32", "b32", total, asked)
+    return {_DYNAMIC_SIZE: asked, _TOTAL_SIZE: total}
+
+
+def _with_sizes(instruction: Instruction, sizes: dict[str, Register]) -> Instruction:
+    """Return an instruction with registers in the place of special ones."""
+    if not sizes or not any(isinstance(o, Register) and o.name in sizes for o in instruction.operands):
+        return instruction
+    operands = tuple(sizes.get(o.name, o) if isinstance(o, Register) else o for o in instruction.operands)
+    return replace(instruction, operands=operands)

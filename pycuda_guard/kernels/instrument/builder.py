@@ -87,6 +87,11 @@ class Builder:
         with self._at(piece):
             yield
 
+    @property
+    def is_outlined(self) -> bool:
+        """Whether what is emitted now goes to outlined code."""
+        return self._out is not self.main and self._out is not self.prologue
+
     @contextmanager
     def _at(self, place: list[Statement]) -> Iterator[None]:
         before, self._out = self._out, place

@@ -10,8 +10,8 @@ What is emitted::
     NEXT:
         …
     SLOW:                       (outlined)
-        found = pg_check(…)     which reports
-        nothing found: destinations = 0, bra NEXT
+        found = pg_check(…)
+        a reason not to do it: report, destinations = 0, bra NEXT
         the access
         what the caller adds, with the place in the range found
         bra NEXT
@@ -30,7 +30,8 @@ from pycuda_guard.kernels.ptx.ir import Space
 
 if TYPE_CHECKING:
     from pycuda_guard.kernels.instrument.accesses import Access
-    from pycuda_guard.kernels.instrument.frame import Frame, Range
+    from pycuda_guard.kernels.instrument.frame import Frame
+    from pycuda_guard.kernels.instrument.ranges import Range
     from pycuda_guard.kernels.ptx.ir import Guard, Instruction, Register
 
 
@@ -66,18 +67,17 @@ def emit_careful(frame: Frame, access: Access, added: AtAccess | None = None) ->
             builder.branch(slow)
         else:
             builder.branch(slow, access.guard)
-        known = None
     else:
         known = frame.range_of(root[0])
         offset = builder.value("sub.u64", "b64", address, known.base)
-        builder.branch(slow, is_true(_is_bad(frame, access, address, offset, known)))
+        builder.branch(slow, is_true(_is_bad(frame, access, address, offset, known, root[1])))
         builder.keep(access.instruction)
         added(frame, access, place_in(frame, known, offset), access.guard)
     builder.place_label(following)
     with builder.outlined():
         builder.place_label(slow)
         builder.mark(access.instruction.source)
-        _emit_slow(frame, access, address, known, site, added)
+        _emit_slow(frame, access, address, site, added)
         builder.branch(following)
 
 
@@ -89,31 +89,38 @@ def add_write(frame: Frame, access: Access, place: Place | None, guard: Guard | 
 
 def place_in(frame: Frame, known: Range, offset: Register) -> Place:
     """Return the place at an offset in a root's range."""
-    tracked = {shift: frame.tracked(known, shift) for shift in SHIFTS}
-    return Place(offset, known.shadow, tracked, known.code)
+    tracked = {shift: known.tracked(shift) for shift in SHIFTS}
+    return Place(offset, known.shadow, tracked, known.code, known.base)
 
 
-def _is_bad(frame: Frame, access: Access, address: Register, offset: Register, known: Range) -> Register:
-    """Emit the check of an access through a root, and return a predicate of its failure."""
+def _is_bad(
+    frame: Frame, access: Access, address: Register, offset: Register, known: Range, alignment: int
+) -> Register:
+    """Emit the check of an access through a root, and return a predicate of its failure.
+
+    ``alignment`` is that of what is added to the root.
+    """
     builder = frame.builder
-    limit = frame.limit(known, access.width)
+    certain = alignment % access.width == 0
+    limit = known.limit(access.width, access.width if certain else 1)
     bad = builder.value("setp.ge.u64", "pred", offset, limit)
-    if access.width > 1:
+    if not certain:
         low = builder.value("and.b64", "b64", address, access.width - 1)
         bad = builder.value("setp.ne.or.u64", "pred", low, 0, bad)
     return bad if access.guard is None else holds_too(frame, bad, access.guard)
 
 
-def _emit_slow(
-    frame: Frame, access: Access, address: Register, known: Range | None, site: int, added: AtAccess
-) -> None:
+def _emit_slow(frame: Frame, access: Access, address: Register, site: int, added: AtAccess) -> None:
     """Emit what a failed check leads to; the guard of the access is known to hold."""
     builder = frame.builder
     shape = access.width | (reports.GENERIC if access.space is Space.GENERIC else 0)
-    base, size = (known.base, known.size) if known else (0, 0)
-    found = reports.call_check(frame, (address, base, size), site, shape)
+    root = frame.root_of(access)
+    known = frame.range_of(root[0]) if root else None
+    arguments = (address, known.base, known.size) if known else (address, 0, 0)
+    found = reports.call_check(frame, arguments, shape)
     skipped, plain, done = builder.label(), builder.label(), builder.label()
-    builder.branch(skipped, is_true(builder.value("setp.eq.u64", "pred", found, reports.SKIP)))
+    before = builder.value("sub.u64", "b64", found, 1)
+    builder.branch(skipped, is_true(builder.value("setp.lt.u64", "pred", before, reports.LAST_REASON)))
     builder.keep(unguarded(access))
     builder.branch(plain, is_true(builder.value("setp.eq.u64", "pred", found, reports.ELSEWHERE)))
     added(frame, access, _place_found(frame, address, found), None)
@@ -122,6 +129,8 @@ def _emit_slow(
     added(frame, access, None, None)
     builder.branch(done)
     builder.place_label(skipped)
+    reason = builder.value("cvt.u32.u64", "b32", found)
+    reports.call_report(frame, site, reason, address)
     emit_zeros(frame, access)
     builder.place_label(done)
 
@@ -138,7 +147,7 @@ def _place_found(frame: Frame, address: Register, found: Register) -> Place:
     tracked = {each: builder.value("setp.eq.u32", "pred", shift, each) for each in SHIFTS}
     offset = builder.value("sub.u64", "b64", address, fields["base"])
     code = builder.value("mov.b32", "b32", STRAY_WORD)
-    return Place(offset, fields["shadow"], tracked, code)
+    return Place(offset, fields["shadow"], tracked, code, fields["base"])
 
 
 def unguarded(access: Access) -> Instruction:

@@ -27,13 +27,14 @@ class Place:
 
     ``offset`` is that of the access in its allocation, in bytes; ``shadow`` the address of the code of the
     allocation's first byte; ``tracked`` has a predicate for each granularity that the codes may have.
-    ``code`` is what a write leaves there, in each of its four bytes.
+    ``code`` is what a write leaves there, in each of its four bytes. ``base`` is the allocation's address.
     """
 
     offset: Register
     shadow: Register
     tracked: Mapping[int, Register]
     code: Operand
+    base: Register
 
 
 def note_write(frame: Frame, place: Place, width: int, guard: Guard | None = None) -> None:

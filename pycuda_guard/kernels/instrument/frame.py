@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.analysis.provenance import (
@@ -13,44 +12,25 @@ from pycuda_guard.kernels.analysis.provenance import (
 )
 from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.kernels.instrument.builder import Builder, at
+from pycuda_guard.kernels.instrument.ranges import Range
 from pycuda_guard.kernels.ptx.ir import Immediate, Register, Space, Symbol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pycuda_guard.kernels.instrument.accesses import Access
+    from pycuda_guard.kernels.instrument.ranges import KnownRoot
     from pycuda_guard.kernels.instrument.sites import Sites
     from pycuda_guard.kernels.ptx.ir import Address, FlatFunction, Variable
 
-_KINDS = {4: "b32", 8: "b64"}
-_WIDTHS = {
-    "reports": 8, "table": 8, "entries": 4, "launch": 4, "flags": 4, "dynamic": 4,
-    "base": 8, "size": 8, "shadow": 8, "code": 4, "shift": 4,
-}  # fmt: skip
-
-
-@dataclass(slots=True)
-class Range:
-    """An allocation as a kernel knows it, in registers: fields of an abi.RANGE.
-
-    ``tracked`` has, for each granularity that codes may have (``shift``), a predicate that holds
-    where they have it.
-    """
-
-    base: Register
-    size: Register
-    shadow: Register
-    code: Register
-    shift: Register
-    limits: dict[int, Register] = field(default_factory=dict)
-    tracked: dict[int, Register] = field(default_factory=dict)
+_WIDTHS = {"reports": 8, "table": 8, "entries": 4, "launch": 4, "flags": 4, "dynamic": 4}
 
 
 class Frame:
     """The function ``flat`` in the making.
 
     ``is_guarded`` tells which device functions have instrumented copies.
-    ``roots`` has the positions in the hidden parameter of the words that it knows the ranges of.
+    ``roots`` has the words of the parameters that it knows the ranges of.
     Registers that hold what the host told are loaded in the prologue, once, where first asked for.
     """
 
@@ -59,7 +39,7 @@ class Frame:
         flat: FlatFunction,
         name: str,
         sites: Sites,
-        roots: Mapping[ParameterWord, int],
+        roots: Mapping[ParameterWord, KnownRoot],
         variables: Mapping[str, Variable],
         is_guarded: Callable[[str], bool],
         provenance: Provenance | None = None,
@@ -80,70 +60,37 @@ class Frame:
     def header(self, name: str) -> Register:
         """Load a field of the header here, and return the register."""
         width = _WIDTHS[name]
-        target = self.builder.register(_KINDS[width])
+        target = self.builder.register(f"b{8 * width}")
         address = at(Symbol(abi.LAUNCH_PARAMETER), abi.HEADER_FIELDS[name])
         self.builder.emit(f"ld.param.b{8 * width}", target, address)
         return target
 
     def range_of(self, root: int) -> Range:
-        """Return the range of a root by its position."""
+        """Return the range of a root by its position; its registers are computed here in outlined code."""
         known = self._ranges.get(root)
         if known is None:
-            with self.builder.in_prologue():
-                start = abi.HEADER.size + root * abi.RANGE.size
-                fields = {name: self._field(name, start) for name in abi.RANGE_FIELDS}
-            known = self._ranges[root] = Range(
-                fields["base"], fields["size"], fields["shadow"], fields["code"], fields["shift"]
-            )
-        return known
-
-    def _field(self, name: str, start: int) -> Register:
-        width = _WIDTHS[name]
-        target = self.builder.register(_KINDS[width])
-        address = at(Symbol(abi.LAUNCH_PARAMETER), start + abi.RANGE_FIELDS[name])
-        self.builder.emit(f"ld.param.b{8 * width}", target, address)
-        return target
-
-    def limit(self, known: Range, span: int) -> Register:
-        """Return the offset at and above which ``span`` bytes don't lie in a root's range any more.
-
-        It is 0, so that no offset is below it, where the range is shorter than that.
-        """
-        limit = known.limits.get(span)
-        if limit is None:
-            with self.builder.in_prologue():
-                limit = known.limits[span] = self.limit_here(known.size, span)
-        return limit
-
-    def limit_here(self, size: Register, span: int) -> Register:
-        """Compute the limit of :meth:`limit` for any size, here."""
-        largest = self.builder.value("max.u64", "b64", size, span - 1)
-        return self.builder.value("sub.u64", "b64", largest, span - 1)
+            word = next(each for each, known_root in self.roots.items() if known_root.position == root)
+            parameter = self.flat.function.parameters[word.position].name
+            known = self._ranges[root] = Range(self.builder, word, parameter, self.roots[word])
+        return known.here() if self.builder.is_outlined else known
 
     def dynamic_limit(self, width: int, bits: int) -> Register:
         """Return the offset at and above which ``width`` bytes don't lie in dynamic shared memory.
 
         It is in a register of 32 or 64 bits, as asked for.
         """
+        if self.builder.is_outlined:
+            return self._dynamic_limit(width, bits)
         limit = self._dynamic.get((width, bits))
         if limit is None:
             with self.builder.in_prologue():
-                largest = self.builder.value("max.u32", "b32", self.header("dynamic"), width - 1)
-                limit = self.builder.value("sub.u32", "b32", largest, width - 1)
-                if bits == 64:
-                    limit = self.builder.value("cvt.u64.u32", "b64", limit)
-            self._dynamic[width, bits] = limit
+                limit = self._dynamic[width, bits] = self._dynamic_limit(width, bits)
         return limit
 
-    def tracked(self, known: Range, shift: int) -> Register:
-        """Return the predicate of a root's range that codes stand for ``1 << shift`` bytes."""
-        predicate = known.tracked.get(shift)
-        if predicate is None:
-            with self.builder.in_prologue():
-                predicate = known.tracked[shift] = self.builder.value(
-                    "setp.eq.u32", "pred", known.shift, shift
-                )
-        return predicate
+    def _dynamic_limit(self, width: int, bits: int) -> Register:
+        largest = self.builder.value("max.u32", "b32", self.header("dynamic"), width - 1)
+        limit = self.builder.value("sub.u32", "b32", largest, width - 1)
+        return self.builder.value("cvt.u64.u32", "b64", limit) if bits == 64 else limit
 
     # --- addresses --------------------------------------------------------------------------------------
 
@@ -154,8 +101,8 @@ class Frame:
         origin = self.provenance.origin(access.address)
         if origin is None or not isinstance(origin.source, ParameterWord):
             return None
-        position = self.roots.get(origin.source)
-        return None if position is None else (position, origin.alignment)
+        known = self.roots.get(origin.source)
+        return None if known is None else (known.position, origin.alignment)
 
     def variable_of(self, access: Access) -> Variable | None:
         """Return the variable that an access's address comes from, or None."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from pycuda_guard.kernels.analysis.provenance import ParameterWord, Provenance, find_provenance
 from pycuda_guard.kernels.instrument import abi, reports
 from pycuda_guard.kernels.instrument.accesses import Access, accesses_of
-from pycuda_guard.kernels.instrument.body import emit_body
 from pycuda_guard.kernels.instrument.calls import (
     SUFFIX,
     plan_calls,
@@ -16,8 +15,12 @@ from pycuda_guard.kernels.instrument.calls import (
     takes_header,
     with_prototypes,
 )
+from pycuda_guard.kernels.instrument.checked import emit_checked, is_worthwhile
+from pycuda_guard.kernels.instrument.fast import emit_fast
 from pycuda_guard.kernels.instrument.frame import Frame
 from pycuda_guard.kernels.instrument.model import Instrumented, InstrumentedKernel, Root
+from pycuda_guard.kernels.instrument.ranges import KnownRoot
+from pycuda_guard.kernels.instrument.shared_shadow import DYNAMIC, dynamic_variable, plan_shadow
 from pycuda_guard.kernels.instrument.sites import Sites
 from pycuda_guard.kernels.instrument.variables import watched_variable
 from pycuda_guard.kernels.ptx.flatten import flatten
@@ -32,7 +35,7 @@ _PARAMETER_LIMIT = 4096
 _MOST_ROOTS = 64
 #: instructions of a kernel above which it is left out: ptxas would take minutes
 _MOST_INSTRUCTIONS = 400_000
-_OWN_NAMES = (reports.CHECK, reports.REPORT, abi.SITE_COUNTERS)
+_OWN_NAMES = (reports.CHECK, reports.REPORT, abi.SITE_COUNTERS, DYNAMIC)
 
 
 def instrument(module: Module) -> Instrumented:
@@ -69,7 +72,7 @@ class KernelPlan:
     flat: FlatFunction
     provenance: Provenance
     accesses: tuple[Access, ...]
-    roots: dict[ParameterWord, int]
+    roots: dict[ParameterWord, KnownRoot]
 
 
 class _Pipeline:
@@ -111,6 +114,8 @@ class _Pipeline:
         """Return the module with what was built in the place of, or after, what it had."""
         items: list[Variable | Function | Verbatim] = []
         items.extend(reports.support_items(len(self.sites.found)))
+        if any(kernel.checks_shared for kernel in self.kernels.values()):
+            items.append(dynamic_variable())
         clones = [function for name in built for function in built[name] if not function.entry]
         items.extend(replace(function, body=None) for function in clones)
         for item in self.module.items:
@@ -143,8 +148,15 @@ class _Pipeline:
         declared = replace(flat.function, parameters=[*flat.function.parameters, hidden])
         # each variant is made from a frame of its own, with the same plan
         fast = self.frame(flat, name, plan)
-        emit_body(fast)
+        emit_fast(fast)
         functions = [fast.builder.function(name, declared)]
+        shadow = plan_shadow(flat, accesses, self.variables)
+        checked = ""
+        if is_worthwhile(fast, accesses, shadow):
+            checked = name + abi.CHECKED_SUFFIX
+            frame = self.frame(flat, name, plan)
+            emit_checked(frame, shadow)
+            functions.append(frame.builder.function(checked, declared))
         others = [access for access in accesses if _is_unknown(fast, access)]
         below = [self.flat[each] for each in self.calls.reached[name]]
         deep = [access for each in below for access in _global_accesses(each)]
@@ -152,11 +164,12 @@ class _Pipeline:
             name,
             _hidden_offset(flat.function),
             hidden_bytes,
-            _describe_roots(fast, plan),
-            "",
+            _describe_roots(plan),
+            checked,
             any(access.reads for access in (*others, *deep)),
             any(access.writes for access in (*others, *deep)),
             name in self.calls.heap,
+            shadow if checked else None,
         )
         return functions
 
@@ -164,7 +177,7 @@ class _Pipeline:
         """Instrument a device function."""
         flat = self.flat[name]
         frame = self.frame(flat, name, None)
-        emit_body(frame)
+        emit_fast(frame)
         return frame.builder.function(name + SUFFIX, takes_header(flat.function))
 
     def frame(self, flat: FlatFunction, name: str, plan: KernelPlan | None) -> Frame:
@@ -184,36 +197,31 @@ def _hidden_offset(function: Function) -> int:
 
 def _find_roots(
     flat: FlatFunction, provenance: Provenance, accesses: tuple[Access, ...]
-) -> dict[ParameterWord, int]:
-    """Return the words of the parameters that accesses go through, with their positions in the hidden one."""
+) -> dict[ParameterWord, KnownRoot]:
+    """Return the words of the parameters that accesses go through, in the order of the hidden one."""
     room = (_PARAMETER_LIMIT - _hidden_offset(flat.function) - abi.HEADER.size) // abi.RANGE.size
-    found: dict[ParameterWord, int] = {}
+    found: dict[ParameterWord, KnownRoot] = {}
     for access in accesses:
         origin = provenance.origin(access.address) if access.space in (Space.GLOBAL, Space.GENERIC) else None
         if origin is None or not isinstance(origin.source, ParameterWord):
             continue
-        if len(found) < min(room, _MOST_ROOTS):
-            found.setdefault(origin.source, len(found))
+        if origin.source in found or len(found) < min(room, _MOST_ROOTS):
+            found.setdefault(origin.source, KnownRoot(len(found))).accesses.append(access)
     return found
 
 
-def _describe_roots(frame: Frame, plan: KernelPlan) -> tuple[Root, ...]:
+def _describe_roots(plan: KernelPlan) -> tuple[Root, ...]:
     """Return what is done through each root."""
-    through: list[list[Access]] = [[] for _ in plan.roots]
-    for access in plan.accesses:
-        root = frame.root_of(access)
-        if root is not None:
-            through[root[0]].append(access)
     return tuple(
         Root(
             word.position,
             word.offset,
-            any(access.reads for access in accesses),
-            any(access.kind == "write" for access in accesses),
-            any(access.kind == "atomic" for access in accesses),
-            min((access.width for access in accesses if access.writes), default=0),
+            any(access.reads for access in root.accesses),
+            any(access.kind == "write" for access in root.accesses),
+            any(access.kind == "atomic" for access in root.accesses),
+            root.narrowest,
         )
-        for word, accesses in zip(plan.roots, through, strict=True)
+        for word, root in plan.roots.items()
     )
 
 

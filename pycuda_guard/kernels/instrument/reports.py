@@ -1,6 +1,7 @@
 """The device functions by which kernels look addresses up and report, and calls of them.
 
-``pg_check`` is for an access that its own quick check did not pass; ``pg_report`` makes a report.
+``pg_check`` is for an access that its own quick check did not pass; ``pg_report`` makes a report. They are
+two, with few parameters each: a kernel needs as many registers as the most demanding function that it calls.
 """
 
 from __future__ import annotations
@@ -29,14 +30,16 @@ if TYPE_CHECKING:
 CHECK = "pg_check"
 REPORT = "pg_report"
 
-#: what ``pg_check`` answers instead of a range: skip the access; do it, nothing is known of that memory
-SKIP, ELSEWHERE = 0, 1
+#: what ``pg_check`` answers instead of a range: do it, nothing is known of that memory
+ELSEWHERE = 0
+#: all answers from 1 to this one are an abi.Reason not to do it
+LAST_REASON = 7
 #: in what ``pg_check`` is told about the access, beside its width: the address is generic
 GENERIC = 0x100
 
 _TEXT = """
 .func pg_report(.param .b32 site, .param .b32 reason, .param .b64 address, .param .b64 detail,
-    .param .align 16 .b8 launch[{header_size}])
+    .param .b64 reports, .param .b32 launch)
 {{
     .reg .pred %p;
     .reg .b64 %address, %detail, %counter, %ring, %record, %low;
@@ -51,12 +54,12 @@ _TEXT = """
     atom.global.add.u32 %count, [%counter+{count}], 1;
     setp.ge.u32 %p, %count, {reports_per_site};
     @%p bra DONE;
-    ld.param.b64 %ring, [launch+{reports}];
+    ld.param.b64 %ring, [reports];
     setp.eq.u64 %p, %ring, 0;
     @%p bra DONE;
     ld.param.b32 %reason, [reason];
     ld.param.b64 %detail, [detail];
-    ld.param.b32 %launch, [launch+{launch}];
+    ld.param.b32 %launch, [launch];
     atom.global.add.u32 %slot, [%ring], 1;
     rem.u32 %x, %slot, {capacity};
     mad.wide.u32 %record, %x, {record_size}, %ring;
@@ -85,14 +88,13 @@ DONE:
 }}
 
 .func (.param .b64 found) pg_check(.param .b64 address, .param .b64 base, .param .b64 size,
-    .param .b32 site, .param .b32 shape, .param .align 16 .b8 launch[{header_size}])
+    .param .b32 shape, .param .b64 table, .param .b32 entries, .param .b32 flags)
 {{
     .reg .pred %p, %aligned;
-    .reg .b64 %address, %base, %size, %last, %offset, %entry, %table, %found, %detail, %word;
-    .reg .b32 %site, %shape, %low, %high, %middle, %reason, %flags;
+    .reg .b64 %address, %base, %size, %last, %offset, %table, %found, %word;
+    .reg .b32 %shape, %low, %high, %middle, %flags;
     ld.param.b64 %address, [address];
     ld.param.b64 %size, [size];
-    ld.param.b32 %site, [site];
     ld.param.b32 %shape, [shape];
     and.b32 %low, %shape, 255;
     cvt.u64.u32 %last, %low;
@@ -113,10 +115,9 @@ IN_GLOBAL:
     ld.param.b64 %base, [base];
     bra INSIDE;
 SEARCH:
-    ld.param.b32 %high, [launch+{entries}];
-    ld.param.b64 %table, [launch+{table}];
+    ld.param.b32 %high, [entries];
+    ld.param.b64 %table, [table];
     mov.u32 %low, 0;
-    mov.u64 %entry, 0;
 NEXT:
     setp.ge.u32 %p, %low, %high;
     @%p bra SEARCHED;
@@ -126,18 +127,17 @@ NEXT:
     ld.global.b64 %base, [%offset+{at_base}];
     setp.gt.u64 %p, %base, %address;
     @%p bra LOWER;
-    mov.u64 %entry, %offset;
+    mov.u64 %found, %offset;
     add.u32 %low, %middle, 1;
     bra NEXT;
 LOWER:
     mov.u32 %high, %middle;
     bra NEXT;
 SEARCHED:
-    setp.eq.u64 %p, %entry, 0;
+    setp.eq.u64 %p, %found, {elsewhere};
     @%p bra MISSED;
-    ld.global.b64 %base, [%entry+{at_base}];
-    ld.global.b64 %size, [%entry+{at_size}];
-    mov.u64 %found, %entry;
+    ld.global.b64 %base, [%found+{at_base}];
+    ld.global.b64 %size, [%found+{at_size}];
 INSIDE:
     sub.u64 %offset, %address, %base;
     max.u64 %size, %size, %last;
@@ -149,40 +149,17 @@ INSIDE:
     @%p bra OUTSIDE;
 MISSED:
     mov.u64 %found, {elsewhere};
-    ld.param.b32 %flags, [launch+{flags}];
+    ld.param.b32 %flags, [flags];
     and.b32 %flags, %flags, {permissive};
-    setp.eq.u32 %p, %flags, 0;
-    @%p bra OUTSIDE;
-ALIGNMENT:
-    mov.u32 %reason, {misaligned};
-    @!%aligned bra REPORTED;
-    st.param.b64 [found], %found;
-    ret;
+    setp.ne.u32 %p, %flags, 0;
+    @%p bra ALIGNMENT;
 OUTSIDE:
-    mov.u32 %reason, {outside};
-REPORTED:
-    mov.u64 %detail, 0;
-    {{
-        .param .b32 site_;
-        .param .b32 reason_;
-        .param .b64 address_;
-        .param .b64 detail_;
-        .param .align 16 .b8 launch_[{header_size}];
-        st.param.b32 [site_], %site;
-        st.param.b32 [reason_], %reason;
-        st.param.b64 [address_], %address;
-        st.param.b64 [detail_], %detail;
-        ld.param.b64 %word, [launch];
-        st.param.b64 [launch_], %word;
-        ld.param.b64 %word, [launch+8];
-        st.param.b64 [launch_+8], %word;
-        ld.param.b64 %word, [launch+16];
-        st.param.b64 [launch_+16], %word;
-        ld.param.b64 %word, [launch+24];
-        st.param.b64 [launch_+24], %word;
-        call.uni pg_report, (site_, reason_, address_, detail_, launch_);
-    }}
-    mov.u64 %found, {skip};
+    mov.u64 %found, {outside};
+    bra FOUND;
+ALIGNMENT:
+    @%aligned bra FOUND;
+    mov.u64 %found, {misaligned};
+FOUND:
     st.param.b64 [found], %found;
     ret;
 }}
@@ -192,7 +169,6 @@ REPORTED:
 def support_items(sites: int) -> list[Variable | Function]:
     """Return what stands before the functions of an instrumented module with this many sites."""
     numbers = {
-        "header_size": abi.HEADER.size,
         "counters": abi.SITE_COUNTERS,
         "counter_size": abi.SITE_COUNTER.size,
         "reports_per_site": abi.REPORTS_PER_SITE,
@@ -201,7 +177,6 @@ def support_items(sites: int) -> list[Variable | Function]:
         "range_size": abi.RANGE.size,
         "generic": GENERIC,
         "elsewhere": ELSEWHERE,
-        "skip": SKIP,
         "permissive": int(abi.Flag.PERMISSIVE),
         "outside": int(abi.Reason.OUTSIDE),
         "misaligned": int(abi.Reason.MISALIGNED),
@@ -226,25 +201,30 @@ def support_items(sites: int) -> list[Variable | Function]:
     return [counters, *functions]
 
 
-def call_check(
-    frame: Frame, arguments: tuple[Operand, Operand | int, Operand | int], site: int, shape: int
-) -> Register:
+def call_check(frame: Frame, arguments: tuple[Operand, Operand | int, Operand | int], shape: int) -> Register:
     """Call ``pg_check`` here with an address, and base and size of its root's range (0 and 0 where none).
 
     Return the register that has its answer.
     """
     found = frame.builder.register("b64")
     address, base, size = arguments
-    values: list[tuple[int, Operand | int]] = [(8, address), (8, base), (8, size), (4, site), (4, shape)]
-    _call(frame, CHECK, values, found)
+    table, entries, flags = (frame.header(name) for name in ("table", "entries", "flags"))
+    values: list[tuple[int, Operand | int]] = [(8, address), (8, base), (8, size), (4, shape)]
+    _call(frame, CHECK, [*values, (8, table), (4, entries), (4, flags)], found)
     return found
 
 
 def call_report(
-    frame: Frame, site: int, reason: Operand | int, address: Operand | int, detail: Operand | int = 0
+    frame: Frame,
+    site: Operand | int,
+    reason: Operand | int,
+    address: Operand | int,
+    detail: Operand | int = 0,
 ) -> None:
     """Report from here."""
-    _call(frame, REPORT, [(4, site), (4, reason), (8, address), (8, detail)], None)
+    reports, launch = frame.header("reports"), frame.header("launch")
+    values = [(4, site), (4, reason), (8, address), (8, detail), (8, reports), (4, launch)]
+    _call(frame, REPORT, values, None)
 
 
 def pass_header(frame: Frame, name: str) -> list[Statement]:
@@ -272,8 +252,6 @@ def _call(
         body.append(Variable(name, Space.PARAM, kind))
         operand = Immediate("int", value) if isinstance(value, int) else value
         body.append(Instruction("st", ("param", kind), (at(Symbol(name)), operand)))
-    names.append(Symbol("pg_argument_launch"))
-    body += pass_header(frame, "pg_argument_launch")
     operands: tuple[Operand, ...] = (Symbol(function), Arguments(tuple(names)))
     if result is not None:
         body.append(Variable("pg_result", Space.PARAM, "b64"))

@@ -17,7 +17,7 @@ from pycuda_guard.kernels.ptx.ir import Register, Space, Symbol
 if TYPE_CHECKING:
     from pycuda_guard.kernels.instrument.accesses import Access
     from pycuda_guard.kernels.instrument.frame import Frame
-    from pycuda_guard.kernels.ptx.ir import Address, Operand, Variable
+    from pycuda_guard.kernels.ptx.ir import Operand, Variable
 
 _WATCHED = (Space.SHARED, Space.GLOBAL, Space.CONST)
 
@@ -68,20 +68,16 @@ def locate(frame: Frame, access: Access, variable: Variable) -> VariableOffset:
     """
     builder = frame.builder
     address = access.address
-    bits = 64 if access.space is not Space.SHARED or _is_wide(frame, address) else 32
+    bits = 64 if is_wide(frame, access) else 32
     kind = f"b{bits}"
-    start = builder.value(f"mov.u{bits}", kind, Symbol(variable.name))
-    extra = address.offset
-    base = start
     if isinstance(address.base, Register):
-        base = address.base
-    elif isinstance(address.base, Symbol):
-        extra += address.base.offset
-    if access.space is Space.GENERIC:
-        start = builder.value(f"cvta.{variable.space.value}.u64", kind, start)
-    offset = builder.value(f"sub.u{bits}", kind, base, start)
-    if extra:
-        offset = builder.value(f"add.u{bits}", kind, offset, extra)
+        start = start_of(frame, access, variable, bits)
+        offset = builder.value(f"sub.u{bits}", kind, address.base, start)
+        if address.offset:
+            offset = builder.value(f"add.u{bits}", kind, offset, address.offset)
+    else:
+        inner = address.base.offset if isinstance(address.base, Symbol) else 0
+        offset = builder.value(f"mov.b{bits}", kind, (inner + address.offset) % (1 << bits))
     limit: Operand | int = max(variable.size - access.width + 1, 0)
     if is_dynamic(variable):
         limit = frame.dynamic_limit(access.width, bits)
@@ -158,7 +154,17 @@ def _choose(frame: Frame, outside: abi.Reason, inside: Register) -> Register:
     return frame.builder.value("selp.b32", "b32", int(abi.Reason.MISALIGNED), int(outside), inside)
 
 
-def _is_wide(frame: Frame, address: Address) -> bool:
-    """Tell whether an address is in a register of 64 bits."""
-    base = address.base
-    return isinstance(base, Register) and frame.flat.registers.get(base.name) in ("b64", "u64", "s64")
+def start_of(frame: Frame, access: Access, variable: Variable, bits: int) -> Register:
+    """Emit a variable's own address, in the form in which an access names it."""
+    kind = f"b{bits}"
+    start = frame.builder.value(f"mov.u{bits}", kind, Symbol(variable.name))
+    if access.space is Space.GENERIC:
+        start = frame.builder.value(f"cvta.{variable.space.value}.u64", kind, start)
+    return start
+
+
+def is_wide(frame: Frame, access: Access) -> bool:
+    """Tell whether an access's address has 64 bits."""
+    base = access.address.base
+    wide = isinstance(base, Register) and frame.flat.registers.get(base.name) in ("b64", "u64", "s64")
+    return wide or access.space is not Space.SHARED

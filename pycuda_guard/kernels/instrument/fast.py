@@ -1,0 +1,126 @@
+"""The fast variant: groups in two versions, one without checks between the accesses, one careful.
+
+What is emitted for a group::
+
+        the arithmetic that addresses need
+        ok = all accesses are good
+        @!ok bra CAREFUL
+        the accesses, and what was between them, as they were; codes for what they write
+    JOIN:
+        …
+    CAREFUL:                    (outlined)
+        the same, each access checked alone
+        bra JOIN
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycuda_guard.kernels.instrument.accesses import Access, accesses_of
+from pycuda_guard.kernels.instrument.body import emit_instruction, emit_statement, statements
+from pycuda_guard.kernels.instrument.builder import is_false
+from pycuda_guard.kernels.instrument.checks import GroupChecks
+from pycuda_guard.kernels.instrument.coverage import store_code
+from pycuda_guard.kernels.instrument.groups import Group, find_groups
+from pycuda_guard.kernels.instrument.variables import is_certain, watched_variable
+from pycuda_guard.kernels.instrument.zeros import holds_too
+from pycuda_guard.kernels.ptx.ir import Instruction, Register
+
+if TYPE_CHECKING:
+    from pycuda_guard.kernels.instrument.checks import Span
+    from pycuda_guard.kernels.instrument.frame import Frame
+    from pycuda_guard.kernels.instrument.ranges import Range
+
+
+def emit_fast(frame: Frame) -> None:
+    """Emit the body of a function in its fast variant."""
+    block: list[Instruction] = []
+    for statement in statements(frame.flat):
+        if isinstance(statement, Instruction):
+            block.append(statement)
+            continue
+        _emit_block(frame, block)
+        block = []
+        emit_statement(frame, statement)
+    _emit_block(frame, block)
+
+
+def _emit_block(frame: Frame, block: list[Instruction]) -> None:
+    """Emit instructions between which no label stands."""
+    for entry in find_groups(frame.flat, block, lambda instruction: _member(frame, instruction)):
+        if isinstance(entry, Instruction):
+            emit_instruction(frame, entry)
+        elif len(entry.accesses) == 1 and not entry.accesses[0].writes:
+            for instruction in (*entry.hoisted, *entry.rest):
+                emit_instruction(frame, instruction)
+        else:
+            _emit_group(frame, entry)
+
+
+def _member(frame: Frame, instruction: Instruction) -> Access | None:
+    """Return the access of an instruction if it may be in a group."""
+    accesses = accesses_of(instruction)
+    if len(accesses) != 1:
+        return None
+    access = accesses[0]
+    variable = watched_variable(frame, access)
+    if variable is not None and is_certain(access, variable):
+        return access
+    if not isinstance(access.address.base, Register):
+        return None
+    return access if variable is not None or frame.root_of(access) is not None else None
+
+
+def _emit_group(frame: Frame, group: Group) -> None:
+    builder = frame.builder
+    for instruction in group.hoisted:
+        builder.keep(instruction)
+    checks = GroupChecks(frame, group.accesses)
+    builder.mark(group.rest[0].source)
+    holds = checks.emit()
+    if holds is None:
+        for instruction in group.rest:
+            builder.keep(instruction)
+        return
+    careful, join = builder.label(), builder.label()
+    builder.branch(careful, is_false(holds))
+    accesses = {id(access.instruction): access for access in group.accesses}
+    for instruction in group.rest:
+        builder.keep(instruction)
+        access = accesses.get(id(instruction))
+        span = checks.by_access.get(id(instruction))
+        if access is not None and span is not None and access.writes:
+            _note(frame, access, span)
+    builder.place_label(join)
+    with builder.outlined():
+        builder.place_label(careful)
+        for instruction in group.rest:
+            emit_instruction(frame, instruction)
+        builder.branch(join)
+
+
+def _note(frame: Frame, access: Access, span: Span) -> None:
+    """Note what an access of a span wrote, at the granularity that the group's check has found."""
+    if span.root is None or span.offset is None:
+        return
+    builder = frame.builder
+    known = frame.range_of(span.root)
+    shift = known.expected
+    distance = access.address.offset - span.low
+    if distance % (1 << shift):  # what is accessed first is narrower than what is written
+        place = builder.value("add.u64", "b64", span.offset, distance)
+        place, distance = _code_address(frame, place, known), 0
+    else:
+        span.codes = place = span.codes or _code_address(frame, span.offset, known)
+    holds = known.tracked(shift)
+    if access.guard is not None:
+        holds = holds_too(frame, holds, access.guard)
+    store_code(frame, place, distance >> shift, access.width, shift, known.code, holds)
+
+
+def _code_address(frame: Frame, offset: Register, known: Range) -> Register:
+    """Emit the address of the code of what is at an offset, at the expected granularity."""
+    builder = frame.builder
+    place = builder.value("shr.u64", "b64", offset, known.expected) if known.expected else offset
+    return builder.value("add.u64", "b64", place, known.shadow)

@@ -42,3 +42,12 @@ def install(load: Callable[[DeviceOptions], None], options: DeviceOptions) -> No
         wrapt.wrap_function_wrapper(module, "get_preparation_data", prepare)
 
     wrapt.register_post_import_hook(wrap, "multiprocessing.spawn")
+    wrapt.register_post_import_hook(_leave_main_to_children, "multiprocessing.forkserver")
+
+
+def _leave_main_to_children(module: Any) -> None:
+    """Keep a fork server from importing the program's main module, and with it a PyCUDA without a device.
+
+    Newer Pythons (3.14 for one) do so before anything is unpickled. Its children import the module anyway.
+    """
+    module.set_forkserver_preload([])

@@ -156,7 +156,8 @@ def test_safe_path(tmp_path: Path) -> None:
 
 
 def test_interrupt_from_outside(tmp_path: Path) -> None:
-    write(tmp_path, "import time\nprint('ready', flush=True)\ntime.sleep(60)")
+    # a signal that comes just before a sleep begins is answered only after it, so it is many short ones
+    write(tmp_path, "import time\nprint('ready', flush=True)\nfor _ in range(600):\n    time.sleep(0.1)")
     for prefix in ([], QUIET):
         process = subprocess.Popen(
             [sys.executable, *prefix, "program.py"],

@@ -73,9 +73,13 @@ def _work_out(launch: Launch, coverage: Coverage, numbers: dict[int, int]) -> tu
         numbers.update(zip(symbols, values, strict=True))
     add_uniforms(coverage.uniforms, numbers)
     behind = _behind(coverage)
+    steps: dict[int, frozenset[int]] = {}
+    for store in coverage.stores:
+        named = _symbols(store.offset, behind) & frozenset(GRID_DIMS)
+        steps[store.parameter] = steps.get(store.parameter, frozenset()) | named
     stores: dict[int, list[_Store]] = {}
     for store in coverage.stores:
-        known = _known_store(store, numbers, extents, behind)
+        known = _known_store(store, numbers, extents, behind, steps[store.parameter])
         if known is not None:
             stores.setdefault(store.parameter, []).append(known)
     found = (_joined(parameter, known, extents[0]) for parameter, known in stores.items())
@@ -104,6 +108,7 @@ def _known_store(
     numbers: dict[int, int],
     extents: tuple[tuple[int, ...], tuple[int, ...]],
     behind: Behind,
+    steps: frozenset[int],
 ) -> _Store | None:
     place = line(store.offset, numbers)
     conditions = [line(condition, numbers) for _, condition in store.conditions]
@@ -112,7 +117,13 @@ def _known_store(
         return None
     sizes = (*extents[0], *extents[1])
     single = [
-        Index(stride, tuple(found.slopes[n] for found in known), sizes[n], _grows(store, n, behind), n % 3)
+        Index(
+            stride,
+            tuple(found.slopes[n] for found in known),
+            sizes[n],
+            _grows(store, n, behind, steps),
+            n % 3,
+        )
         for n, stride in enumerate(place.slopes)
     ]
     indices = _united(single)
@@ -182,16 +193,16 @@ def _span(known: _Store) -> tuple[int, int]:
     return low, high + known.store.width
 
 
-def _grows(store: MeantStore, number: int, behind: Behind) -> bool:
+def _grows(store: MeantStore, number: int, behind: Behind, steps: frozenset[int]) -> bool:
     """Tell whether more blocks, or more threads a block, would only give an index further values.
 
-    ``number`` counts blockIdx.x to .z, threadIdx.x to .z.
+    ``number`` counts blockIdx.x to .z, threadIdx.x to .z. ``steps`` are the extents of the grid that a thread
+    goes on by.
     """
     index = (*BLOCKS, *THREADS)[number]
     conditions = [_symbols(condition, behind) for _, condition in store.conditions]
-    if any(
-        (*GRID_DIMS, *BLOCK_DIMS)[number] in named for named in (_symbols(store.offset, behind), *conditions)
-    ):
+    extent = (*GRID_DIMS, *BLOCK_DIMS)[number]
+    if extent in steps or any(extent in named for named in (_symbols(store.offset, behind), *conditions)):
         return False
     if number >= 3 and any(index in named and not named.isdisjoint(BLOCKS) for named in conditions):
         return False
@@ -223,18 +234,26 @@ def _names_argument(polynomial: Polynomial, behind: Behind) -> bool:
 def _is_end(offset: Polynomial, condition: Polynomial, index: int) -> bool:
     """Tell whether an offset among the arguments moves the bytes and the guard alike.
 
-    Then what it adds to the place is to what it takes from the guard as their slopes are.
+    Then it acts on both as the index does: what it adds to the place is to what it takes from the guard as
+    their slopes are.
     """
     place_slope, guard_slope = slope(offset, index), slope(condition, index)
     steps = {_without_block(symbols) for _, symbols in place_slope.terms}
     arguments = tuple(
         (factor, symbols)
-        for factor, symbols in without_indices(offset).terms
+        for factor, symbols in _alike(without_indices(offset), place_slope).terms
         if any(name >= 0 for name in symbols) and _without_block(symbols) not in steps
     )
     moving = times(Polynomial(arguments), guard_slope)
-    ending = {symbols: factor for factor, symbols in times(without_indices(condition), place_slope).terms}
-    return any(ending.get(symbols) == factor for factor, symbols in moving.terms)
+    ending = times(_alike(without_indices(condition), guard_slope), place_slope)
+    factors = {symbols: factor for factor, symbols in ending.terms}
+    return any(factors.get(symbols) == factor for factor, symbols in moving.terms)
+
+
+def _alike(polynomial: Polynomial, other: Polynomial) -> Polynomial:
+    """Return the terms that go in the direction of the first term of ``other``."""
+    sign = other.terms[0][0] if other.terms else 0
+    return Polynomial(tuple(term for term in polynomial.terms if term[0] * sign > 0))
 
 
 def _without_block(symbols: tuple[int, ...]) -> tuple[int, ...]:

@@ -78,12 +78,16 @@ def bound(
 ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     """Return the lowest and highest values of the indices; None where no thread meets the conditions.
 
-    What grows is bounded by the conditions of ``proofs`` alone, or else by the launch; then all conditions
-    hold.
+    What grows is bounded by the conditions of ``proofs``, or by those that keep it below something bounded
+    so, or else by the launch; then all conditions hold.
     """
     low = [0] * len(indices)
     high: list[int | None] = [None if index.grows else index.extent - 1 for index in indices]
     if not _tighten(low, high, indices, conditions, proofs):
+        return None
+    bounded = [index for index, top in zip(indices, high, strict=True) if index.grows and top is not None]
+    behind = [n for n in range(len(conditions)) if any(index.slopes[n] > 0 for index in bounded)]
+    if not _tighten(low, high, indices, conditions, [*proofs, *behind]):
         return None
     limits = [index.extent - 1 if top is None else top for top, index in zip(high, indices, strict=True)]
     final: list[int | None] = list(limits)

@@ -13,9 +13,9 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-import tarfile
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -44,8 +44,7 @@ def fetch_tests(folder: Path) -> Path:
         command += ["--no-binary", "pycuda", "--dest", str(folder), f"pycuda=={release}"]
         print(f"fetching the source of PyCUDA {release} …", flush=True)
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        with tarfile.open(folder / f"pycuda-{release}.tar.gz") as archive:
-            archive.extractall(folder, filter="data")
+        shutil.unpack_archive(folder / f"pycuda-{release}.tar.gz", folder)
     return tests
 
 

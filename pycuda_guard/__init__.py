@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import os
     from types import TracebackType
 
+    from pycuda_guard.config import Config
     from pycuda_guard.findings import Finding
 
 __version__ = "0.1.0"
@@ -95,6 +96,18 @@ def dump(path: str | os.PathLike[str]) -> None:
     if running is None:
         raise GuardError("there is no timeline: nothing is guarded", "call pycuda_guard.enable() first")
     running.dump(path)
+
+
+def _guard_child(config: Config, folder: str) -> None:
+    """Guard this process, which multiprocessing has started. It is unpickled there, and must never fail."""
+    try:
+        from pycuda_guard import session
+
+        session.begin_child(config, folder)
+    except Exception as error:
+        import sys
+
+        print(f"pycuda-guard: this child process is not guarded: {error}", file=sys.stderr)
 
 
 def load_ipython_extension(shell: object) -> None:

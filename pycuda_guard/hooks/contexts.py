@@ -79,6 +79,12 @@ def _is_automatic() -> bool:
     return False
 
 
+def _nothing(
+    tap: Tap, site: Site | None, state: ThreadState, result: Any, /, *args: Any, **kwargs: Any
+) -> None:
+    """Say nothing of a call that went well: its failure is what matters."""
+
+
 def _made(
     tap: Tap, site: Site | None, state: ThreadState, context: Any, /, device: Any, *args: Any, **kwargs: Any
 ) -> Event:
@@ -146,6 +152,8 @@ def _synchronized(tap: Tap, site: Site | None, state: ThreadState, result: None,
     return Synchronized(site, state.thread, state.context, "context", state.context)
 
 
+init = reported("init", _nothing)
+device = reported("Device", _nothing)
 make_context = reported("Device.make_context", _made)
 retain_primary_context = reported("Device.retain_primary_context", _retained)
 push = reported("Context.push", _pushed)

@@ -1,4 +1,4 @@
-"""Device memory handed to somebody whose accesses no hook sees: other processes, buffers, textures."""
+"""Device memory handed to somebody whose accesses no hook sees: other processes, and whoever takes a buffer."""
 
 from __future__ import annotations
 
@@ -29,26 +29,5 @@ def _exporting(call: str) -> Connect:
     return reported(call, describe)
 
 
-def _binding(call: str) -> Connect:
-    """Hook a method of a texture reference."""
-
-    def describe(
-        tap: Tap,
-        site: Site | None,
-        state: ThreadState,
-        result: Any,
-        /,
-        reference: Any,
-        memory: Any,
-        *args: Any,
-        **kwargs: Any,
-    ) -> Event:
-        return Exported(site, state.thread, state.context, call, int(memory))
-
-    return reported(call, describe)
-
-
 ipc_handle = _exporting("mem_get_ipc_handle")
 as_buffer = _exporting("DeviceAllocation.as_buffer")
-set_address = _binding("TextureReference.set_address")
-set_address_2d = _binding("TextureReference.set_address_2d")

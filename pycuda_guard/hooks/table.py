@@ -15,11 +15,13 @@ from pycuda_guard.hooks import (
     copies,
     descriptors,
     exports,
+    kernels,
     launches,
     memory,
     memsets,
     modules,
     refusals,
+    sources,
     streams,
 )
 
@@ -36,7 +38,7 @@ class Row:
 
     ``group`` is the subject, as PyCUDA's reference sorts them. ``event`` is empty for a call that
     is watched only to understand a later one. ``created`` rows add a method (``__del__``) that the
-    class does not have.
+    class does not have. Rows that ``serve_kernels`` stay hooked as long as the program has instrumented kernels.
     """
 
     target: str
@@ -44,6 +46,7 @@ class Row:
     group: str
     event: str = ""
     created: bool = False
+    serves_kernels: bool = False
 
     @property
     def module(self) -> str:
@@ -58,6 +61,10 @@ class Row:
 
 def _driver(path: str, connect: Connect, group: str, event: str = "", created: bool = False) -> Row:
     return Row(f"{DRIVER}:{path}", connect, group, event, created)
+
+
+def _kernels(path: str, connect: Connect, group: str, event: str = "") -> Row:
+    return Row(f"{DRIVER}:{path}", connect, group, event, serves_kernels=True)
 
 
 _MEMORY = (
@@ -76,8 +83,6 @@ _MEMORY = (
     _driver("DeviceMemoryPool.stop_holding", memory.stop_holding, "memory", "PoolEmptied"),
     _driver("DeviceAllocation.as_buffer", exports.as_buffer, "memory", "Exported"),
     _driver("mem_get_ipc_handle", exports.ipc_handle, "memory", "Exported"),
-    _driver("TextureReference.set_address", exports.set_address, "memory", "Exported"),
-    _driver("TextureReference.set_address_2d", exports.set_address_2d, "memory", "Exported"),
     _driver("DeviceMemoryPool.allocate", memory.pool_allocate, "memory", "Allocated"),
     _driver("PageLockedMemoryPool.allocate", memory.pinned_pool_allocate, "memory", "Allocated"),
     _driver("IPCMemoryHandle.__init__", memory.ipc_open, "memory", "Allocated"),
@@ -157,10 +162,13 @@ _LAUNCHES = (
     _driver("Function.prepared_call", launches.launcher("prepared_call"), "launches"),
     _driver("Function.prepared_async_call", launches.launcher("prepared_async_call"), "launches"),
     _driver("Function.prepared_timed_call", launches.launcher("prepared_timed_call"), "launches"),
-    _driver("Function._launch_kernel", blocking.waiting(launches.launch_kernel), "launches", "Launch"),
+    _kernels("Function._launch_kernel", blocking.waiting(launches.launch_kernel), "launches", "Launch"),
     _driver("Function._param_set_size", launches.set_parameter_size, "launches"),
+    _kernels("Function._param_seti", kernels.parameter("<i"), "launches"),
+    _kernels("Function._param_setf", kernels.parameter("<f"), "launches"),
+    _kernels("Function._param_setv", kernels.parameter(""), "launches"),
     *(
-        _driver(f"Function.{name}", blocking.waiting(launches.launch_legacy(name)), "launches", "Launch")
+        _kernels(f"Function.{name}", blocking.waiting(launches.launch_legacy(name)), "launches", "Launch")
         for name in ("_launch", "_launch_grid", "_launch_grid_async")
     ),
 )
@@ -182,6 +190,8 @@ _STREAMS = (
 )
 
 _CONTEXTS = (
+    _driver("init", contexts.init, "contexts"),
+    _driver("Device.__init__", contexts.device, "contexts"),
     _driver("Device.make_context", contexts.make_context, "contexts", "ContextChanged"),
     _driver("Device.retain_primary_context", contexts.retain_primary_context, "contexts", "ContextChanged"),
     _driver("Context.push", contexts.push, "contexts", "ContextChanged"),
@@ -196,12 +206,17 @@ _CONTEXTS = (
 _MODULES = (
     _driver("module_from_buffer", modules.module_from_buffer, "modules", "ModuleLoaded"),
     _driver("module_from_file", modules.module_from_file, "modules", "ModuleLoaded"),
-    _driver("Module.get_function", modules.get_function, "modules"),
+    _kernels("Module.get_function", modules.get_function, "modules"),
+    _kernels("Function.get_attribute", kernels.get_attribute, "modules"),
+    *(
+        _kernels(f"Function.{name}", kernels.setter(name), "modules")
+        for name in ("set_attribute", "set_cache_config", "set_shared_config")
+    ),
     _driver("Linker.__init__", modules.create_linker, "modules"),
     _driver("Linker.add_data", modules.add_data, "modules"),
     _driver("Linker.add_file", modules.add_file, "modules"),
     _driver("Linker.link_module", modules.link_module, "modules", "ModuleLoaded"),
-    Row(f"{COMPILER}:compile", modules.compile_source, "modules"),
+    Row(f"{COMPILER}:compile", sources.compile_source, "modules"),
 )
 
 ROWS: tuple[Row, ...] = (

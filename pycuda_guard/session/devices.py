@@ -26,8 +26,7 @@ def choose(wanted: str) -> str:
     Raises :class:`StartError` where there is no such device, or PyCUDA is bound to the other one.
     """
     global _is_cpu_loaded
-    if _is_cpu_loaded or _is_cpu_bound():
-        _is_cpu_loaded = True
+    if _is_cpu_loaded:
         if wanted == "gpu":
             raise StartError("the CPU device is in use in this process, so the GPU can't be")
         return "cpu"
@@ -50,10 +49,11 @@ def choose(wanted: str) -> str:
     return "gpu"
 
 
-def _is_cpu_bound() -> bool:
-    """Tell whether the CPU device is in the driver's place: a child process gets it from its parent."""
+def inherit() -> None:
+    """Take notice of the CPU device where this process got it from its parent."""
+    global _is_cpu_loaded
     cpu = sys.modules.get("pycuda_guard.cpu")
-    return cpu is not None and cpu.is_loaded()
+    _is_cpu_loaded = cpu is not None and cpu.is_loaded()
 
 
 def missing_gpu() -> str:

@@ -33,6 +33,7 @@ from pycuda_guard.reports.json_report import JsonReport
 from pycuda_guard.reports.terminal import Screen, Terminal, last_line
 from pycuda_guard.session import devices, startup
 from pycuda_guard.session.children import Children
+from pycuda_guard.session.kernels import kernel_options, unwatched
 from pycuda_guard.session.timeline import Timeline
 from pycuda_guard.session.uncaught import Uncaught, trim
 
@@ -74,6 +75,7 @@ def begin_child(config: Config, folder: str) -> None:
     Raises :class:`StartError` as :func:`begin` does.
     """
     global _active
+    devices.inherit()
     session = Session(config, Terminal(None, quiet=True), folder)
     session.start()
     _active = session
@@ -122,11 +124,12 @@ class Session:
             self._screen.announce("no GPU found, using the CPU device")
         if TouchWatch.is_available:
             self._engine.watch(TouchWatch(self, owns_pages=self.device == "cpu"))
-        hooks.install(self, is_blocking=self.config.blocking)
+        kernels = kernel_options(self.config, self.device)
+        hooks.install(self, is_blocking=self.config.blocking, kernels=kernels)
         self._contexts.start()
         self.uncaught.watch_threads()
         if self._is_child:
-            startup.watch_end(self)
+            startup.watch_end(self, forked=False)
         startup.hook(_start_of_child)
         atexit.register(self._at_exit)
         for name in CONTEXT_POPPERS:
@@ -157,6 +160,7 @@ class Session:
         words of :class:`RunEnded`. A child process reports to its parent.
         """
         if not self._is_over:
+            hooks.finish()
             with self._lock:
                 if self._fork is None:  # else nothing has happened since the fork
                     escaped = tuple(sorted(self.uncaught.escaped))
@@ -226,6 +230,7 @@ class Session:
         escaped = self.uncaught.escaped
         if error is not None:
             escaped = escaped | failures.sequences(error)
+        hooks.collect()
         with self._lock:
             found = part.take(escaped, self.uncaught.expected)
         return merged(found, self._new_from_children(part, error))
@@ -318,7 +323,7 @@ class Session:
 
     def blind_spots(self) -> list[str]:
         """Return what this run did not look at for reasons of its own."""
-        spots = []
+        spots = unwatched(self.config)
         if self._has_unseen_children:
             spots.append("child processes that had not ended")
         if not self._faults.is_available:
@@ -361,12 +366,13 @@ class Session:
         self._json = None
         self._watched = frozenset()
         self._contexts.forget()
+        hooks.leave_child()
         self._told.clear()
         self.uncaught.forget()
         self._children.enter()
         self._timeline.leave_child()
         self._faults.stop()
-        startup.watch_end(self)
+        startup.watch_end(self, forked=True)
 
     def start_of_child(self) -> startup.Start | None:
         """Return what a child that is started afresh needs, if it can be guarded."""

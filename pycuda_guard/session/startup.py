@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
-from pycuda_guard.reports.terminal import Terminal
+from pycuda_guard import _guard_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,18 +38,7 @@ class Start:
     folder: str
 
     def __reduce__(self) -> tuple[Callable[..., None], tuple[Config, str]]:
-        return begin, (self.config, self.folder)
-
-
-def begin(config: Config, folder: str) -> None:
-    """Guard this process, a child that was started afresh. Never raises: the child must work."""
-    try:
-        from pycuda_guard import session
-
-        session.begin_child(config, folder)
-    except Exception as error:
-        text = f"this child process is not guarded: {type(error).__name__}: {error}"
-        Terminal(sys.stderr, quiet=False).complain(text)
+        return _guard_child, (self.config, self.folder)
 
 
 def hook(start: Callable[[], Start | None]) -> None:
@@ -72,12 +61,17 @@ def hook(start: Callable[[], Start | None]) -> None:
     wrapt.register_post_import_hook(wrap, "multiprocessing.spawn")
 
 
-def watch_end(session: Session) -> None:
-    """Tell ``session`` how this process ends, if it turns out to be one of multiprocessing's."""
+def watch_end(session: Session, *, forked: bool) -> None:
+    """Tell ``session`` how this process ends, if it is one of multiprocessing's.
+
+    In one that was ``forked`` it is not known yet whether it is.
+    """
     if "multiprocessing.util" in sys.modules:
         from multiprocessing import util
 
         util.register_after_fork(session, _started)
+        if not forked:
+            _started(session)  # a process that was spawned has no after-fork functions
 
 
 def _started(session: Session) -> None:

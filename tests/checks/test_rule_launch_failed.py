@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from dsl import (
     S1,
@@ -24,10 +22,8 @@ from dsl import (
     synchronize,
 )
 
+from pycuda_guard.events import model as m
 from pycuda_guard.findings import Severity
-
-if TYPE_CHECKING:
-    from pycuda_guard.events import model as m
 
 ILLEGAL = "an illegal memory access was encountered"
 
@@ -99,3 +95,31 @@ def test_the_device_may_name_the_kernel() -> None:
 def test_it_stays_an_error_when_the_program_catches_it() -> None:
     (finding,) = findings(launch("k"), failed(ILLEGAL, nth=0), ended())
     assert finding.severity is Severity.ERROR
+
+
+def waited(status: str = "", thread: int = 11) -> m.LaunchFinished:
+    """The host has waited for the last launch of a thread."""
+    return m.LaunchFinished(None, thread, 31, status, f"cuCtxSynchronize failed: {status}")
+
+
+def test_the_launch_that_was_waited_for_is_to_blame_alone() -> None:
+    events = [launch("j", line=9), waited(), launch("k", line=10), waited(ILLEGAL)]
+    events += [dtoh(host(100), A, line=20), failed(ILLEGAL), ended((6,))]
+    (finding,) = findings(*events)
+    assert (finding.code, finding.location.line, finding.related) == ("PG405", 10, ())
+    assert finding.severity is Severity.ERROR
+
+
+def test_launches_that_were_waited_for_are_not_to_blame() -> None:
+    events = [launch("j", line=8), waited(), launch("k", line=9), waited(), launch("l", line=10)]
+    (finding,) = findings(*events, failed(ILLEGAL, nth=0))
+    assert (finding.location.line, finding.related[1:]) == (10, ())
+
+
+def test_a_launch_that_is_explained_is_not_told_again_when_it_was_waited_for() -> None:
+    events = [module(kernel("k", "int n")), launch("k", arg("int64", 5)), waited(ILLEGAL)]
+    assert {code for code, _ in codes(*events)} == {"PG401"}
+
+
+def test_a_refused_launch_that_was_waited_for_is_no_failed_kernel() -> None:
+    assert codes(launch("k"), waited("invalid argument")) == []

@@ -1,4 +1,4 @@
-"""PG107, PG601 and PG603 over hand-made events."""
+"""PG107, PG601, PG603 and PG605 over hand-made events."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from dsl import (
     E1,
     E2,
     S1,
+    A,
+    alloc,
     codes,
     context,
     ended,
     event,
     failed,
     findings,
+    host,
+    htod,
     record,
     stream,
     synchronize,
@@ -20,6 +24,7 @@ from dsl import (
     wait,
 )
 
+from pycuda_guard.callsite import Site
 from pycuda_guard.events import model as m
 from pycuda_guard.findings import Severity
 
@@ -144,3 +149,53 @@ def test_a_failed_timing_is_graded_by_whether_the_program_catches_it(
     events = [event(E1), event(E2), record(E1), stream(S1), timed(E1, E2, line=10), failed("x")]
     (finding,) = findings(*events, ended(escaped))
     assert (finding.code, finding.severity.value) == ("PG107", severity)
+
+
+FORKED = m.Forked(Site("script.py", 2, "main"), 11, 0, 4711, True)
+BROKEN = "initialization error"
+AFTER_FORK = {
+    "an allocation fails": [FORKED, homeless(f"cuMemAlloc failed: {BROKEN}", context=31)],
+    "no context": [FORKED, homeless()],
+    "a copy with the parent's memory fails": [
+        FORKED,
+        htod(A, host(16), line=9),
+        failed(BROKEN, line=10),
+    ],
+    "it goes through all the same": [FORKED, alloc(A, 64, line=10)],
+    "a new context": [FORKED, context(line=10)],
+    "twice": [FORKED, homeless(), homeless()],
+}
+NOT_AFTER_FORK = {
+    "the parent had not initialized CUDA": [
+        m.Forked(None, 11, 0, 4711, False),
+        context(),
+        alloc(A, 64),
+        ended(),
+    ],
+    "nothing is used": [FORKED, ended()],
+    "what was inherited is cleaned up": [
+        FORKED,
+        m.Freed(None, 11, 31, A, m.MemoryKind.DEVICE, "collected"),
+        context("popped"),
+        failed(BROKEN, call="Context.pop", nth=0),
+        ended(),
+    ],
+    "no fork": [context(), homeless(f"cuMemAlloc failed: {BROKEN}", context=31)],
+}
+
+
+@pytest.mark.parametrize("events", AFTER_FORK.values(), ids=AFTER_FORK)
+def test_cuda_after_a_fork_is_found(events: list[m.Event]) -> None:
+    assert codes(*events) == [("PG605", 10)]
+
+
+@pytest.mark.parametrize("events", NOT_AFTER_FORK.values(), ids=NOT_AFTER_FORK)
+def test_children_that_may_use_cuda_or_do_not_are_right(events: list[m.Event]) -> None:
+    assert codes(*events) == []
+
+
+@pytest.mark.parametrize(("escaped", "severity"), [((), Severity.NOTE), ((2,), Severity.ERROR)])
+def test_falling_back_in_a_child_is_a_note(escaped: tuple[int, ...], severity: Severity) -> None:
+    (finding,) = findings(FORKED, homeless(), ended(escaped))
+    assert (finding.code, finding.severity) == ("PG605", severity)
+    assert [place.line for place in finding.related] == [2]

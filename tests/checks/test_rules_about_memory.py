@@ -3,7 +3,25 @@
 from __future__ import annotations
 
 import pytest
-from dsl import A, B, alloc, codes, collected, context, ended, failed, findings, free, host, htod, launch, ptr
+from dsl import (
+    A,
+    B,
+    alloc,
+    at,
+    codes,
+    collected,
+    context,
+    ended,
+    event,
+    failed,
+    findings,
+    free,
+    host,
+    htod,
+    launch,
+    ptr,
+    stream,
+)
 
 from pycuda_guard.events import model as m
 from pycuda_guard.findings import Severity
@@ -66,9 +84,21 @@ def piled(count: int, work: bool = True, kind: m.MemoryKind = m.MemoryKind.DEVIC
     return events
 
 
+def made(count: int, make: str, work: bool = True) -> list[m.Event]:
+    """A stream or an event after another, each with a launch."""
+    events: list[m.Event] = []
+    for n in range(count):
+        one = stream(500 + n) if make == "stream" else event(700 + n, line=10)
+        one.site = at(10)
+        events += [one, *([launch("k")] * work)]
+    return events
+
+
 LEAKING = {
     "one a launch": [*piled(20), ended()],
     "pinned": [*piled(20, kind=m.MemoryKind.PINNED), ended()],
+    "streams": [*made(20, "stream"), ended()],
+    "events": [*made(20, "event"), ended()],
     "most are left": [*piled(20), free(A), ended()],
 }
 NOT_LEAKING = {
@@ -76,6 +106,13 @@ NOT_LEAKING = {
     "a list made at the start": [*piled(20, work=False), ended()],
     "all freed": [*piled(20), *[free(A + 4096 * n) for n in range(20)], ended()],
     "one buffer again and again": [*[e for _ in range(20) for e in [*piled(1), free(A)]], ended()],
+    "streams made at the start": [*made(20, "stream", work=False), ended()],
+    "streams that went": [
+        *made(20, "stream"),
+        *[m.StreamDestroyed(None, 11, 31, 500 + n) for n in range(20)],
+        ended(),
+    ],
+    "few events": [*made(7, "event"), ended()],
     "module variables": [*piled(20, kind=m.MemoryKind.GLOBAL), ended()],
     "the run goes on": piled(20),
 }
@@ -104,6 +141,16 @@ def test_out_of_memory_names_the_holders() -> None:
         ("3.0 MiB in 1 allocation from here", 5),
         ("400 bytes in 1 allocation from here", 6),
     ]
+
+
+def test_out_of_memory_tells_what_pools_keep() -> None:
+    block = alloc(A, 400, m.MemoryKind.POOL, pool=3, held=2)
+    (finding,) = findings(block, free(A, kind=m.MemoryKind.POOL), full())
+    assert "its memory pools keep 3 blocks more for later" in finding.message
+    assert "free_held()" in finding.help
+    emptied = m.PoolEmptied(None, 11, 31, 3)
+    (finding,) = findings(block, free(A, kind=m.MemoryKind.POOL), emptied, full())
+    assert "pools" not in finding.message
 
 
 def test_out_of_memory_is_known_by_its_message_too() -> None:

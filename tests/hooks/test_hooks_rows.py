@@ -26,6 +26,9 @@ CRASHES = {"register_host_memory", "RegisteredHostMemory.unregister", "Registere
 
 #: Calls that the CPU device refuses; the failure must be told instead.
 REFUSED = {
+    "Context.enable_peer_access",
+    "Context.disable_peer_access",
+    "mem_get_ipc_handle",
     "IPCMemoryHandle.__init__",
     "IPCMemoryHandle.close",
     "IPCMemoryHandle.__del__",
@@ -123,6 +126,12 @@ EXERCISES = {
     "IPCMemoryHandle.__init__": lambda w: w.cuda.IPCMemoryHandle(bytearray(64)),
     "Array.__init__": lambda w: w.array(),
     "Module.get_global": lambda w: w.kernels.get_global("table"),
+    "mem_get_ipc_handle": lambda w: w.cuda.mem_get_ipc_handle(w.a),
+    "Context.enable_peer_access": lambda w: w.cuda.Context.enable_peer_access(w.context),
+    "Context.disable_peer_access": lambda w: w.cuda.Context.disable_peer_access(w.context),
+    "DeviceMemoryPool.free_held": lambda w: w.cuda.DeviceMemoryPool().free_held(),
+    "DeviceMemoryPool.stop_holding": lambda w: w.cuda.DeviceMemoryPool().stop_holding(),
+    "DeviceAllocation.as_buffer": lambda w: w.a.as_buffer(16),
     "DeviceAllocation.free": lambda w: w.cuda.mem_alloc(16).free(),
     "PooledDeviceAllocation.free": lambda w: w.pool_block().free(),
     "PagelockedHostAllocation.free": lambda w: w.cuda.pagelocked_empty(4, np.float32).base.free(),
@@ -296,6 +305,13 @@ def test_every_row_is_exercised_here():
     boxes = {f"{cls}.__init__" for cls in ("Memcpy2D", "Memcpy3D", "Memcpy3DPeer")}
     linkers = {f"Linker.{name}" for name in ("__init__", "add_data", "add_file")}
     compiler = {row.path for row in ROWS if row.module == COMPILER}
-    others = {"Module.get_function", "to_device", "Function._param_set_size"}
+    others = {
+        "Module.get_function",
+        "to_device",
+        "Function._param_set_size",
+        "DeviceMemoryPool.__init__",
+        "init",
+        "Device.__init__",
+    }
     assert watched == setters | boxes | linkers | compiler | set(LAUNCHES) | others
     assert {row.path for row in EVENT_ROWS} == set(EXERCISES) | REFUSED

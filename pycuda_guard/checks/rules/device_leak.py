@@ -2,8 +2,8 @@
 
 What it does
 ------------
-At the end of the run, looks for lines that have allocated device or pinned memory again and again,
-with kernels in between, and whose allocations are all still alive.
+At the end of the run, looks for lines that have allocated device or pinned memory, or made streams or
+events, again and again with kernels in between, and of which eight or more are still alive.
 
 Why is this bad
 ---------------
@@ -35,9 +35,8 @@ Use instead
 
 Known limits
 ------------
-A note: whether the program still needs the memory is its own affair. Fewer than eight allocations
-of one line are not counted as piling up, nor are allocations made one after another with nothing in
-between.
+A note: whether the program still needs them is its own affair. Fewer than eight of one line do not count as
+piling up, nor do those made one after another with nothing in between.
 
 References
 ----------
@@ -56,11 +55,16 @@ from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
     from pycuda_guard.callsite import Site
-    from pycuda_guard.checks.state.allocations import Region
     from pycuda_guard.events.model import RunEnded
 
 _ENOUGH = 8
 _OWNED = frozenset({MemoryKind.DEVICE, MemoryKind.POOL, MemoryKind.MANAGED, MemoryKind.PINNED})
+
+_HELPS = {
+    "allocation": "reuse one buffer, or free each when its work is done",
+    "stream": "make a few streams once and use them again",
+    "event": "make an event once and record it again",
+}
 
 
 class DeviceLeak(Rule):
@@ -72,20 +76,30 @@ class DeviceLeak(Rule):
     source: ClassVar[str] = "exit"
 
     def on_run_ended(self, event: RunEnded) -> None:
-        """Look for lines whose allocations have piled up."""
-        alive: defaultdict[Site, list[Region]] = defaultdict(list)
-        for region in self.state.memory.live:
-            if region.kind in _OWNED and region.site is not None:
-                alive[region.site].append(region)
-        for site, regions in alive.items():
+        """Look for lines whose allocations, streams or events have piled up."""
+        for (site, thing), found in self._alive().items():
             # Kernels in between mean that the count grows with the work, not with the program.
-            if len(regions) < _ENOUGH or len({region.launches for region in regions}) < _ENOUGH:
+            if len(found) < _ENOUGH or len({launches for launches, _ in found}) < _ENOUGH:
                 continue
-            nbytes = sum(region.nbytes for region in regions)
+            nbytes = sum(size for _, size in found)
+            in_all = f", {messages.size(nbytes)} in all" if nbytes else ""
             self.report(
                 event,
-                f"{messages.count(len(regions), 'allocation')} of this line are still alive at the end, "
-                f"{messages.size(nbytes)} in all: one more for each round of work",
-                "reuse one buffer, or free each when its work is done",
+                f"{messages.count(len(found), thing)} of this line are still alive at the end{in_all}: "
+                "one more for each round of work",
+                _HELPS[thing],
                 site=site,
             )
+
+    def _alive(self) -> dict[tuple[Site, str], list[tuple[int, int]]]:
+        """Return what is alive by line and kind: after how many launches it was made, and its bytes."""
+        alive: defaultdict[tuple[Site, str], list[tuple[int, int]]] = defaultdict(list)
+        for region in self.state.memory.live:
+            if region.kind in _OWNED and region.site is not None:
+                alive[region.site, "allocation"].append((region.launches, region.nbytes))
+        owners = self.state.owners
+        for thing, owned in (("stream", owners.streams), ("event", owners.events)):
+            for one in owned.values():
+                if one.site is not None:
+                    alive[one.site, thing].append((one.launches, 0))
+        return alive

@@ -3,7 +3,7 @@
 What it does
 ------------
 Where an allocation fails for want of memory, tells how much the program holds and which lines
-allocated it.
+allocated it, and whether memory pools keep blocks that nobody uses.
 
 Why is this bad
 ---------------
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from pycuda_guard.events.model import CallFailed
     from pycuda_guard.findings import Related
 
-_HOLDERS = 3
+_HOLDERS = 5
 _DEVICE = frozenset({MemoryKind.DEVICE, MemoryKind.POOL, MemoryKind.MANAGED})
 
 
@@ -81,6 +81,9 @@ class OutOfMemory(Rule):
         limits = self.state.devices.limits.get(event.context)
         if limits is not None:
             text += f" of {_mebibytes(limits.total_memory)}"
+        unused = self.state.pools.held_blocks
+        if unused:
+            text += f"; its memory pools keep {messages.count(unused, 'block')} more for later"
         related: tuple[Related, ...] = ()
         for site, nbytes in held.most_common(_HOLDERS):
             holds = f"{_mebibytes(nbytes)} in {messages.count(blocks[site], 'allocation')} from here"
@@ -88,7 +91,9 @@ class OutOfMemory(Rule):
         self.report(
             event,
             text,
-            "free what is not needed before this line, starting with the largest holder below"
+            "call free_held() of its memory pools first"
+            if unused
+            else "free what is not needed before this line, starting with the largest holder below"
             if total
             else "ask for less: the program holds nothing yet",
             related=related,

@@ -32,6 +32,11 @@ class Pools:
         if event.stops:
             self._stopped.add(event.pool)
 
+    @property
+    def held_blocks(self) -> int:
+        """The blocks that all pools together hold for later."""
+        return sum(self._held.values())
+
     def needs_context(self, pool: int) -> bool:
         """Tell whether the next block that comes back needs a current context: a pool that begins to hold."""
         return pool in self._held and not self._held[pool] and pool not in self._stopped

@@ -2,8 +2,8 @@
 
 What it does
 ------------
-Protects the pages of page-locked memory while an asynchronous copy or a kernel writes to it, and
-reports the line that reads them before the host has waited: by a synchronize of the context, the
+Protects the pages of page-locked and managed memory while an asynchronous copy or a kernel writes to it,
+and reports the line that reads them before the host has waited: by a synchronize of the context, the
 stream or an event, a `query()` that returned True, or a copy that waits. What is read in C, by numpy or
 another library, counts as read by the line that called it.
 
@@ -40,15 +40,15 @@ Use instead
 
 Known limits
 ------------
-Only pages (4096 bytes) that lie whole in what is copied can be protected, so buffers of less than two
-pages may not be seen; on the CPU device the last page of an array counts as whole. Where a line
-issues its operation more than 100 times, or on more than 16 MiB, the first and the last 128 KiB of
-each are protected. After the first read, the memory is not watched until it is used again. Managed
-memory is not watched, nor what kernels with volatile or system-wide accesses write, or kernels whose
-addresses are not known (see PG103). A thread that runs no Python is not seen. A system call that is
-given such memory, as in `x.tofile(file)`, fails with EFAULT (`OSError: Bad address`). Off but for
-Linux on x86-64, in WSL2 and where the C extension is missing. Waiting through another library is not
-seen.
+Only pages (4096 bytes) that lie whole in what is copied can be protected. A GPU's driver lets arrays of
+less than a MiB begin anywhere in a page: their first and last bytes may not be watched, nor small
+arrays at all. On the CPU device every array has pages of its own. Of a line that issues more than 50
+operations, one in 31 of the further ones is watched; of more than 16 MiB, the first and the last MiB.
+After the first read, the memory is not watched until it is used again. What kernels write is not
+watched where they make volatile or system-wide accesses, or where their addresses are not known (see
+PG103). A thread that runs no Python is not seen. A system call that is given such memory, as in
+`x.tofile(file)`, fails with EFAULT (`OSError: Bad address`). Off but for Linux on x86-64, in WSL2 and
+where the C extension is missing. Waiting through another library is not seen.
 
 References
 ----------

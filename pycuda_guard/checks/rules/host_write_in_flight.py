@@ -2,10 +2,10 @@
 
 What it does
 ------------
-Protects the pages of page-locked memory while an asynchronous copy or a kernel uses it, and reports the
-line that writes to them before the host has waited: by a synchronize of the context, the stream or
-an event, a `query()` that returned True, or a copy that waits. What is written in C, by numpy or another
-library, counts as written by the line that called it.
+Protects the pages of page-locked and managed memory while an asynchronous copy or a kernel uses it, and
+reports the line that writes to them before the host has waited: by a synchronize of the context, the
+stream or an event, a `query()` that returned True, or a copy that waits. What is written in C, by
+numpy or another library, counts as written by the line that called it.
 
 Why is this bad
 ---------------

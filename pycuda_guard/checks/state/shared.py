@@ -68,7 +68,8 @@ class Shared:
         self._uses.append(access)
         if self.watcher is not None:
             self.watcher.hold(access)
-        self._drop([*replaced, *self._uses[:-_MOST]])
+        if replaced or len(self._uses) > _MOST:
+            self._drop(replaced or [self._uses[0]])
 
     def settle(self) -> None:
         """Let go what the host has waited for."""

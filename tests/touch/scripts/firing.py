@@ -93,6 +93,14 @@ cuda.Context.synchronize()
 total(pointer, sum_gpu.gpudata, stream=stream, **shape)
 mapped[3] = 4  # PG102
 
+managed = cuda.managed_zeros(N, np.float32, mem_flags=cuda.mem_attach_flags.GLOBAL)
+fill(np.intp(managed.ctypes.data), stream=stream, **shape)
+managed[-1]  # PG101
+stream.synchronize()
+total(np.intp(managed.ctypes.data), sum_gpu.gpudata, stream=stream, **shape)
+managed.sum()
+managed[:] = 1  # PG102
+
 # parts, and several operations at once
 stream.synchronize()
 other = cuda.Stream()

@@ -146,6 +146,12 @@ assert (mapped == 7).all()
 module.get_function("half")(pointer, block=(256, 1, 1))
 mapped[4096:] = 1
 cuda.Context.synchronize()
+managed = cuda.managed_zeros(N, np.float32, mem_flags=cuda.mem_attach_flags.GLOBAL)
+module.get_function("half")(np.intp(managed.ctypes.data), block=(256, 1, 1), stream=stream)
+managed[4096:] = 1
+stream.synchronize()
+assert (managed[:256] == 7).all()
+managed[:] = 2
 done = cuda.pagelocked_zeros(1, np.int32, mem_flags=cuda.host_alloc_flags.DEVICEMAP)
 for name in ("flag", "count"):
     module.get_function(name)(np.intp(done.base.get_device_pointer()), block=(1, 1, 1), stream=stream)

@@ -1,4 +1,4 @@
-"""The careful form of a whole function: each instruction as it was, each access with a check of its own."""
+"""The careful form of any statement: an instruction as it was, each access with a check of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.instrument.accesses import accesses_of
 from pycuda_guard.kernels.instrument.calls import emit_call, with_guarded
-from pycuda_guard.kernels.instrument.careful import emit_careful
+from pycuda_guard.kernels.instrument.careful import emit_asked, emit_careful
 from pycuda_guard.kernels.instrument.traps import Ending, ending, report_ending
 from pycuda_guard.kernels.instrument.variables import (
     check_in_variable,
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     from pycuda_guard.kernels.ptx.ir import FlatFunction, Label, Pragma
 
 _LEAVING = frozenset({"bra", "brx", "call", "ret", "exit"})
-
-
-def emit_body(frame: Frame, added: AtAccess | None = None) -> None:
-    """Emit the whole body carefully; see :func:`emit_careful` for ``added``."""
-    for statement in statements(frame.flat):
-        emit_statement(frame, statement, added)
 
 
 def emit_statement(
@@ -103,12 +97,17 @@ def emit_instruction(frame: Frame, instruction: Instruction, added: AtAccess | N
 
 
 def emit_access(frame: Frame, access: Access, added: AtAccess | None = None) -> None:
-    """Emit one access in its careful form, whatever memory it is to."""
+    """Emit one access in its careful form, whatever memory it is to.
+
+    Without something to be added, an access to global memory is asked for.
+    """
     variable = watched_variable(frame, access)
     if variable is not None:
         emit_in_variable(frame, access, variable)
-    elif needs_check(frame, access):
+    elif needs_check(frame, access) and added is not None:
         emit_careful(frame, access, added)
+    elif needs_check(frame, access):
+        emit_asked(frame, access)
     else:
         frame.builder.keep(access.instruction)
 

@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.ptx.ir import (
     Address,
+    Arguments,
     Guard,
     Immediate,
     Instruction,
     Label,
     Register,
     RegisterDeclaration,
+    Scope,
     SourceLine,
     SourceMark,
+    Space,
     Symbol,
     TargetList,
+    Variable,
     Vector,
 )
 
@@ -111,6 +115,22 @@ class Builder:
         target = self.register(kind)
         self.emit(name, target, *operands)
         return target
+
+    def call(self, function: str, values: list[tuple[int, Operand | int]], result: Register) -> None:
+        """Add a call with parameters of some bytes each, whose answer of 64 bits comes in ``result``."""
+        body: list[Statement] = []
+        names = tuple(Symbol(f"pg_argument_{index}") for index in range(len(values)))
+        for name, (width, value) in zip(names, values, strict=True):
+            kind = f"b{8 * width}"
+            operand = Immediate("int", value) if isinstance(value, int) else value
+            body.append(Variable(name.name, Space.PARAM, kind))
+            body.append(Instruction("st", ("param", kind), (at(name), operand)))
+        answer = Symbol("pg_answer")
+        body.append(Variable(answer.name, Space.PARAM, "b64"))
+        operands: tuple[Operand, ...] = (Arguments((answer,)), Symbol(function), Arguments(names))
+        body.append(Instruction("call", ("uni",), operands))
+        body.append(Instruction("ld", ("param", "b64"), (result, at(answer))))
+        self._out.append(Scope(body))
 
     def place_label(self, name: str) -> None:
         """Put a label here."""

@@ -1,6 +1,6 @@
 """One access to global memory, checked alone: the general form, which takes every access that there is.
 
-What is emitted::
+What is emitted for an access through a root::
 
         offset = address - base of the root's range
         bad = offset not below the limit, or misaligned, if the guard holds
@@ -10,11 +10,11 @@ What is emitted::
     NEXT:
         …
     SLOW:                       (outlined)
-        found = pg_check(…)
-        a reason not to do it: report, destinations = 0, bra NEXT
-        the access
-        what the caller adds, with the place in the range found
+        the access, asked for
         bra NEXT
+
+An access is *asked for* where its address comes from no root, or its check has failed: ``pg_check`` says
+whether it may be done, reports if not, and finds the range that it is in.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from pycuda_guard.kernels.instrument import abi, reports
-from pycuda_guard.kernels.instrument.builder import at, is_true
+from pycuda_guard.kernels.instrument.builder import at, is_false, is_true
 from pycuda_guard.kernels.instrument.coverage import SHIFTS, STRAY_WORD, Place, note_write
 from pycuda_guard.kernels.instrument.zeros import emit_zeros, holds_too
-from pycuda_guard.kernels.ptx.ir import Space
+from pycuda_guard.kernels.ptx.ir import Guard, Space
 
 if TYPE_CHECKING:
     from pycuda_guard.kernels.instrument.accesses import Access
     from pycuda_guard.kernels.instrument.frame import Frame
     from pycuda_guard.kernels.instrument.ranges import Range
-    from pycuda_guard.kernels.ptx.ir import Guard, Instruction, Register
+    from pycuda_guard.kernels.ptx.ir import Register
 
 
 class AtAccess(Protocol):
@@ -47,42 +47,93 @@ class AtAccess(Protocol):
         """Emit what is to be added."""
 
 
-def emit_careful(frame: Frame, access: Access, added: AtAccess | None = None) -> None:
+def emit_careful(frame: Frame, access: Access, added: AtAccess) -> None:
     """Emit an access to global memory, or by a generic address, with its own check.
 
-    ``added`` is by default what notes writes in the shadow. Where the access is bad it is reported
-    and not done, and its destinations are 0.
+    Where the access is bad it is reported and not done, and its destinations are 0.
     """
     builder = frame.builder
-    added = added or add_write
     builder.mark(access.instruction.source)
-    address = frame.address(access.address)
-    if address.name in access.destinations:
-        address = builder.value("mov.b64", "b64", address)
-    slow, following = builder.label(), builder.label()
     root = frame.root_of(access)
-    site = frame.sites.of_access(frame.name, access, root[0] if root else None)
     if root is None:
-        if access.guard is None:
-            builder.branch(slow)
-        else:
-            builder.branch(slow, access.guard)
-    else:
-        known = frame.range_of(root[0])
-        offset = builder.value("sub.u64", "b64", address, known.base)
-        builder.branch(slow, is_true(_is_bad(frame, access, address, offset, known, root[1])))
-        builder.keep(access.instruction)
-        added(frame, access, place_in(frame, known, offset), access.guard)
+        _emit_looked_up(frame, access, added)
+        return
+    address = _address(frame, access)
+    slow, following = builder.label(), builder.label()
+    known = frame.range_of(root[0])
+    offset = builder.value("sub.u64", "b64", address, known.base)
+    builder.branch(slow, is_true(_is_bad(frame, access, address, offset, known, root[1])))
+    builder.keep(access.instruction)
+    added(frame, access, place_in(frame, known, offset), access.guard)
     builder.place_label(following)
     with builder.outlined():
         builder.place_label(slow)
-        builder.mark(access.instruction.source)
-        _emit_slow(frame, access, address, site, added)
+        emit_asked(frame, access, guarded=False)
+        added(frame, access, None, None)
         builder.branch(following)
 
 
+def emit_asked(frame: Frame, access: Access, guarded: bool = True) -> None:
+    """Emit an access that is asked for, and noted if it writes, without a check of its own.
+
+    Where it is not ``guarded``, its guard is known to hold.
+    """
+    builder = frame.builder
+    builder.mark(access.instruction.source)
+    following = builder.label()
+    guard = access.guard if guarded else None
+    if guard is not None:
+        builder.branch(following, Guard(guard.register, not guard.negated))
+    notes = reports.NOTES if access.writes else 0
+    found = _ask(frame, access, _address(frame, access), notes)
+    done = builder.value("setp.ne.u64", "pred", found, reports.SKIP)
+    builder.keep(replace(access.instruction, guard=is_true(done)))
+    emit_zeros(frame, access, is_false(done))
+    if guard is not None:
+        builder.place_label(following)
+
+
+def _emit_looked_up(frame: Frame, access: Access, added: AtAccess) -> None:
+    """Emit an access by an address of unknown origin; what is added gets the place in the range found."""
+    builder = frame.builder
+    following, skipped, plain = builder.label(), builder.label(), builder.label()
+    if access.guard is not None:
+        builder.branch(following, Guard(access.guard.register, not access.guard.negated))
+    address = _address(frame, access)
+    found = _ask(frame, access, address, 0)
+    builder.branch(skipped, is_true(builder.value("setp.eq.u64", "pred", found, reports.SKIP)))
+    builder.keep(replace(access.instruction, guard=None))
+    builder.branch(plain, is_true(builder.value("setp.eq.u64", "pred", found, reports.ELSEWHERE)))
+    added(frame, access, _place_found(frame, address, found), None)
+    builder.place_label(following)
+    with builder.outlined():
+        builder.place_label(plain)
+        added(frame, access, None, None)
+        builder.branch(following)
+    with builder.outlined():
+        builder.place_label(skipped)
+        emit_zeros(frame, access)
+        builder.branch(following)
+
+
+def _ask(frame: Frame, access: Access, address: Register, notes: int) -> Register:
+    """Call ``pg_check`` for an access; return its answer."""
+    root = frame.root_of(access)
+    site = frame.sites.of_access(frame.name, access, root[0] if root else None)
+    shape = access.width | notes | (reports.GENERIC if access.space is Space.GENERIC else 0)
+    return reports.call_check(frame, address, frame.range_of(root[0]) if root else None, site, shape)
+
+
+def _address(frame: Frame, access: Access) -> Register:
+    """Return a register with an access's address, which the access itself does not write."""
+    address = frame.address(access.address)
+    if address.name in access.destinations:
+        return frame.builder.value("mov.b64", "b64", address)
+    return address
+
+
 def add_write(frame: Frame, access: Access, place: Place | None, guard: Guard | None) -> None:
-    """Note what an access wrote: what a variant without other checks adds."""
+    """Note what an access wrote."""
     if access.writes and place is not None:
         note_write(frame, place, access.width, guard)
 
@@ -110,31 +161,6 @@ def _is_bad(
     return bad if access.guard is None else holds_too(frame, bad, access.guard)
 
 
-def _emit_slow(frame: Frame, access: Access, address: Register, site: int, added: AtAccess) -> None:
-    """Emit what a failed check leads to; the guard of the access is known to hold."""
-    builder = frame.builder
-    shape = access.width | (reports.GENERIC if access.space is Space.GENERIC else 0)
-    root = frame.root_of(access)
-    known = frame.range_of(root[0]) if root else None
-    arguments = (address, known.base, known.size) if known else (address, 0, 0)
-    found = reports.call_check(frame, arguments, shape)
-    skipped, plain, done = builder.label(), builder.label(), builder.label()
-    before = builder.value("sub.u64", "b64", found, 1)
-    builder.branch(skipped, is_true(builder.value("setp.lt.u64", "pred", before, reports.LAST_REASON)))
-    builder.keep(unguarded(access))
-    builder.branch(plain, is_true(builder.value("setp.eq.u64", "pred", found, reports.ELSEWHERE)))
-    added(frame, access, _place_found(frame, address, found), None)
-    builder.branch(done)
-    builder.place_label(plain)
-    added(frame, access, None, None)
-    builder.branch(done)
-    builder.place_label(skipped)
-    reason = builder.value("cvt.u32.u64", "b32", found)
-    reports.call_report(frame, site, reason, address)
-    emit_zeros(frame, access)
-    builder.place_label(done)
-
-
 def _place_found(frame: Frame, address: Register, found: Register) -> Place:
     """Return the place of an address in the range that ``pg_check`` found."""
     builder = frame.builder
@@ -148,8 +174,3 @@ def _place_found(frame: Frame, address: Register, found: Register) -> Place:
     offset = builder.value("sub.u64", "b64", address, fields["base"])
     code = builder.value("mov.b32", "b32", STRAY_WORD)
     return Place(offset, fields["shadow"], tracked, code, fields["base"])
-
-
-def unguarded(access: Access) -> Instruction:
-    """Return the instruction of an access without its guard."""
-    return replace(access.instruction, guard=None)

@@ -31,7 +31,7 @@ class Span:
 
     ``low`` and ``high`` are the first byte and the one after the last, as offsets from the base;
     ``offset`` is, once the check is emitted, the register with the offset of ``low`` in the allocation,
-    ``codes`` that with the address of its code.
+    ``codes`` those with the address of its code, for each granularity of codes.
     """
 
     base: Register
@@ -40,7 +40,7 @@ class Span:
     variable: Variable | None
     accesses: list[Access] = field(default_factory=list)
     offset: Register | None = None
-    codes: Register | None = None
+    codes: dict[int, Register] = field(default_factory=dict)
 
     @property
     def low(self) -> int:
@@ -80,11 +80,6 @@ class GroupChecks:
 
     def emit(self) -> Register | None:
         """Emit all checks; return the predicate that all accesses are good, None where that is certain."""
-        stored = {span.root for span in self.spans.values() if any(a.writes for a in span.accesses)}
-        for root in sorted(each for each in stored if each is not None):
-            coarse = self.frame.range_of(root).coarse()
-            if coarse is not None:
-                self._and_predicate(coarse)
         for span in self.spans.values():
             if span.root is not None:
                 self._check_range(span, span.root)

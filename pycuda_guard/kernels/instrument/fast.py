@@ -1,6 +1,6 @@
 """The fast variant: groups in two versions, one without checks between the accesses, one careful.
 
-What is emitted for a group::
+Accesses that can't be in a group are asked for. What is emitted for a group::
 
         the arithmetic that addresses need
         ok = all accesses are good
@@ -9,7 +9,7 @@ What is emitted for a group::
     JOIN:
         …
     CAREFUL:                    (outlined)
-        the same, each access checked alone
+        the same, each access asked for
         bra JOIN
 """
 
@@ -51,9 +51,6 @@ def _emit_block(frame: Frame, block: list[Instruction]) -> None:
     for entry in find_groups(frame.flat, block, lambda instruction: _member(frame, instruction)):
         if isinstance(entry, Instruction):
             emit_instruction(frame, entry)
-        elif len(entry.accesses) == 1 and not entry.accesses[0].writes:
-            for instruction in (*entry.hoisted, *entry.rest):
-                emit_instruction(frame, instruction)
         else:
             _emit_group(frame, entry)
 
@@ -101,26 +98,27 @@ def _emit_group(frame: Frame, group: Group) -> None:
 
 
 def _note(frame: Frame, access: Access, span: Span) -> None:
-    """Note what an access of a span wrote, at the granularity that the group's check has found."""
+    """Note what an access of a span wrote, at each granularity that codes may have."""
     if span.root is None or span.offset is None:
         return
     builder = frame.builder
     known = frame.range_of(span.root)
-    shift = known.expected
     distance = access.address.offset - span.low
-    if distance % (1 << shift):  # what is accessed first is narrower than what is written
-        place = builder.value("add.u64", "b64", span.offset, distance)
-        place, distance = _code_address(frame, place, known), 0
-    else:
-        span.codes = place = span.codes or _code_address(frame, span.offset, known)
-    holds = known.tracked(shift)
-    if access.guard is not None:
-        holds = holds_too(frame, holds, access.guard)
-    store_code(frame, place, distance >> shift, access.width, shift, known.code, holds)
+    for shift in range(known.expected, -1, -1):
+        if distance % (1 << shift):  # what is accessed first is narrower than what is written
+            offset = builder.value("add.u64", "b64", span.offset, distance)
+            place, start = _code_address(frame, offset, shift, known), 0
+        else:
+            place = span.codes.get(shift) or _code_address(frame, span.offset, shift, known)
+            span.codes[shift], start = place, distance >> shift
+        holds = known.tracked(shift)
+        if access.guard is not None:
+            holds = holds_too(frame, holds, access.guard)
+        store_code(frame, place, start, access.width, shift, known.code, holds)
 
 
-def _code_address(frame: Frame, offset: Register, known: Range) -> Register:
-    """Emit the address of the code of what is at an offset, at the expected granularity."""
+def _code_address(frame: Frame, offset: Register, shift: int, known: Range) -> Register:
+    """Emit the address of the code of what is at an offset."""
     builder = frame.builder
-    place = builder.value("shr.u64", "b64", offset, known.expected) if known.expected else offset
+    place = builder.value("shr.u64", "b64", offset, shift) if shift else offset
     return builder.value("add.u64", "b64", place, known.shadow)

@@ -104,14 +104,6 @@ class Range:
             ("tracked", shift), lambda: self._builder.value("setp.eq.u32", "pred", self.shift, shift)
         )
 
-    def coarse(self) -> Register | None:
-        """Return the predicate that codes are not finer than expected; None where that is certain."""
-        if not self.expected:
-            return None
-        return self._value(
-            "coarse", lambda: self._builder.value("setp.ge.u32", "pred", self.shift, self.expected)
-        )
-
     def _field(self, name: str) -> Register:
         return self._value(name, lambda: self._load(name))
 

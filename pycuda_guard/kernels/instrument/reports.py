@@ -1,7 +1,7 @@
 """The device functions by which kernels look addresses up and report, and calls of them.
 
-``pg_check`` is for an access that its own quick check did not pass; ``pg_report`` makes a report. They are
-two, with few parameters each: a kernel needs as many registers as the most demanding function that it calls.
+``pg_check`` is for an access that its own quick check did not pass: it looks for the range, reports, and
+may note what is written. ``pg_report`` makes a report.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ from pycuda_guard.kernels.ptx.ir import (
     Space,
     Symbol,
     Variable,
+    Vector,
 )
 from pycuda_guard.kernels.ptx.parser import parse
 
 if TYPE_CHECKING:
     from pycuda_guard.kernels.instrument.frame import Frame
+    from pycuda_guard.kernels.instrument.ranges import Range
     from pycuda_guard.kernels.ptx.ir import Operand, Statement
 
 CHECK = "pg_check"
 REPORT = "pg_report"
 
-#: what ``pg_check`` answers instead of a range: do it, nothing is known of that memory
-ELSEWHERE = 0
-#: all answers from 1 to this one are an abi.Reason not to do it
-LAST_REASON = 7
-#: in what ``pg_check`` is told about the access, beside its width: the address is generic
-GENERIC = 0x100
+#: what ``pg_check`` answers instead of a range: skip the access; do it, nothing is known of that memory
+SKIP, ELSEWHERE = 0, 1
+#: in what ``pg_check`` is told about the access, beside its width: the address is generic; if the access
+#: is right, note that it writes
+GENERIC, NOTES = 0x100, 0x200
 
 _TEXT = """
 .func pg_report(.param .b32 site, .param .b32 reason, .param .b64 address, .param .b64 detail,
@@ -88,26 +89,28 @@ DONE:
 }}
 
 .func (.param .b64 found) pg_check(.param .b64 address, .param .b64 base, .param .b64 size,
-    .param .b32 shape, .param .b64 table, .param .b32 entries, .param .b32 flags)
+    .param .b64 what, .param .align 16 .b8 launch[{header_size}])
 {{
     .reg .pred %p, %aligned;
     .reg .b64 %address, %base, %size, %last, %offset, %table, %found, %word;
-    .reg .b32 %shape, %low, %high, %middle, %flags;
+    .reg .b32 %what, %low, %high, %middle, %reason, %shift;
     ld.param.b64 %address, [address];
     ld.param.b64 %size, [size];
-    ld.param.b32 %shape, [shape];
-    and.b32 %low, %shape, 255;
+    ld.param.b32 %what, [what];
+    and.b32 %low, %what, 255;
     cvt.u64.u32 %last, %low;
     sub.u64 %last, %last, 1;
     and.b64 %offset, %address, %last;
     setp.eq.u64 %aligned, %offset, 0;
     mov.u64 %found, {elsewhere};
-    and.b32 %low, %shape, {generic};
+    and.b32 %low, %what, {generic};
     setp.eq.u32 %p, %low, 0;
     @%p bra IN_GLOBAL;
     isspacep.shared %p, %address;
     @%p bra ALIGNMENT;
     isspacep.local %p, %address;
+    @%p bra ALIGNMENT;
+    isspacep.const %p, %address;
     @%p bra ALIGNMENT;
 IN_GLOBAL:
     setp.eq.u64 %p, %size, 0;
@@ -115,8 +118,8 @@ IN_GLOBAL:
     ld.param.b64 %base, [base];
     bra INSIDE;
 SEARCH:
-    ld.param.b32 %high, [entries];
-    ld.param.b64 %table, [table];
+    ld.param.b32 %high, [launch+{entries}];
+    ld.param.b64 %table, [launch+{table}];
     mov.u32 %low, 0;
 NEXT:
     setp.ge.u32 %p, %low, %high;
@@ -149,17 +152,62 @@ INSIDE:
     @%p bra OUTSIDE;
 MISSED:
     mov.u64 %found, {elsewhere};
-    ld.param.b32 %flags, [flags];
-    and.b32 %flags, %flags, {permissive};
-    setp.ne.u32 %p, %flags, 0;
+    ld.param.b32 %low, [launch+{flags}];
+    and.b32 %low, %low, {permissive};
+    setp.ne.u32 %p, %low, 0;
     @%p bra ALIGNMENT;
 OUTSIDE:
-    mov.u64 %found, {outside};
-    bra FOUND;
+    mov.u32 %reason, {outside};
+    bra REPORT;
 ALIGNMENT:
-    @%aligned bra FOUND;
-    mov.u64 %found, {misaligned};
-FOUND:
+    mov.u32 %reason, {misaligned};
+    @!%aligned bra REPORT;
+    and.b32 %low, %what, {notes};
+    setp.eq.u32 %p, %low, 0;
+    @%p bra DONE;
+    setp.eq.u64 %p, %found, {elsewhere};
+    @%p bra DONE;
+    ld.global.b32 %shift, [%found+{at_shift}];
+    setp.ge.u32 %p, %shift, {untracked};
+    @%p bra DONE;
+    ld.global.b64 %base, [%found+{at_base}];
+    sub.u64 %offset, %address, %base;
+    add.u64 %last, %last, %offset;
+    ld.global.b64 %word, [%found+{at_shadow}];
+    shr.u64 %offset, %offset, %shift;
+    shr.u64 %last, %last, %shift;
+    add.u64 %offset, %offset, %word;
+    add.u64 %last, %last, %word;
+    mov.u32 %low, {stray};
+NOTE:
+    st.global.b8 [%offset], %low;
+    add.u64 %offset, %offset, 1;
+    setp.le.u64 %p, %offset, %last;
+    @%p bra NOTE;
+DONE:
+    st.param.b64 [found], %found;
+    ret;
+REPORT:
+    {{
+        .param .b32 site_;
+        .param .b32 reason_;
+        .param .b64 address_;
+        .param .b64 detail_;
+        .param .b64 reports_;
+        .param .b32 launch_;
+        ld.param.b32 %low, [what+4];
+        st.param.b32 [site_], %low;
+        st.param.b32 [reason_], %reason;
+        st.param.b64 [address_], %address;
+        mov.u64 %word, 0;
+        st.param.b64 [detail_], %word;
+        ld.param.b64 %word, [launch+{reports}];
+        st.param.b64 [reports_], %word;
+        ld.param.b32 %low, [launch+{launch}];
+        st.param.b32 [launch_], %low;
+        call.uni pg_report, (site_, reason_, address_, detail_, reports_, launch_);
+    }}
+    mov.u64 %found, {skip};
     st.param.b64 [found], %found;
     ret;
 }}
@@ -176,7 +224,12 @@ def support_items(sites: int) -> list[Variable | Function]:
         "record_size": abi.RECORD.size,
         "range_size": abi.RANGE.size,
         "generic": GENERIC,
+        "header_size": abi.HEADER.size,
         "elsewhere": ELSEWHERE,
+        "skip": SKIP,
+        "notes": NOTES,
+        "untracked": abi.UNTRACKED,
+        "stray": abi.STRAY,
         "permissive": int(abi.Flag.PERMISSIVE),
         "outside": int(abi.Reason.OUTSIDE),
         "misaligned": int(abi.Reason.MISALIGNED),
@@ -201,16 +254,15 @@ def support_items(sites: int) -> list[Variable | Function]:
     return [counters, *functions]
 
 
-def call_check(frame: Frame, arguments: tuple[Operand, Operand | int, Operand | int], shape: int) -> Register:
-    """Call ``pg_check`` here with an address, and base and size of its root's range (0 and 0 where none).
+def call_check(frame: Frame, address: Register, known: Range | None, site: int, shape: int) -> Register:
+    """Call ``pg_check`` here with an address and the range of its root, if it has one.
 
     Return the register that has its answer.
     """
     found = frame.builder.register("b64")
-    address, base, size = arguments
-    table, entries, flags = (frame.header(name) for name in ("table", "entries", "flags"))
-    values: list[tuple[int, Operand | int]] = [(8, address), (8, base), (8, size), (4, shape)]
-    _call(frame, CHECK, [*values, (8, table), (4, entries), (4, flags)], found)
+    base, size = (known.base, known.size) if known else (0, 0)
+    values: list[tuple[int, Operand | int]] = [(8, address), (8, base), (8, size), (8, site << 32 | shape)]
+    _call(frame, CHECK, values, found)
     return found
 
 
@@ -229,14 +281,12 @@ def call_report(
 
 def pass_header(frame: Frame, name: str) -> list[Statement]:
     """Return statements that declare the parameter ``name`` of a call and put the header in it."""
-    words = [frame.builder.register("b64") for _ in range(abi.HEADER.size // 8)]
-    statements: list[Statement] = [
-        Variable(name, Space.PARAM, "b8", align=16, dims=(abi.HEADER.size,)),
-    ]
-    for index, word in enumerate(words):
-        source, target = at(Symbol(abi.LAUNCH_PARAMETER), 8 * index), at(Symbol(name), 8 * index)
-        statements.append(Instruction("ld", ("param", "b64"), (word, source)))
-        statements.append(Instruction("st", ("param", "b64"), (target, word)))
+    statements: list[Statement] = [Variable(name, Space.PARAM, "b8", align=16, dims=(abi.HEADER.size,))]
+    for start in range(0, abi.HEADER.size, 16):
+        words = Vector((frame.builder.register("b64"), frame.builder.register("b64")))
+        source, target = at(Symbol(abi.LAUNCH_PARAMETER), start), at(Symbol(name), start)
+        statements.append(Instruction("ld", ("param", "v2", "b64"), (words, source)))
+        statements.append(Instruction("st", ("param", "v2", "b64"), (target, words)))
     return statements
 
 
@@ -252,6 +302,9 @@ def _call(
         body.append(Variable(name, Space.PARAM, kind))
         operand = Immediate("int", value) if isinstance(value, int) else value
         body.append(Instruction("st", ("param", kind), (at(Symbol(name)), operand)))
+    if result is not None:
+        names.append(Symbol("pg_argument_launch"))
+        body += pass_header(frame, "pg_argument_launch")
     operands: tuple[Operand, ...] = (Symbol(function), Arguments(tuple(names)))
     if result is not None:
         body.append(Variable("pg_result", Space.PARAM, "b64"))

@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from pycuda_guard.kernels.ptx.ir import Guard, Operand
 
 
-def emit_zeros(frame: Frame, access: Access) -> None:
-    """Put 0 in what an access that is not done should have read."""
+def emit_zeros(frame: Frame, access: Access, guard: Guard | None = None) -> None:
+    """Put 0 in what an access that is not done should have read, where ``guard`` holds."""
     builder = frame.builder
     for name in access.destinations:
         bits = 8 * TYPE_SIZES[frame.flat.registers[name]]
         zero: Operand = Immediate("int", 0)
         if bits == 128:
             zero = Vector((builder.value("mov.b64", "b64", 0),) * 2)
-        builder.emit(f"mov.b{bits}", Register(name), zero)
+        builder.emit(f"mov.b{bits}", Register(name), zero, guard=guard)
 
 
 def predicate_of(frame: Frame, guard: Guard) -> Register:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 class Option:
     """One option. ``choices`` empty and ``metavar`` empty is a flag; ``metavar`` alone names a file.
 
+    One that ``is_pattern`` stands for names; one that ``is_range`` is ``N:M``, ``N:`` or ``:M``.
+
     ``smallest`` makes it a size, of that many bytes at least. One that is ``for_run`` has a meaning
     for commands of ``pycuda-guard`` and for pytest alone.
     """
@@ -36,6 +39,8 @@ class Option:
     default: str | bool | None = False
     for_run: bool = False
     smallest: int = 0
+    is_pattern: bool = False
+    is_range: bool = False
 
     @property
     def flag(self) -> str:
@@ -57,7 +62,7 @@ class Option:
 
         Raises :class:`StartError` where it stands for none, with those that do.
         """
-        if self.choices or self.smallest:
+        if self.choices or self.smallest or self.is_range:
             return self.check(text)
         if self.metavar:
             return text
@@ -75,9 +80,12 @@ class Option:
                 allowed = ", ".join(self.choices)
                 raise StartError(f"{self.name} can't be {value!r}", f"allowed are {allowed}")
             return str(value)
+        if self.is_range:
+            parse_range(self.name, value)
         if self.metavar:
             if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
-                raise StartError(f"{self.name} must name a file, not {value!r}")
+                what = "be a pattern" if self.is_pattern else "name a file"
+                raise StartError(f"{self.name} must {what}, not {value!r}")
             return str(os.fspath(value))
         if not isinstance(value, bool):
             raise StartError(f"{self.name} must be True or False, not {value!r}")
@@ -90,6 +98,19 @@ class Option:
         if size < self.smallest:
             raise StartError(f"{self.name} can't be {value}", f"it must be {self.smallest} bytes at least")
         return size
+
+
+def parse_range(name: str, value: object) -> tuple[int, int | None]:
+    """Return the first and the last number (None: no end) that ``N:M``, ``N:`` or ``:M`` stands for.
+
+    Raises :class:`StartError` where it stands for none.
+    """
+    match = re.fullmatch(r"(\d*):(\d*)", value) if isinstance(value, str) else None
+    first = int(match[1] or 1) if match else 0
+    last = int(match[2]) if match and match[2] else None
+    if first < 1 or (last is not None and last < first):
+        raise StartError(f"{name} must be two numbers, not {value!r}", "such as 1:100, 100: or :100")
+    return first, last
 
 
 def _parse_size(text: str) -> int | None:
@@ -140,6 +161,28 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("quiet", "print errors and warnings only: no notes, no device line, no summary"),
     Option("blocking", "wait for each kernel, so that one that fails is found at its own launch (slow)"),
+    Option("no_kernels", "leave kernels as they are: what they do to memory is not seen"),
+    Option(
+        "kernel",
+        "look into kernels of these names only (* and ? stand for any characters)",
+        metavar="GLOB",
+        default=None,
+        is_pattern=True,
+    ),
+    Option(
+        "skip_kernel",
+        "look into no kernel of these names",
+        metavar="GLOB",
+        default=None,
+        is_pattern=True,
+    ),
+    Option(
+        "launches",
+        "look into these launches only, by number from 1 on over the whole run",
+        metavar="N:M",
+        default=None,
+        is_range=True,
+    ),
     Option("races", "look for races inside kernels, too"),
     Option("bare", "run the program on the chosen device without the guard, to compare", for_run=True),
 )
@@ -157,6 +200,10 @@ class Config:
     strict: bool = False
     quiet: bool = False
     blocking: bool = False
+    no_kernels: bool = False
+    kernel: str | None = None
+    skip_kernel: str | None = None
+    launches: str | None = None
     races: bool = False
     bare: bool = False
 

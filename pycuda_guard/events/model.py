@@ -366,13 +366,15 @@ class ContextReplaced(Event):
 class ModuleLoaded(Event):
     """A module is loaded. ``kernels`` is None where its signatures are not known; why: ``unknown``.
 
-    ``library`` is true for source that PyCUDA wrote.
+    ``library`` is true for source that PyCUDA wrote. ``left_out`` are the kernels that are not instrumented
+    although that was wanted, each with the reason; an empty name stands for all of them.
     """
 
     module: ModuleId
     kernels: tuple[KernelSignature, ...] | None
     unknown: str = ""
     library: bool = False
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 class FunctionLimits(Event):

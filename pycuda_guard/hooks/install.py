@@ -16,6 +16,7 @@ import wrapt
 from pycuda_guard.errors import GuardError
 from pycuda_guard.events.model import LateStart
 from pycuda_guard.hooks.contexts import announce_current
+from pycuda_guard.hooks.kernels import Kernels
 from pycuda_guard.hooks.operands import learn_types
 from pycuda_guard.hooks.rebind import rebind
 from pycuda_guard.hooks.table import COMPILER, DRIVER, ROWS, Row
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from pycuda_guard.hooks.sink import Sink
+    from pycuda_guard.shadow.world import Options
 
 #: Where the same functions are bound a second time.
 _SECOND_NAMES = {DRIVER: "pycuda._driver"}
@@ -35,10 +37,11 @@ _MISSING: Any = object()
 class _Patch:
     """One attribute that was replaced, and what it was."""
 
-    __slots__ = ("attribute", "before", "now", "owner")
+    __slots__ = ("attribute", "before", "now", "owner", "serves_kernels")
 
-    def __init__(self, owner: Any, attribute: str, now: Any) -> None:
+    def __init__(self, owner: Any, attribute: str, now: Any, serves_kernels: bool = False) -> None:
         self.owner = owner
+        self.serves_kernels = serves_kernels
         self.attribute = attribute
         self.before = vars(owner).get(attribute, _MISSING)  # missing: inherited, or created by us
         self.now = now
@@ -57,8 +60,9 @@ class _Patch:
 class _Installation:
     """The hooks of one ``install()``."""
 
-    def __init__(self, sink: Sink, *, is_blocking: bool) -> None:
-        self.tap = Tap(sink, is_blocking=is_blocking)
+    def __init__(self, sink: Sink, *, is_blocking: bool, kernels: Options | None) -> None:
+        runtime = None if kernels is None else Kernels(kernels, sink)
+        self.tap = Tap(sink, is_blocking=is_blocking, kernels=runtime)
         self.patches: list[_Patch] = []
         self.done: set[str] = set()
         self.hooks: dict[int, tuple[Any, Any]] = {}  # id(original) -> original, hook: functions only
@@ -93,17 +97,23 @@ class _Installation:
             )
             return
         hook = row.connect(self.tap, original)
-        self.patches.append(_Patch(owner, attribute, hook))
+        self.patches.append(_Patch(owner, attribute, hook, row.serves_kernels))
         if owner is module:
             self.hooks[id(original)] = (original, hook)
             if second is not None and getattr(second, attribute, None) is original:
                 self.patches.append(_Patch(second, attribute, hook))
 
     def remove(self) -> None:
-        """Put everything back, and silence the hooks that somebody still holds."""
+        """Put everything back, and silence the hooks that somebody still holds.
+
+        What instrumented kernels can't be used without stays in place while there are any.
+        """
         self.tap.active = False
+        kernels = self.tap.kernels
+        stays = kernels is not None and kernels.runtime.loader.is_in_use
         for patch in reversed(self.patches):
-            patch.undo()
+            if not (stays and patch.serves_kernels):
+                patch.undo()
         rebind({id(hook): (hook, original) for original, hook in self.hooks.values()})
 
 
@@ -112,12 +122,12 @@ _current: _Installation | None = None
 _deferred: set[str] = set()
 
 
-def install(sink: Sink, *, is_blocking: bool = False) -> None:
+def install(sink: Sink, *, is_blocking: bool = False, kernels: Options | None = None) -> None:
     """Hook PyCUDA's calls and deliver their events to ``sink``.
 
     Before PyCUDA is imported this waits for the import. Installing again with the same sink does
     nothing. If CUDA was in use already, a LateStart event says what is unknown. With ``is_blocking`` the
-    host waits for every launch.
+    host waits for every launch. With ``kernels`` these are instrumented.
     """
     global _current
     with _lock:
@@ -125,7 +135,7 @@ def install(sink: Sink, *, is_blocking: bool = False) -> None:
             if _current.tap.sink is sink:
                 return
             raise GuardError("PyCUDA's calls are hooked already", "call uninstall() first")
-        _current = installation = _Installation(sink, is_blocking=is_blocking)
+        _current = installation = _Installation(sink, is_blocking=is_blocking, kernels=kernels)
     late = DRIVER in sys.modules
     for name in (DRIVER, COMPILER):
         _apply_when_imported(name)
@@ -141,6 +151,24 @@ def uninstall() -> None:
         installation, _current = _current, None
     if installation is not None:
         installation.remove()
+
+
+def collect() -> None:
+    """Emit what kernels of the current context have reported so far. Waits for nothing."""
+    if _current is not None and _current.tap.kernels is not None:
+        _current.tap.kernels.runtime.collect(_current.tap.threads.state.context)
+
+
+def finish() -> None:
+    """Wait for instrumented kernels and emit what is left to be said of them: the run is about to end."""
+    if _current is not None and _current.tap.kernels is not None:
+        _current.tap.kernels.runtime.finish()
+
+
+def leave_child() -> None:
+    """Forget the kernels and the memory of the parent, in a forked child."""
+    if _current is not None and _current.tap.kernels is not None:
+        _current.tap.kernels.runtime.leave_child()
 
 
 def installed() -> bool:

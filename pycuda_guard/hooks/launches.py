@@ -72,11 +72,14 @@ def launch_kernel(tap: Tap, wrapped: Wrapped) -> Wrapped:
     emit = tap.emit
     threads = tap.threads
     functions = tap.functions
+    kernels = tap.kernels
 
     def hook(*args: Any, **kwargs: Any) -> Any:
         if not tap.active:
-            return wrapped(*args, **kwargs)
-        sequence = 0
+            if kernels is None:
+                return wrapped(*args, **kwargs)
+            return kernels.launch_unwatched(wrapped, *args, **kwargs)
+        event = None
         try:
             self, grid, block, packed, shared, stream = args
             state = threads.state
@@ -89,30 +92,33 @@ def launch_kernel(tap: Tap, wrapped: Wrapped) -> Wrapped:
                 call = "_launch_kernel"
                 arguments = None
             module, name, library = functions.get(id(self)) or _unknown(tap, self)
-            sequence = emit(
-                Launch(
-                    here(2),
-                    state.thread,
-                    state.context,
-                    call,
-                    module,
-                    name,
-                    _shapes.get(grid) or shape(grid),
-                    _shapes.get(block) or shape(block),
-                    shared,
-                    0 if stream is None else stream.handle,
-                    arguments,
-                    len(packed),
-                    library,
-                )
+            event = Launch(
+                here(2),
+                state.thread,
+                state.context,
+                call,
+                module,
+                name,
+                _shapes.get(grid) or shape(grid),
+                _shapes.get(block) or shape(block),
+                shared,
+                0 if stream is None else stream.handle,
+                arguments,
+                len(packed),
+                library,
             )
+            event.sequence = emit(event)
         except Exception as error:
             tap.guard_error("Function._launch_kernel", error)
         try:
-            return wrapped(*args, **kwargs)
+            if kernels is None:
+                return wrapped(*args, **kwargs)
+            if event is None or not event.sequence:
+                return kernels.launch_unwatched(wrapped, *args, **kwargs)
+            return kernels.launch(wrapped, args, event)
         except BaseException as error:
             _tell_limits(tap, args[0], error)
-            tap.failed("Function._launch_kernel", sequence, error)
+            tap.failed("Function._launch_kernel", 0 if event is None else event.sequence, error)
             raise
 
     return like(wrapped, hook)
@@ -133,7 +139,7 @@ def launch_legacy(call: str) -> Connect:
     ) -> Event:
         module, name, library = tap.functions.get(id(function)) or _unknown(tap, function)
         packed = tap.parameter_sizes.get(id(function), 0)
-        return Launch(
+        event = Launch(
             site,
             state.thread,
             state.context,
@@ -148,8 +154,25 @@ def launch_legacy(call: str) -> Connect:
             packed,
             library,
         )
+        state.legacy = event
+        return event
 
-    return announced(f"Function.{call}", describe)
+    announce = announced(f"Function.{call}", describe)
+
+    def connect(tap: Tap, wrapped: Wrapped) -> Wrapped:
+        kernels = tap.kernels
+        if kernels is None:
+            return announce(tap, wrapped)
+
+        def launch(function: Any, *args: Any, **kwargs: Any) -> Any:
+            state = tap.threads.state
+            event, state.legacy = state.legacy, None
+            kernels.complete_legacy(function, event if tap.active else None)
+            return wrapped(function, *args, **kwargs)
+
+        return announce(tap, like(wrapped, launch))
+
+    return connect
 
 
 def _sized(

@@ -1,84 +1,32 @@
 """Modules and functions: which kernel a Function is, and what parameters it has.
 
-Signatures are read from PTX. Where the image is machine code, the source that
-``pycuda.compiler.compile`` made it from is compiled once more to PTX, by PyCUDA's own compiler with
-the same options (and its cache); the module that runs is not touched.
+Signatures are read from PTX: that of the image, or where it is machine code, of the source that it was
+compiled from. With a runtime for instrumented kernels, that loads the module.
 """
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import sys
-import warnings
 from typing import TYPE_CHECKING, Any
 
+from pycuda_guard.callsite import here
 from pycuda_guard.events.model import Event, KernelSignature, ModuleLoaded
-from pycuda_guard.hooks.tap import Tap, ThreadState, Wrapped, like, reported
+from pycuda_guard.hooks.sources import digest, is_ptx, text_of
+from pycuda_guard.hooks.tap import Connect, Tap, ThreadState, Wrapped, like, reported
 from pycuda_guard.kernels.signature import read_signatures
 
 if TYPE_CHECKING:
-    from pycuda_guard.callsite import Site
+    from collections.abc import Callable
 
-#: Images whose source is remembered between compile() and module_from_buffer().
-MAX_SOURCES = 256
+    from pycuda_guard.callsite import Site
 
 #: Parts of PyCUDA that hand on what the user wrote; the others write kernels themselves.
 _HANDING_ON = frozenset({"pycuda.compiler", "pycuda.driver", "pycuda.tools", "pycuda.debug"})
 
 
-class Compiled:
-    """What is known of an image that ``compile()`` returned."""
-
-    __slots__ = ("_compile", "_keywords", "source")
-
-    def __init__(self, compile: Wrapped, source: str, keywords: dict[str, Any]) -> None:
-        self._compile = compile
-        self._keywords = keywords
-        self.source = source
-
-    def ptx(self) -> str:
-        """Compile the source to PTX; raises whatever PyCUDA's compiler raises."""
-        # keep would print, and a real architecture in code is refused for PTX.
-        keywords = {**self._keywords, "target": "ptx", "keep": False, "code": None}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the compiler has said all this about the cubin
-            image: bytes = self._compile(self.source, **keywords)
-        return text_of(image)
-
-
-def text_of(image: bytes) -> str:
-    """Return the text of a PTX image, without the NUL that may end it."""
-    return image.rstrip(b"\0").decode("utf-8", "replace")
-
-
-def _digest(image: bytes) -> bytes:
-    return hashlib.blake2b(image, digest_size=16).digest()
-
-
-def compile_source(tap: Tap, wrapped: Wrapped) -> Wrapped:
-    """Hook ``pycuda.compiler.compile``: remember which source an image was made from."""
-    signature = inspect.signature(wrapped)
-
-    def hook(*args: Any, **kwargs: Any) -> Any:
-        image = wrapped(*args, **kwargs)
-        if tap.active:
-            try:
-                bound = dict(signature.bind(*args, **kwargs).arguments)
-                source = str(bound.pop("source"))
-                tap.sources[_digest(image)] = Compiled(wrapped, source, bound)
-                if len(tap.sources) > MAX_SOURCES:
-                    tap.sources.popitem(last=False)
-            except Exception as error:
-                tap.guard_error("compile", error)
-        return image
-
-    return like(wrapped, hook)
-
-
 def signatures(tap: Tap, image: bytes) -> tuple[tuple[KernelSignature, ...] | None, str]:
     """Return the signatures of the kernels in an image, or None and why they are unknown."""
-    compiled = tap.sources.get(_digest(image))
+    compiled = tap.sources.get(digest(image))
     try:
         if is_ptx(image):
             ptx = text_of(image)
@@ -91,34 +39,67 @@ def signatures(tap: Tap, image: bytes) -> tuple[tuple[KernelSignature, ...] | No
         return None, f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def is_ptx(image: bytes) -> bool:
-    """Tell PTX, which is text, from a cubin (ELF) or a fatbin."""
-    return not image.startswith((b"\x7fELF", b"\x50\xed\x55\xba")) and b".version" in image[:4096]
+def _loading(call: str, read: Callable[..., bytes]) -> Connect:
+    """Hook a function that loads a module; ``read(tap, *args, **kwargs)`` returns the image."""
+
+    def connect(tap: Tap, wrapped: Wrapped) -> Wrapped:
+        def hook(*args: Any, **kwargs: Any) -> Any:
+            if not tap.active:
+                return wrapped(*args, **kwargs)
+            fault = image = None
+            try:
+                image = read(tap, *args, **kwargs)
+            except Exception as error:
+                fault = error
+            left_out: dict[str, str] = {}
+            try:
+                if image is None or tap.kernels is None:
+                    module = wrapped(*args, **kwargs)
+                else:
+                    load = tap.kernels.from_image
+                    module, left_out = load(tap, lambda: wrapped(*args, **kwargs), image, args, kwargs)
+            except BaseException as error:
+                tap.failed(call, 0, error)
+                raise
+            if fault is not None:
+                tap.guard_error(call, fault)
+            try:
+                kernels, unknown = (None, "") if image is None else signatures(tap, image)
+                _loaded(tap, here(2), module, kernels, unknown, left_out)
+            except Exception as error:
+                tap.guard_error(call, error)
+            return module
+
+        return like(wrapped, hook)
+
+    return connect
 
 
-def _load(
+def _loaded(
     tap: Tap,
     site: Site | None,
-    state: ThreadState,
     module: Any,
     kernels: tuple[KernelSignature, ...] | None,
     unknown: str,
-) -> Event:
+    left_out: dict[str, str],
+) -> None:
+    """Give a new module its number and report it."""
     number, library = next(tap.numbers), is_library()
     tap.modules[id(module)] = (number, library)
-    return ModuleLoaded(site, state.thread, state.context, number, kernels, unknown, library)
+    if tap.kernels is not None:
+        tap.kernels.runtime.loader.name_module(module, number, library)
+    state = tap.threads.state
+    told = tuple(left_out.items())
+    tap.emit(ModuleLoaded(site, state.thread, state.context, number, kernels, unknown, library, told))
 
 
-def _from_buffer(
-    tap: Tap, site: Site | None, state: ThreadState, module: Any, /, buffer: Any, *args: Any, **kwargs: Any
-) -> Event:
-    return _load(tap, site, state, module, *signatures(tap, bytes(buffer)))
+def _read_buffer(tap: Tap, buffer: Any, *args: Any, **kwargs: Any) -> bytes:
+    return bytes(buffer)
 
 
-def _from_file(tap: Tap, site: Site | None, state: ThreadState, module: Any, /, filename: str) -> Event:
+def _read_file(tap: Tap, filename: str) -> bytes:
     with open(filename, "rb") as file:
-        image = file.read()
-    return _load(tap, site, state, module, *signatures(tap, image))
+        return file.read()
 
 
 def _create_linker(
@@ -127,9 +108,9 @@ def _create_linker(
     tap.linked[id(linker)] = ([], "")
 
 
-def _link(tap: Tap, site: Site | None, state: ThreadState, module: Any, /, linker: Any) -> Event:
+def _link(tap: Tap, site: Site | None, state: ThreadState, module: Any, /, linker: Any) -> None:
     kernels, unknown = tap.linked.pop(id(linker), ([], "the linker is older than the guard"))
-    return _load(tap, site, state, module, None if unknown else tuple(kernels), unknown)
+    _loaded(tap, site, module, None if unknown else tuple(kernels), unknown, {})
 
 
 def _link_data(
@@ -157,12 +138,29 @@ def _link_file(
         _link_data(tap, site, state, None, linker, file.read(), kind)
 
 
-def _get_function(
-    tap: Tap, site: Site | None, state: ThreadState, function: Any, /, module: Any, name: str
-) -> None:
-    number, library = tap.modules.get(id(module), (0, False))
-    tap.functions[id(function)] = (number, str(name), library)
-    tap.parameter_sizes.pop(id(function), None)
+def get_function(tap: Tap, wrapped: Wrapped) -> Wrapped:
+    """Hook ``Module.get_function``: remember which kernel a function is."""
+    kernels = tap.kernels
+
+    def hook(*args: Any, **kwargs: Any) -> Any:
+        try:
+            function = wrapped(*args, **kwargs)
+        except BaseException as error:
+            if tap.active:
+                tap.failed("Module.get_function", 0, error)
+            raise
+        try:
+            module, name = args
+            number, library = tap.modules.get(id(module), (0, False))
+            tap.functions[id(function)] = (number, str(name), library)
+            tap.parameter_sizes.pop(id(function), None)
+            if kernels is not None:
+                kernels.runtime.loader.found(module, str(name), function)
+        except Exception as error:
+            tap.guard_error("Module.get_function", error)
+        return function
+
+    return like(wrapped, hook)
 
 
 def is_library() -> bool:
@@ -179,10 +177,9 @@ def is_library() -> bool:
     return False
 
 
-module_from_buffer = reported("module_from_buffer", _from_buffer)
-module_from_file = reported("module_from_file", _from_file)
+module_from_buffer = _loading("module_from_buffer", _read_buffer)
+module_from_file = _loading("module_from_file", _read_file)
 create_linker = reported("Linker", _create_linker)
 add_data = reported("Linker.add_data", _link_data)
 add_file = reported("Linker.add_file", _link_file)
 link_module = reported("Linker.link_module", _link)
-get_function = reported("Module.get_function", _get_function)

@@ -37,12 +37,14 @@ if TYPE_CHECKING:
         EventId,
         HostKind,
         KernelSignature,
+        Launch,
         MemoryKind,
         ModuleId,
         Operand,
     )
-    from pycuda_guard.hooks.modules import Compiled
+    from pycuda_guard.hooks.kernels import Kernels
     from pycuda_guard.hooks.sink import Sink
+    from pycuda_guard.hooks.sources import Compiled
 
 Wrapped = Callable[..., Any]
 
@@ -59,12 +61,13 @@ WRONG_ARGUMENTS = (TypeError, AttributeError, ValueError, OverflowError, LookupE
 class ThreadState:
     """What the hooks know about one host thread."""
 
-    __slots__ = ("context", "launch", "thread", "uploading")
+    __slots__ = ("context", "launch", "legacy", "thread", "uploading")
 
     def __init__(self, context: ContextId) -> None:
         self.thread = threading.get_ident()
         self.context = context  # the current one, kept up to date by hooks/contexts.py
         self.launch: PendingLaunch | None = None  # see hooks/launches.py
+        self.legacy: Launch | None = None  # likewise
         self.uploading: Any = None  # what to_device was given, see hooks/copies.py
 
 
@@ -81,14 +84,15 @@ class Tap:
     The tables are keyed by ``id()`` of PyCUDA objects and hold plain data, so that nothing is kept
     alive. Every way to make such an object is hooked and overwrites its entry, hence an entry of a
     dead object is never mistaken for that of a living one. One that ``is_blocking`` has the host wait for
-    every launch.
+    every launch. ``kernels`` is the runtime for instrumented kernels, if they are wanted.
     """
 
-    def __init__(self, sink: Sink, *, is_blocking: bool = False) -> None:
+    def __init__(self, sink: Sink, *, is_blocking: bool = False, kernels: Kernels | None = None) -> None:
         self.active = True
         self.is_blocking = is_blocking
         self.sink = sink
-        self.emit = sink.emit
+        self.kernels = kernels
+        self.emit = sink.emit if kernels is None else kernels.emitting(sink.emit)
         self.driver: ModuleType | None = None
         self.threads = _Threads(self)
         self.numbers = itertools.count(1)  # of events, modules and pools
@@ -116,6 +120,8 @@ class Tap:
     def connect(self, driver: ModuleType) -> None:
         """Take notice of ``pycuda.driver``, which is imported now or was long ago."""
         self.driver = driver
+        if self.kernels is not None:
+            self.kernels.connect(driver)
         self.threads.state.context = self.current_context()
 
     def current_context(self) -> ContextId:

@@ -6,7 +6,8 @@ import inspect
 
 import pytest
 
-from pycuda_guard.hooks.modules import compile_source, is_ptx, signatures
+from pycuda_guard.hooks.modules import signatures
+from pycuda_guard.hooks.sources import compile_source, is_ptx
 from pycuda_guard.hooks.tap import Tap
 
 SOURCE = "__global__ void scale(float *x, double factor, int n) { if (n) x[0] *= factor; }"
@@ -55,7 +56,7 @@ def test_a_source_that_does_not_compile_to_ptx_is_unknown(tap, compile_cubin):
 
 
 def test_only_the_latest_sources_are_remembered(tap, monkeypatch):
-    monkeypatch.setattr("pycuda_guard.hooks.modules.MAX_SOURCES", 3)
+    monkeypatch.setattr("pycuda_guard.hooks.sources.MAX_SOURCES", 3)
     hooked = compile_source(tap, lambda source: source.encode())
     for i in range(9):
         hooked(f"source {i}")

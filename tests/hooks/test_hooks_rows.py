@@ -304,14 +304,15 @@ def test_every_row_is_exercised_here():
     setters = {path for path in watched if ".set_" in path}
     boxes = {f"{cls}.__init__" for cls in ("Memcpy2D", "Memcpy3D", "Memcpy3DPeer")}
     linkers = {f"Linker.{name}" for name in ("__init__", "add_data", "add_file")}
+    parameters = {f"Function._param_{name}" for name in ("set_size", "seti", "setf", "setv")}
     compiler = {row.path for row in ROWS if row.module == COMPILER}
     others = {
         "Module.get_function",
+        "Function.get_attribute",
         "to_device",
-        "Function._param_set_size",
         "DeviceMemoryPool.__init__",
         "init",
         "Device.__init__",
     }
-    assert watched == setters | boxes | linkers | compiler | set(LAUNCHES) | others
+    assert watched == setters | boxes | linkers | parameters | compiler | set(LAUNCHES) | others
     assert {row.path for row in EVENT_ROWS} == set(EXERCISES) | REFUSED

@@ -1,0 +1,243 @@
+"""The hooks' side of instrumented kernels: where PyCUDA's objects meet the runtime."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from typing import TYPE_CHECKING, Any
+
+from pycuda_guard.events.model import CallFailed, Synchronized
+from pycuda_guard.hooks.sources import digest, is_ptx, text_of
+from pycuda_guard.hooks.tap import Connect, Tap, Wrapped, like
+from pycuda_guard.shadow.runtime import Runtime
+from pycuda_guard.shadow.source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from pycuda_guard.events.model import Event, Launch
+    from pycuda_guard.hooks.sink import Sink
+    from pycuda_guard.shadow.loading import Variant
+    from pycuda_guard.shadow.world import Options
+
+#: what the program may set for a function; all of its variants get it
+_SETTERS = ("set_attribute", "set_cache_config", "set_shared_config")
+
+
+class Kernels:
+    """The runtime, and PyCUDA's own functions that it is served with."""
+
+    def __init__(self, options: Options, sink: Sink) -> None:
+        self.runtime = Runtime(options, sink.emit, sink.guard_error)
+        self.on_cpu = options.on_cpu
+        self.driver: Any = None
+        self._module_from_buffer: Wrapped
+        self._setters: dict[str, Wrapped] = {}
+        self._parameters: dict[str, Wrapped] = {}
+
+    def connect(self, driver: ModuleType) -> None:
+        """Take PyCUDA's functions as they are before they are hooked."""
+        self.driver = driver
+        self._module_from_buffer = driver.module_from_buffer
+        loader = self.runtime.loader
+        loader.get_function = driver.Module.get_function
+        loader.get_global = driver.Module.get_global
+        loader.set_up = self._set_up
+        self._parameters = {
+            name: getattr(driver.Function, name)
+            for name in ("_param_set_size", "_param_setv")
+            if hasattr(driver.Function, name)
+        }
+        self._setters = {
+            name: getattr(driver.Function, name) for name in _SETTERS if hasattr(driver.Function, name)
+        }
+
+    def emitting(self, emit: Callable[[Event], int]) -> Callable[[Event], int]:
+        """Return ``emit`` with the runtime's view of each event around it."""
+        interests = self.runtime.interests
+        fold = self.runtime.fold
+
+        def emit_and_fold(event: Event) -> int:
+            kind = type(event)
+            if kind is Synchronized or kind is CallFailed:
+                self.runtime.collect(
+                    event.context
+                )  # what kernels reported comes before what the program is told
+            number = emit(event)
+            if kind in interests:
+                fold(event)
+            return number
+
+        return emit_and_fold
+
+    # -- modules --------------------------------------------------------------------------------
+
+    def from_image(
+        self,
+        tap: Tap,
+        plain: Callable[[], Any],
+        image: bytes,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> tuple[Any, dict[str, str]]:
+        """Load an image, instrumented where that can be; raises what ``plain`` raises alone."""
+        compiled = tap.sources.get(digest(image))
+        ptx: Callable[[], str]
+        if is_ptx(image) and (compiled is None or b".loc" in image):
+            ptx = lambda: text_of(image)  # noqa: E731
+        elif compiled is not None:
+            ptx = compiled.ptx
+        else:
+            return plain(), {}
+        if compiled is None:
+            source = Source(ptx)
+        else:
+            source = Source(ptx, compiled.text, compiled.frames)
+        options = kwargs.get("options", args[1] if len(args) > 1 else [])
+        handler = kwargs.get("message_handler", args[2] if len(args) > 2 else None)
+
+        def instead(text: bytes) -> Any:
+            return self._module_from_buffer(text, list(options) if is_ptx(image) else [])
+
+        try:
+            # The compiler's words about the program's own image are for its handler. What the driver thinks of
+            # machine code can't be told from PTX: it may be for another device.
+            bare_first = handler is not None or not is_ptx(image)
+            context = tap.threads.state.context
+            return self.runtime.load(plain, instead, source, context, bare_first=bare_first)
+        finally:
+            if compiled is not None:
+                compiled.forget()
+
+    # -- functions ------------------------------------------------------------------------------
+
+    def variant_of(self, function: Any) -> Variant | None:
+        """Return what is known of an instrumented function."""
+        return self.runtime.loader.variants.get(id(function))
+
+    def launch(self, wrapped: Wrapped, args: tuple[Any, ...], event: Launch) -> Any:
+        """Launch a kernel in the place of ``wrapped``; raises what it raises for the program's own."""
+        function, grid, block, packed, shared, stream = args
+        chosen, longer, asked = self.runtime.prepare(function, packed, shared, event)
+        try:
+            return wrapped(chosen, grid, block, longer, asked, stream)
+        except self.driver.Error:
+            variant = self.variant_of(function)
+            if variant is None:
+                raise
+            if (bare := self._bare_for_launch(variant)) is not None:
+                # if it is only the instrumented kernel that is too large, the program's own runs unwatched
+                return wrapped(bare, grid, block, packed, shared, stream)
+            if chosen is not function:
+                return wrapped(function, grid, block, longer, shared, stream)
+            raise
+
+    def launch_unwatched(self, wrapped: Wrapped, function: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Make a launch that no event tells of."""
+        if (variant := self.variant_of(function)) is None or kwargs or len(args) != 5:
+            return wrapped(function, *args, **kwargs)
+        grid, block, packed, shared, stream = args
+        _, packed, shared = self.runtime.unwatched(function, variant, packed, shared)
+        return wrapped(function, grid, block, packed, shared, stream)
+
+    def complete_legacy(self, function: Any, event: Launch | None) -> None:
+        """Set the hidden parameter of a kernel that is launched in the form before CUDA 4."""
+        variant = self.variant_of(function)
+        if variant is None:
+            if event is not None:
+                self.runtime.prepare(function, b"", 0, event)
+            return
+        packed = bytes(variant.parameters)
+        if event is None:
+            _, longer, _ = self.runtime.unwatched(function, variant, packed, 0)
+        else:
+            _, longer, _ = self.runtime.prepare(function, packed, 0, event)
+        start = variant.plan.kernel.hidden_offset
+        self._parameters["_param_set_size"](function, len(longer))
+        self._parameters["_param_setv"](function, start, longer[start:])
+
+    def _bare_for_launch(self, variant: Variant) -> Any:
+        """Return the program's own function, if it does not matter which module's variables it uses."""
+        if variant.loaded.image.variables:
+            return None
+        try:
+            return self.runtime.loader.bare_function(variant)
+        except Exception:
+            return None  # the context is broken, or there is no room
+
+    def _set_up(self, function: Any, name: str, arguments: tuple[Any, ...]) -> None:
+        self._setters[name](function, *arguments)
+
+    def set_for_all(self, wrapped: Wrapped, name: str, function: Any, arguments: tuple[Any, ...]) -> Any:
+        """Set something for a function; raises what ``wrapped`` raises for the program's own."""
+        variant = self.variant_of(function)
+        if variant is None:
+            return wrapped(function, *arguments)
+        try:
+            bare = self.runtime.loader.bare_function(variant)
+        except Exception:
+            return wrapped(function, *arguments)
+        result = wrapped(bare, *arguments)
+        variant.settings.append((name, arguments))
+        # where a variant can't have it, its launch will fail, and the program's own runs instead
+        with contextlib.suppress(self.driver.Error):
+            wrapped(function, *arguments)
+        if variant.checked is not None:
+            with contextlib.suppress(self.driver.Error):
+                wrapped(variant.checked, *self._for_checked(variant, name, arguments))
+        return result
+
+    def _for_checked(self, variant: Variant, name: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        if name == "set_attribute" and len(arguments) == 2:
+            attribute, value = arguments
+            if attribute == getattr(self.driver.function_attribute, "MAX_DYNAMIC_SHARED_SIZE_BYTES", None):
+                return attribute, variant.plan.kernel.shared_bytes(value)
+        return arguments
+
+
+def get_attribute(tap: Tap, wrapped: Wrapped) -> Wrapped:
+    """Hook ``Function.get_attribute``: the answer is that of the program's own kernel."""
+
+    def hook(self: Any, *args: Any, **kwargs: Any) -> Any:
+        kernels = tap.kernels
+        variant = None if kernels is None else kernels.variant_of(self)
+        if kernels is None or variant is None:
+            return wrapped(self, *args, **kwargs)
+        try:
+            bare = kernels.runtime.loader.bare_function(variant)
+        except Exception:
+            bare = self  # the context is broken, or there is no room
+        return wrapped(bare, *args, **kwargs)
+
+    return like(wrapped, hook)
+
+
+def setter(name: str) -> Connect:
+    """Hook a method of Function that sets something."""
+
+    def connect(tap: Tap, wrapped: Wrapped) -> Wrapped:
+        def hook(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if tap.kernels is None or kwargs:
+                return wrapped(self, *args, **kwargs)
+            return tap.kernels.set_for_all(wrapped, name, self, args)
+
+        return like(wrapped, hook)
+
+    return connect
+
+
+def parameter(form: str) -> Connect:
+    """Hook a method of Function that sets a part of its parameters; ``form`` packs the value, if it is a number."""
+
+    def connect(tap: Tap, wrapped: Wrapped) -> Wrapped:
+        def hook(self: Any, offset: Any, value: Any) -> Any:
+            result = wrapped(self, offset, value)
+            if tap.kernels is not None and (variant := tap.kernels.variant_of(self)) is not None:
+                data = struct.pack(form, value) if form else bytes(value)
+                variant.parameters[offset : offset + len(data)] = data
+            return result
+
+        return like(wrapped, hook)
+
+    return connect

@@ -1,0 +1,134 @@
+"""Instrumented modules: text for the driver, and what the host has to know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pycuda_guard.kernels.instrument.abi import CHECKED_SUFFIX
+from pycuda_guard.kernels.ptx import parse, print_module
+from pycuda_guard.kernels.ptx.ir import Function, Scope, SourceMark, Space
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pycuda_guard.kernels.instrument.model import InstrumentedKernel, Site
+    from pycuda_guard.kernels.ptx.ir import Module, SourceLine, Statement
+
+Place = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class KernelPlan:
+    """How to launch an instrumented kernel.
+
+    ``bare_bytes`` is the size of the bare kernel's parameters; ``positions`` is where in them each
+    root stands.
+    """
+
+    kernel: InstrumentedKernel
+    bare_bytes: int
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteInfo:
+    """A place that can report: ``site``, and the file and line of the source that was compiled."""
+
+    site: Site
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An instrumented module. ``variables`` are its global and constant variables, by name."""
+
+    text: bytes
+    plans: dict[str, KernelPlan]
+    sites: tuple[SiteInfo, ...]
+    variables: tuple[str, ...]
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def plan_of(self, function: str) -> KernelPlan | None:
+        """Return the plan of a kernel, by its own name or that of its checked variant."""
+        return self.plans.get(function.removesuffix(CHECKED_SUFFIX))
+
+    @property
+    def uses_heap(self) -> bool:
+        """Whether a kernel allocates memory."""
+        return any(plan.kernel.uses_heap for plan in self.plans.values())
+
+
+def make_image(ptx: str) -> Image:
+    """Instrument a module. Raises whatever parsing, instrumenting or printing raises."""
+    from pycuda_guard.kernels.instrument import instrument
+
+    module = parse(ptx)
+    layouts = {
+        item.name: _layout(item)
+        for item in module.items
+        if isinstance(item, Function) and item.entry and item.body is not None
+    }
+    variables = tuple(
+        name for name, variable in module.variables.items() if variable.space in (Space.GLOBAL, Space.CONST)
+    )
+    inlined = _inlined(module)
+    done = instrument(module)
+    plans = {}
+    for name, kernel in done.kernels.items():
+        offsets, size = layouts[name]
+        positions = tuple(offsets[root.parameter] + root.offset for root in kernel.roots)
+        plans[name] = KernelPlan(kernel, size, positions)
+    sites = tuple(_site_info(site, module.files, inlined) for site in done.sites)
+    text = print_module(done.module).encode()
+    return Image(text, plans, sites, variables, dict(done.left_out))
+
+
+def _layout(kernel: Function) -> tuple[tuple[int, ...], int]:
+    """Return the offset of each parameter, and the size of all."""
+    offsets = []
+    end = 0
+    for parameter in kernel.parameters:
+        alignment = parameter.alignment
+        start = (end + alignment - 1) // alignment * alignment
+        offsets.append(start)
+        end = start + parameter.size
+    return tuple(offsets), end
+
+
+def _inlined(module: Module) -> dict[Place, Place | None]:
+    """Return where the code of each place was inlined; None where that is more than one place."""
+    found: dict[Place, Place | None] = {}
+    for item in module.items:
+        if isinstance(item, Function) and item.body is not None:
+            for source in _marks(item.body):
+                if source.inlined_at is not None:
+                    place = (source.file, source.line, source.column)
+                    known = found.setdefault(place, source.inlined_at)
+                    if known != source.inlined_at:
+                        found[place] = None
+    return found
+
+
+def _marks(body: Iterable[Statement]) -> Iterable[SourceLine]:
+    for statement in body:
+        if isinstance(statement, SourceMark):
+            yield statement.source
+        elif isinstance(statement, Scope):
+            yield from _marks(statement.body)
+
+
+def _site_info(site: Site, files: dict[int, str], inlined: dict[Place, Place | None]) -> SiteInfo:
+    """Find the line of the kernel itself that the code of a site was inlined into."""
+    source = site.source
+    if source is None:
+        return SiteInfo(site, "", 0)
+    file, line = source.file, source.line
+    outer = source.inlined_at
+    seen = set()
+    while outer is not None and outer not in seen:
+        seen.add(outer)
+        file, line = outer[0], outer[1]
+        outer = inlined.get(outer)
+    return SiteInfo(site, files.get(file, ""), line)

@@ -1,0 +1,255 @@
+"""Makes a launch of an instrumented kernel out of the program's own."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from pycuda_guard.kernels.instrument import abi
+from pycuda_guard.shadow import codes
+from pycuda_guard.shadow.driver import DriverError
+from pycuda_guard.shadow.world import LaunchInfo
+
+if TYPE_CHECKING:
+    from pycuda_guard.events.model import Launch
+    from pycuda_guard.kernels.instrument.model import Root
+    from pycuda_guard.shadow.allocations import Allocation
+    from pycuda_guard.shadow.asking import Asking
+    from pycuda_guard.shadow.images import KernelPlan
+    from pycuda_guard.shadow.loading import Variant
+    from pycuda_guard.shadow.state import ContextState
+    from pycuda_guard.shadow.world import World
+
+_POINTER = Struct("<Q")
+_NOWHERE = abi.RANGE.pack(0, 0, 0, 0, abi.UNTRACKED)
+#: a range that nothing is outside of, for launches that are not watched
+_ANYWHERE = abi.RANGE.pack(0, (1 << 64) - 1, 0, 0, abi.UNTRACKED)
+#: launches of a configuration that shared memory is watched in
+_SHARED_LAUNCHES = 3
+_MOST_CONFIGURATIONS = 256
+
+
+class Prepared(NamedTuple):
+    """What to launch: whether the checked variant, with which packed arguments and dynamic shared memory."""
+
+    checked: bool
+    packed: bytes
+    shared: int
+
+
+def neutral(variant: Variant, packed: bytes, shared: int) -> Prepared:
+    """Launch without watching: every address is right."""
+    kernel = variant.plan.kernel
+    ring = 0 if variant.loaded.state is None else variant.loaded.state.ring
+    header = abi.HEADER.pack(ring, 0, 0, 0, abi.Flag.PERMISSIVE, shared)
+    return Prepared(False, _joined(variant.plan, packed, header + _ANYWHERE * len(kernel.roots)), shared)
+
+
+def _joined(plan: KernelPlan, packed: bytes, hidden: bytes) -> bytes:
+    """Put the hidden parameter behind the program's arguments.
+
+    Of arguments that are too long the driver must get too many bytes, as it would without the guard.
+    """
+    kernel = plan.kernel
+    if len(packed) > plan.bare_bytes:
+        return packed.ljust(kernel.hidden_offset, b"\0")[: kernel.hidden_offset] + hidden + bytes(16)
+    return packed.ljust(kernel.hidden_offset, b"\0") + hidden
+
+
+class Launching:
+    """Prepares launches."""
+
+    def __init__(self, world: World, asking: Asking) -> None:
+        self._world = world
+        self._asking = asking
+        self._looked: dict[tuple[int, str, tuple[int, ...], int], int] = {}
+
+    def prepare(self, variant: Variant, packed: bytes, shared: int, event: Launch) -> Prepared:
+        """Find out what the kernel works on, and write it into the hidden parameter."""
+        world = self._world
+        loaded, plan = variant.loaded, variant.plan
+        state = loaded.state
+        stream = event.stream
+        if state is None or event.context != loaded.context:
+            return neutral(variant, packed, shared)
+        kernel = plan.kernel
+        number = event.sequence & 0xFFFFFFFF
+        is_checked = False
+        loads, stores = kernel.loads_unknown, kernel.stores_unknown  # by addresses that the table must tell
+        ranges: list[bytes | tuple[Allocation, int]] = []
+        told = []
+        epochs: dict[Allocation, int] = {}
+        size = len(packed)
+        for root, position in zip(kernel.roots, plan.positions, strict=True):
+            value = _POINTER.unpack_from(packed, position)[0] if position + 8 <= size else 0
+            allocation = world.allocations.at(value) if value else None
+            if allocation is None:
+                found = self._foreign(value)
+                if found is None and value:
+                    loads = loads or root.loads or root.atomics
+                    stores = stores or root.stores or root.atomics
+                told.append(found or (0, 0))
+                ranges.append(_NOWHERE if found is None else abi.RANGE.pack(*found, 0, 0, abi.UNTRACKED))
+                continue
+            told.append((allocation.address, allocation.size))
+            if not allocation.is_tracked or world.state_of(allocation, event.context) is None:
+                ranges.append(_untracked(allocation))
+                continue
+            if root.loads or root.atomics:
+                is_checked = self._reads(state, allocation, root, stream) or is_checked
+            if root.stores or root.atomics:
+                code = epochs.get(allocation)
+                if code is None or not _is_fine(allocation, root):
+                    code = self._stores(state, allocation, root, stream, number, event.library)
+                    epochs[allocation] = code
+                if code:
+                    state.streams.add(stream)
+                    allocation.users[stream] = None
+            else:
+                code = 0
+            ranges.append((allocation, code))  # the shadow may still be made finer by a later root
+        flags = 0
+        table = (0, 0)
+        if loads or stores:
+            is_checked = self._prepare_unknown(state, loads, stores, stream) or is_checked
+            version = (world.allocations.version, state.layout)
+            table = state.table(version, lambda: self._table(event.context), stream)
+            if world.uses_heap or world.is_shared() or state.maps_pageable_memory:
+                flags = abi.Flag.PERMISSIVE
+        if kernel.checks_shared and not is_checked:
+            is_checked = self._is_new(loaded.number, kernel.name, event.block, shared)
+        hidden = abi.HEADER.pack(state.ring, *table, number, flags, shared) + b"".join(
+            [entry if isinstance(entry, bytes) else _range(*entry) for entry in ranges]
+        )
+        state.launched = True
+        world.remember(
+            LaunchInfo(loaded, event.site, event.thread, event.context, event.sequence, tuple(told))
+        )
+        checked = is_checked and bool(kernel.checked)
+        asked = kernel.shared_bytes(shared) if checked else shared
+        return Prepared(checked, _joined(plan, packed, hidden), asked)
+
+    def unwatched(self, event: Launch) -> None:
+        """Follow a launch that is not watched: it may have written anything."""
+        for allocation in self._world.allocations:
+            if not allocation.is_tracked or allocation.context != event.context:
+                continue
+            if allocation.shadow:
+                state = self._world.states.get(allocation.context)
+                if state is None:
+                    continue
+                if not allocation.whole or allocation.launches:
+                    codes.fill(state, allocation, 0, allocation.size, event.stream, abi.STRAY)
+                    allocation.forget_epochs()
+                    allocation.unanswered = allocation.run_at_end = allocation.unscanned = False
+            allocation.is_shared = True
+            allocation.fill_up()
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _reads(self, state: ContextState, allocation: Allocation, root: Root, stream: int) -> bool:
+        """Prepare for loads; return whether they have to be checked."""
+        if allocation.whole or self._world.is_shared():
+            return False
+        if allocation.shadow:
+            if allocation.unscanned:
+                self._asking.ask_whole(state, allocation, stream)
+        elif not codes.materialize(state, allocation, _shift(root)):
+            return False
+        state.streams.add(stream)
+        allocation.users[stream] = None
+        return True
+
+    def _stores(
+        self, state: ContextState, allocation: Allocation, root: Root, stream: int, number: int, library: bool
+    ) -> int:
+        """Prepare for stores; return the code of this launch, 0 where stores are not noted."""
+        if not allocation.shadow and not codes.materialize(state, allocation, _shift(root)):
+            return 0
+        if not _is_fine(allocation, root) and not codes.refine(state, allocation, _shift(root), stream):
+            return 0
+        code = allocation.take_epoch(number)
+        if not code:
+            codes.sweep(state, allocation, stream)
+            code = allocation.take_epoch(number)
+        allocation.unscanned = allocation.unanswered = True
+        if not library:
+            allocation.run_at_end = True
+        return code
+
+    def _foreign(self, value: int) -> tuple[int, int] | None:
+        """Ask the driver about memory that was never reported; never kept, because it can change unseen."""
+        if not value:
+            return None
+        try:
+            return self._world.driver.address_range(value)
+        except DriverError:
+            return None
+
+    def _prepare_unknown(self, state: ContextState, loads: bool, stores: bool, stream: int) -> bool:
+        """Prepare for accesses by addresses of unknown origin; return whether loads have to be checked."""
+        is_checked = False
+        for allocation in self._world.allocations:
+            if not allocation.is_tracked or allocation.context != state.handle:
+                continue
+            if stores:
+                if allocation.whole and not allocation.shadow:
+                    allocation.is_shared = True
+                    continue
+                if not allocation.shadow and not codes.materialize(state, allocation, 0):
+                    continue
+                allocation.unscanned = allocation.unanswered = True
+            if allocation.shadow:
+                state.streams.add(stream)
+                allocation.users[stream] = None
+            if loads and not allocation.whole and not self._world.is_shared():
+                if not allocation.shadow and not codes.materialize(state, allocation, 2):
+                    continue
+                allocation.users[stream] = None
+                is_checked = True
+        return is_checked
+
+    def _table(self, context: int) -> bytes:
+        """Return all live allocations, for kernels that look addresses up."""
+        rows = []
+        for allocation in self._world.allocations:
+            if allocation.shadow and allocation.context == context:
+                row = abi.RANGE.pack(
+                    allocation.address, allocation.size, allocation.shadow, 0, allocation.shift
+                )
+            else:
+                row = _untracked(allocation)
+            rows.append(row)
+        return b"".join(rows)
+
+    def _is_new(self, module: int, kernel: str, block: tuple[int, ...], shared: int) -> bool:
+        """Tell whether a configuration has not been launched often yet."""
+        key = (module, kernel, block, shared)
+        count = self._looked.get(key, 0)
+        if count >= _SHARED_LAUNCHES:
+            return False
+        if len(self._looked) >= _MOST_CONFIGURATIONS and not count:
+            self._looked.clear()
+        self._looked[key] = count + 1
+        return True
+
+
+def _shift(root: Root) -> int:
+    """Return how coarse codes may be for what is stored through a root."""
+    return {1: 0, 2: 1}.get(root.narrowest, 2)
+
+
+def _is_fine(allocation: Allocation, root: Root) -> bool:
+    return not root.narrowest or allocation.shift <= _shift(root)
+
+
+def _untracked(allocation: Allocation) -> bytes:
+    return abi.RANGE.pack(allocation.address, allocation.size, 0, 0, abi.UNTRACKED)
+
+
+def _range(allocation: Allocation, code: int) -> bytes:
+    if not allocation.shadow:
+        return _untracked(allocation)
+    return abi.RANGE.pack(
+        allocation.address, allocation.size, allocation.shadow, code * 0x01010101, allocation.shift
+    )

@@ -1,0 +1,213 @@
+"""Loads instrumented modules in the place of the program's, and answers for the program's own."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from pycuda_guard.errors import GuardError
+from pycuda_guard.events.model import MemoryKind
+from pycuda_guard.kernels.instrument import abi
+from pycuda_guard.shadow.allocations import Allocation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pycuda_guard.events.model import ContextId, ModuleId
+    from pycuda_guard.shadow.images import Image, KernelPlan
+    from pycuda_guard.shadow.source import Source
+    from pycuda_guard.shadow.state import ContextState
+    from pycuda_guard.shadow.world import World
+
+
+class _LeftOutError(GuardError):
+    """A module is loaded as it is, for this reason; an empty one is no news."""
+
+
+class Loaded:
+    """An instrumented module that is loaded. ``holders`` counts the objects that keep it so."""
+
+    def __init__(
+        self,
+        number: int,
+        image: Image,
+        source: Source,
+        context: ContextId,
+        state: ContextState,
+        load_bare: Callable[[], Any],
+    ) -> None:
+        self.number = number
+        self.image = image
+        self.source = source
+        self.context = context
+        self.state: ContextState | None = state
+        self.counters = 0  # device address of the site counters
+        self.variables: list[int] = []  # addresses of global and constant variables
+        self.holders = 0
+        self.module: ModuleId = 0
+        self.library = False
+        self._load_bare: Callable[[], Any] | None = load_bare
+        self._bare: Any = None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the driver still has it."""
+        return self.holders > 0
+
+    def drop(self) -> None:
+        """Let go of the program's own module."""
+        self._bare = self._load_bare = None
+
+    def bare_module(self) -> Any:
+        """Return the module as the program gave it, loaded when first asked for."""
+        if self._bare is None and self._load_bare is not None:
+            self._bare = self._load_bare()
+        return self._bare
+
+
+class Variant:
+    """A function of an instrumented module, as the program holds it."""
+
+    __slots__ = ("bare", "checked", "is_wanted", "loaded", "name", "parameters", "plan", "settings")
+
+    def __init__(self, loaded: Loaded, name: str, plan: KernelPlan, is_wanted: bool) -> None:
+        self.loaded = loaded
+        self.name = name
+        self.plan = plan
+        self.is_wanted = is_wanted
+        self.checked: Any = None
+        self.bare: Any = None
+        self.parameters = bytearray()  # set for launches of the form before CUDA 4
+        self.settings: list[tuple[str, tuple[Any, ...]]] = []  # what the program has set, for later variants
+
+
+class Loader:
+    """Knows the instrumented modules and their functions, by ``id()`` of PyCUDA's objects."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._numbers = itertools.count(1)
+        self._modules: dict[int, Loaded] = {}
+        self.variants: dict[int, Variant] = {}
+        self._watched: dict[int, weakref.ref[Any]] = {}
+
+    def load(
+        self,
+        plain: Callable[[], Any],
+        instead: Callable[[bytes], Any],
+        source: Source,
+        context: ContextId,
+        *,
+        bare_first: bool,
+    ) -> tuple[Any, dict[str, str]]:
+        """Load an instrumented module, or the program's own where that can't be.
+
+        ``plain()`` is the program's own call, ``instead(text)`` loads PTX. Returns the module and what was
+        left out: reasons by kernel, under the empty name for all. Raises what ``plain`` raises alone.
+        """
+        bare = plain() if bare_first else None
+        try:
+            image = source.image()
+            if not image.plans:
+                raise _LeftOutError(next(iter(image.left_out.values()), "it has no kernels"))
+            if not any(map(self._world.options.wants, image.plans)):
+                raise _LeftOutError("")
+            state = self._world.open_state(context)
+            module = instead(image.text)
+        except Exception as error:
+            return (bare if bare_first else plain()), _reason(error)
+        loaded = Loaded(next(self._numbers), image, source, context, state, plain)
+        loaded._bare = bare
+        try:
+            self._learn(loaded, module)
+        except Exception as error:
+            return (bare if bare_first else plain()), _reason(error)
+        self._modules[id(module)] = loaded
+        self._hold(module, loaded, self._modules)
+        return module, image.left_out
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether the program has instrumented modules or functions."""
+        return bool(self._modules or self.variants)
+
+    def name_module(self, module: Any, number: ModuleId, library: bool) -> None:
+        """Note the number that events give a module."""
+        loaded = self._modules.get(id(module))
+        if loaded is not None:
+            loaded.module, loaded.library = number, library
+
+    def found(self, module: Any, name: str, function: Any) -> None:
+        """Note a function that the program got from a module."""
+        loaded = self._modules.get(id(module))
+        self.variants.pop(id(function), None)
+        if loaded is None or (plan := loaded.image.plans.get(name)) is None:
+            return
+        variant = Variant(loaded, name, plan, self._world.options.wants(name))
+        if plan.kernel.checked:
+            variant.checked = self.get_function(module, plan.kernel.checked)
+        self.variants[id(function)] = variant
+        self._hold(function, loaded, self.variants)
+
+    # set by the hooks: PyCUDA's own functions
+    get_function: Callable[[Any, str], Any]
+    get_global: Callable[[Any, str], tuple[int, int]]
+    set_up: Callable[[Any, str, tuple[Any, ...]], None]
+
+    def bare_function(self, variant: Variant) -> Any:
+        """Return the function as the program gave it, to ask for its attributes; never launched."""
+        if variant.bare is None:
+            variant.bare = self.get_function(variant.loaded.bare_module(), variant.name)
+            for name, arguments in variant.settings:
+                self.set_up(variant.bare, name, arguments)
+        return variant.bare
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _learn(self, loaded: Loaded, module: Any) -> None:
+        """Find the module's variables: kernels may reach them by pointers."""
+        world = self._world
+        image = loaded.image
+        if image.sites:
+            loaded.counters, _ = self.get_global(module, abi.SITE_COUNTERS)
+        world.uses_heap = world.uses_heap or image.uses_heap
+        for name in image.variables:
+            try:
+                address, size = self.get_global(module, name)
+            except Exception:
+                world.uses_heap = True  # something that pointers can lead to and no address is known of
+                continue
+            if size:
+                loaded.variables.append(address)
+                for replaced in world.allocations.add(
+                    Allocation(address, size, MemoryKind.GLOBAL, loaded.context)
+                ):
+                    replaced.give_up()
+
+    def _hold(self, thing: Any, loaded: Loaded, table: dict[int, Any]) -> None:
+        """Follow the life of an object that keeps a module loaded."""
+        key = id(thing)
+        loaded.holders += 1
+
+        def gone(reference: weakref.ref[Any]) -> None:
+            if self._watched.get(key) is reference:
+                del self._watched[key]
+                table.pop(key, None)
+            loaded.holders -= 1
+            if not loaded.holders:
+                self._unloaded(loaded)
+
+        self._watched[key] = weakref.ref(thing, gone)
+
+    def _unloaded(self, loaded: Loaded) -> None:
+        loaded.drop()  # PyCUDA's objects keep their context alive
+        for address in loaded.variables:
+            self._world.unloaded.append(address)
+
+
+def _reason(error: Exception) -> dict[str, str]:
+    text = str(error).splitlines()[0] if str(error) else ""
+    if isinstance(error, _LeftOutError):
+        return {"": text} if text else {}
+    return {"": f"{type(error).__name__}: {text}"}

@@ -1,0 +1,287 @@
+"""The runtime of instrumented kernels: follows the program's events, and stands between it and its kernels.
+
+The hooks pass every event through :meth:`Runtime.fold` once it has its number, load modules and get
+functions by way of it, and have it prepare each launch. It emits nothing while it holds its lock: what
+it has to say waits in an outbox that :meth:`Runtime.deliver` empties.
+
+Events can come from a garbage collection in the middle of anything, and from any thread. So they go
+to a queue first, which whoever has the lock works through; nobody waits for the lock there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from pycuda_guard.events.model import (
+    Allocated,
+    ContextChanged,
+    Copy,
+    Exported,
+    Freed,
+    Launch,
+    Memset,
+    StreamDestroyed,
+    Synchronized,
+)
+from pycuda_guard.shadow.asking import Asking, Cause
+from pycuda_guard.shadow.driver import DriverError
+from pycuda_guard.shadow.following import Following
+from pycuda_guard.shadow.launching import Launching, Prepared, neutral
+from pycuda_guard.shadow.loading import Loader, Variant
+from pycuda_guard.shadow.reporting import Reporting
+from pycuda_guard.shadow.world import Options, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pycuda_guard.events.model import ContextId, Event
+    from pycuda_guard.shadow.source import Source
+    from pycuda_guard.shadow.state import ContextState
+
+
+class Runtime:
+    """Follows one guarded run. ``emit`` takes the events that it makes."""
+
+    def __init__(
+        self,
+        options: Options,
+        emit: Callable[[Event], int],
+        guard_error: Callable[[str, BaseException], None],
+    ) -> None:
+        self.world = World(options, guard_error)
+        self._emit = emit
+        self._lock = threading.RLock()
+        self._is_busy = False
+        self._inbox: deque[Event] = deque()
+        self._asking = Asking(self.world)
+        self._following = Following(self.world, self._asking)
+        self._reporting = Reporting(self.world)
+        self._launching = Launching(self.world, self._asking)
+        self.loader = Loader(self.world)
+        self._launches = 0
+        self._handlers: dict[type[Event], Callable[[Any], None]] = {
+            Allocated: self._following.allocated,
+            Freed: self._following.freed,
+            Copy: self._following.copied,
+            Memset: self._following.filled,
+            Exported: self._following.exported,
+            Synchronized: self._synchronized,
+            StreamDestroyed: self._stream_destroyed,
+            ContextChanged: self._context_changed,
+        }
+        #: the types of events that :meth:`fold` has to be given
+        self.interests = frozenset(self._handlers)
+
+    # -- events ---------------------------------------------------------------------------------
+
+    def fold(self, event: Event) -> None:
+        """Take notice of an event that has been numbered, before the driver sees the call if it is announced.
+
+        Never raises, never waits for another thread.
+        """
+        self._inbox.append(event)
+        while self._inbox and self._lock.acquire(blocking=False):
+            try:
+                if self._is_busy:
+                    return  # this thread is inside already, and will see to it
+                self._work()
+            finally:
+                self._lock.release()
+        if self.world.outbox:
+            self.deliver()
+
+    def collect(self, context: ContextId) -> None:
+        """Emit what kernels have reported in a context that is current. Waits for nothing."""
+        # what a context has in memory is gone with it, so only one that is known to be there is looked at
+        state = self.world.states.get(context)
+        if state is None or not state.has_reports:
+            return
+        if self._lock.acquire(blocking=False):
+            try:
+                if not self._is_busy:
+                    self._is_busy = True
+                    try:
+                        self._reporting.collect(state)
+                    except Exception as error:
+                        self.world.guard_error("the reports of kernels", error)
+                    finally:
+                        self._is_busy = False
+            finally:
+                self._lock.release()
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Emit what is waiting. Must be called without the lock."""
+        if self._is_busy:
+            return
+        outbox = self.world.outbox
+        while outbox:
+            try:
+                event = outbox.popleft()
+            except IndexError:
+                return  # another thread took it
+            self._emit(event)
+
+    # -- modules and functions ------------------------------------------------------------------
+
+    def load(
+        self,
+        plain: Callable[[], Any],
+        instead: Callable[[bytes], Any],
+        source: Source,
+        context: ContextId,
+        *,
+        bare_first: bool,
+    ) -> tuple[Any, dict[str, str]]:
+        """Load a module; see :meth:`Loader.load`. Raises what ``plain`` raises alone."""
+        return self.loader.load(plain, instead, source, context, bare_first=bare_first)
+
+    # -- launches -------------------------------------------------------------------------------
+
+    def prepare(self, function: Any, packed: bytes, shared: int, event: Launch) -> tuple[Any, bytes, int]:
+        """Return the function to launch, its packed arguments and dynamic shared memory.
+
+        Never raises: where something fails, the kernel runs unwatched.
+        """
+        variant = self.loader.variants.get(id(function))
+        with self._lock:
+            if self._is_busy:  # a launch in a destructor, in the middle of our own work
+                return self.unwatched(function, variant, packed, shared)
+            self._is_busy = True
+            try:
+                self._drain()
+                self._launches += 1
+                self._tidy(event.context)
+                if (
+                    variant is None
+                    or not variant.is_wanted
+                    or not self.world.options.wants_launch(self._launches)
+                ):
+                    self._launching.unwatched(event)
+                    return self.unwatched(function, variant, packed, shared)
+                prepared = self._launching.prepare(variant, packed, shared, event)
+            except Exception as error:
+                self.world.guard_error(f"the launch of {event.function}", error)
+                return self.unwatched(function, variant, packed, shared)
+            finally:
+                self._is_busy = False
+        if self.world.outbox:
+            self.deliver()
+        return (variant.checked if prepared.checked else function), prepared.packed, prepared.shared
+
+    @staticmethod
+    def unwatched(
+        function: Any, variant: Variant | None, packed: bytes, shared: int
+    ) -> tuple[Any, bytes, int]:
+        """Return what :meth:`prepare` does for a launch that is not looked at."""
+        if variant is None:
+            return function, packed, shared
+        prepared: Prepared = neutral(variant, packed, shared)
+        return function, prepared.packed, prepared.shared
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Wait for all kernels, read what they reported, and ask who wrote what is still there."""
+        with self._lock:
+            if self._is_busy:
+                return
+            self._is_busy = True
+            try:
+                self._drain()
+                for context, state in list(self.world.states.items()):
+                    self._finish_context(context, state)
+            finally:
+                self._is_busy = False
+        self.deliver()
+
+    def leave_child(self) -> None:
+        """Forget everything, in a forked child: the device's side is the parent's."""
+        self._lock = threading.RLock()
+        self._is_busy = False
+        self._inbox.clear()
+        self.world.outbox.clear()
+        self.world.states.clear()
+        self.world.allocations.clear()
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        self._is_busy = True
+        try:
+            self._drain()
+        finally:
+            self._is_busy = False
+
+    def _drain(self) -> None:
+        """Work through the events that wait."""
+        inbox = self._inbox
+        while inbox:
+            event = inbox.popleft()
+            try:
+                self._handlers[type(event)](event)
+            except Exception as error:
+                self.world.guard_error(f"the shadow's view of {type(event).__name__}", error)
+
+    def _tidy(self, context: ContextId) -> None:
+        """Take answers that have come in the current context, and memory that nobody uses any more."""
+        world = self.world
+        state = world.states.get(context)
+        if state is not None:
+            if not self._asking.is_idle:
+                self._asking.collect(state)
+            if state.is_waiting:
+                state.look_after()
+        while world.unloaded:
+            address = world.unloaded.popleft()
+            known = world.allocations.at(address)
+            if known is not None and known.address == address and not known.is_tracked:
+                world.allocations.remove(address)
+
+    def _synchronized(self, event: Synchronized) -> None:
+        state = self.world.states.get(event.context)
+        if state is None:
+            return
+        self._reporting.collect(state)
+        self._tidy(event.context)
+
+    def _stream_destroyed(self, event: StreamDestroyed) -> None:
+        for state in self.world.states.values():
+            if event.stream in state.streams:
+                state.end_stream(event.stream)
+
+    def _context_changed(self, event: ContextChanged) -> None:
+        world = self.world
+        if event.subject not in world.states:
+            return
+        if event.change == "created" or (event.change == "detached" and not world.is_alive(event.subject)):
+            self._asking.forget(world.states[event.subject])
+            world.forget_context(event.subject)
+
+    def _finish_context(self, context: ContextId, state: ContextState) -> None:
+        try:
+            with self.world.driver.current(context):
+                self._finish_current(state)
+        except DriverError:
+            if self.world.is_alive(context):
+                self._reporting.collect(state)  # something is broken: what was written before can be read
+            else:
+                self._asking.forget(state)
+                self.world.forget_context(context)
+        except Exception as error:
+            self.world.guard_error("the end of the run", error)
+
+    def _finish_current(self, state: ContextState) -> None:
+        if state.launched:
+            state.driver.synchronize()
+        self._reporting.collect(state)
+        state.look_after()
+        if not self.world.is_shared():
+            cause = Cause(None, threading.get_ident(), state.handle, 0)
+            for allocation in self.world.allocations:
+                if allocation.run_at_end and allocation.context == state.handle and allocation.shadow:
+                    self._asking.ask_last(cause, state, allocation)
+        state.driver.synchronize_stream(state.stream)
+        self._asking.collect(state)

@@ -1,0 +1,51 @@
+"""Where a module comes from: its PTX, and the CUDA C that it was compiled from, if known."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pycuda_guard.kernels.lines import locate_source
+from pycuda_guard.shadow.images import make_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pycuda_guard.kernels.lines import SourcePlace
+    from pycuda_guard.shadow.images import Image
+
+#: name that PyCUDA gives to every source that it compiles
+_COMPILED_NAME = "kernel.cu"
+
+
+class Source:
+    """The origin of a module.
+
+    ``ptx()`` returns its PTX, or raises. ``text`` is the source as the compiler saw it, ``frames`` are
+    files and lines of the program that led to compiling it.
+    """
+
+    def __init__(
+        self, ptx: Callable[[], str], text: str | None = None, frames: Sequence[tuple[str, int]] = ()
+    ) -> None:
+        self._ptx = ptx
+        self._text = text
+        self._frames = tuple(frames)
+        self._place: SourcePlace | None = None
+        self._is_located = False
+
+    def image(self) -> Image:
+        """Instrument the module. Raises whatever getting its PTX or instrumenting it raises."""
+        return make_image(self._ptx())
+
+    def line(self, file: str, line: int) -> tuple[str, int]:
+        """Return file and line of the program for a line of what was compiled; the same where not found."""
+        if self._text is None or os.path.basename(file) != _COMPILED_NAME:
+            return file, line
+        if not self._is_located:
+            self._is_located = True
+            self._place = locate_source(self._text, self._frames)
+        found = None if self._place is None else self._place.line(line)
+        if self._place is None or found is None:
+            return _COMPILED_NAME, line
+        return self._place.filename, found

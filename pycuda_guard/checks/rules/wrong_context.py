@@ -114,7 +114,7 @@ class WrongContext(Rule):
         for what, owned in self._named(announced):
             if self._is_elsewhere(owned, announced.context):
                 self.explain(event.sequence)
-                self._report(announced, f"{event.call}: {what} that", owned, f"{what} is made")
+                self._report(announced, f"{event.call}: {what}", owned, f"{what} is made")
                 return
 
     def _named(self, event: Event) -> list[tuple[str, Owned | None]]:

@@ -95,6 +95,11 @@ def call_text(site: Site | None) -> str:
     return text if len(text) <= 120 else text[:119] + "…"
 
 
+def line_text(site: Site | None) -> str:
+    """Return the line at ``site`` as it stands, without indentation; empty if unknown."""
+    return "" if site is None else _read(site.file).line(site.line)
+
+
 def argument_names(site: Site | None, call: str) -> list[str]:
     """Return the source text of the arguments given to ``call`` at ``site``, in order.
 

@@ -90,10 +90,11 @@ class Scene:
     @property
     def array_name(self) -> str:
         """What the program calls the memory, quoted, or nothing."""
+        written = ""
         if self.launch is not None and self.argument is not None:
-            written = messages.launch_argument(self.launch, self.event.access.parameter)
-            if written and written.strip("`").isidentifier():
-                return written
+            written = messages.array_argument(self.launch, self.event.access.parameter)
+        if written:
+            return written
         if self.region is not None:
             name = messages.region_name(self.region)
             return name if name.startswith("`") else ""
@@ -135,9 +136,9 @@ class Scene:
         """Return which thread did it first, and how many accesses did it in all."""
         event = self.event
         text = f"block {_triple(event.block_index)}, thread {_triple(event.thread_index)}"
-        return (
-            text if event.count <= 1 else f"{text} and {messages.count(event.count - 1, 'other access')[:-2]}"
-        )
+        if event.count <= 1:
+            return text
+        return f"{text} and {event.count - 1} more {'access' if event.count == 2 else 'accesses'}"
 
     def launched(self) -> str:
         """Return the launch in short."""

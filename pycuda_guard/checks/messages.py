@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 48
 
+#: an array as an argument: ``x``, ``self.x.gpudata``, ``cuda.InOut(x)``
+_ARRAY = re.compile(
+    r"(?:\w+\.)*(?:In|Out|InOut)\((?P<handled>[\w.]+)\)|(?P<name>[A-Za-z_][\w.]*?)(?:\.gpudata)?"
+)
+
 #: Bytes of an element, by dtype name, for the dtypes that have a name of their own.
 ITEM_SIZES = {
     "bool": 1,
@@ -199,6 +204,12 @@ def launch_argument(launch: Launch, index: int) -> str:
     names = callsite.argument_names(launch.site, launch.call)
     whole = launch.arguments is not None and len(names) == len(launch.arguments)
     return quoted(names[index]) if whole else ""
+
+
+def array_argument(launch: Launch, index: int) -> str:
+    """Return the quoted name of the array that a kernel argument (0-based) is, or nothing."""
+    found = _ARRAY.fullmatch(launch_argument(launch, index).strip("`"))
+    return "" if found is None else f"`{found['handled'] or found['name']}`"
 
 
 def described_argument(launch: Launch, index: int, argument: Argument) -> str:

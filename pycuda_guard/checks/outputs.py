@@ -59,10 +59,7 @@ def item_size(gap: Gap, signature: KernelSignature | None) -> int:
 
 def array_name(gap: Gap) -> str:
     """Return what the program calls the array that a gap is in."""
-    written = messages.launch_argument(gap.launch, gap.parameter)
-    if written and written.strip("`").isidentifier():
-        return written
-    return messages.region_name(gap.region)
+    return messages.array_argument(gap.launch, gap.parameter) or messages.region_name(gap.region)
 
 
 def element(gap: Gap, address: int, item: int) -> str:
@@ -80,18 +77,32 @@ def element(gap: Gap, address: int, item: int) -> str:
     return f"[{', '.join(reversed(parts))}]"
 
 
-def shortfall(gap: Gap, signature: KernelSignature | None) -> str:
-    """Say how much of what it means to write a launch writes, and what tells it to."""
-    item = item_size(gap, signature)
-    done = gap.total - ranges.size(gap.meant.missing)
+def which(gap: Gap, hit: Ranges, item: int) -> str:
+    """Return which elements of the array these bytes are in."""
+    first, last = element(gap, hit[0][0], item), element(gap, hit[-1][1] - 1, item)
+    if first == last:
+        return f"element {first}"
+    if len(hit) == 1:
+        return f"elements {first} to {last}"
+    return f"{ranges.size(hit) // item} elements, {first} to {last}"
+
+
+def share(gap: Gap, hit: Ranges, item: int) -> str:
+    """Return how many elements these bytes are of all that the launch means to write."""
     argument = (gap.launch.arguments or ())[gap.parameter]
     inside = messages.array(argument.shape, argument.dtype)
-    text = f"kernel `{gap.launch.function}` writes {done // item} of {gap.total // item} elements of "
-    text += array_name(gap) + (f" ({inside})" if inside else "")
-    bounds = _bounds(gap, signature)
-    if bounds:
-        text += f": {bounds} {'ask' if ' and ' in bounds else 'asks'} for all of them"
-    return f"{text}; block={gap.launch.block}, grid={gap.launch.grid} is too small"
+    text = f"{ranges.size(hit) // item} of {gap.total // item} elements of {array_name(gap)}"
+    return f"{text} ({inside})" if inside else text
+
+
+def blame(gap: Gap, signature: KernelSignature | None) -> str:
+    """Say that a launch has too few threads for what its arguments tell it to write."""
+    launch, bounds = gap.launch, _bounds(gap, signature)
+    told = f" ({bounds})" if bounds else ""
+    return (
+        f"kernel `{launch.function}` is to write them{told}, but block={launch.block}, grid={launch.grid} "
+        "has too few threads"
+    )
 
 
 def _bounds(gap: Gap, signature: KernelSignature | None) -> str:
@@ -119,12 +130,10 @@ def covering_grid(gap: Gap) -> str:
     """Return what to write for the launch to cover all that it means to."""
     grid, launch = gap.meant.grid, gap.launch
     if grid is None:
-        return "give the block as many threads as there are elements, or let each thread do several in a loop"
+        return "give the block a thread for each element, or let each thread do several in a loop"
     used = max(len(launch.grid), max((axis + 1 for axis in range(3) if grid[axis] > 1), default=1))
-    padded = (*launch.grid, 1, 1)
-    text = f"write grid=({', '.join(map(str, grid[:used]))}{',' if used == 1 else ''})"
-    changed = [axis for axis in range(3) if grid[axis] > padded[axis]]
-    if changed:
-        along = messages.listed(f"{grid[axis]} along {_AXES[axis]}" for axis in changed)
-        text += f" with this block: {along}, the extent over the block's, rounded up"
-    return text
+    wanted = f"grid=({', '.join(map(str, grid[:used]))}{',' if used == 1 else ''})"
+    padded, block = (*launch.grid, 1, 1), (*launch.block, 1, 1)
+    axes = [axis for axis in range(3) if grid[axis] > padded[axis]]
+    blocks = [f"-(-extent // {block[axis]}) blocks along {_AXES[axis]}" for axis in axes]
+    return f"with this block, {wanted} covers them" + (f": {messages.listed(blocks)}" if blocks else "")

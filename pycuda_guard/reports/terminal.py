@@ -80,7 +80,7 @@ def _places(finding: Finding, name: Callable[[str], str]) -> list[str]:
     rows: list[tuple[str, str, str]] = []
     if finding.kernel is not None and finding.kernel.file and finding.kernel.line:
         site = Site(finding.kernel.file, finding.kernel.line, finding.kernel.name)
-        rows.append((f"kernel {finding.kernel.name}:", _place(site, name), callsite.call_text(site)))
+        rows.append((f"kernel {finding.kernel.name}:", _place(site, name), callsite.line_text(site)))
     # a note is kept short: it needs no more than its own line
     for related in finding.related if finding.severity is not Severity.NOTE else ():
         site = Site(related.file, related.line, "")

@@ -85,8 +85,8 @@ class PartialCoverage(Rule):
         """Look at who wrote what launches have left out, where it is read or lost."""
         if not event.runs:
             return
-        region = self.state.memory.find(event.base) or self.state.memory.find_freed(event.base)
-        gaps = self.state.outputs.gaps(region) if region is not None else ()
+        region = self.state.asked_about(event)
+        gaps = self.state.outputs.gaps(region, event.cause) if region is not None else []
         if not gaps:
             return
         copy = self.state.announced(event.cause)
@@ -105,7 +105,7 @@ class PartialCoverage(Rule):
         found = []
         for start, end, writer in outputs.written_by(event):
             if writer == HOST:
-                old = self.state.outputs.filled_at_once(gap, start, end)
+                old = self.state.outputs.filled_at_once(gap, start, end, event.cause)
             else:
                 old = writer > NOBODY and self._passed_before(gap, writer)
             if old:
@@ -142,14 +142,11 @@ class PartialCoverage(Rule):
             return
         signature = self.state.signature(launch)
         item = outputs.item_size(gap, signature)
-        first, last = outputs.element(gap, stale[0][0], item), outputs.element(gap, stale[-1][1] - 1, item)
-        which = f"element {first} keeps its old value"
-        if first != last:
-            which = f"{ranges.size(stale) // item} elements from {first} to {last} keep their old values"
+        text = f"{outputs.share(gap, stale, item)} keep their old values: {outputs.which(gap, stale, item)}"
         places = messages.related("read here", read.site) if read is not None else ()
         self.report(
             event,
-            f"{outputs.shortfall(gap, signature)}, and {which}",
+            f"{text}; {outputs.blame(gap, signature)}",
             outputs.covering_grid(gap),
             site=launch.site,
             kernel=messages.kernel_location(launch),

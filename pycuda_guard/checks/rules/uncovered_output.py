@@ -90,13 +90,13 @@ class UncoveredOutput(Rule):
         if not event.unwritten and not any(writer == 0 for _, _, writer in event.runs):
             return
         copy = self.state.announced(event.cause)
-        region = self.state.memory.find(event.base)
+        region = self.state.asked_about(event)
         if not isinstance(copy, Copy) or region is None:
             return
         missing = ranges.common(outputs.unwritten(event), outputs.asked(self.state, event))
         if not missing:
             return
-        for gap in self.state.outputs.gaps(region):
+        for gap in self.state.outputs.gaps(region, event.cause):
             hit = ranges.common(missing, gap.missing)
             if hit and not self._is_explained(gap):
                 self._report_gap(event, copy, gap, hit)
@@ -126,16 +126,15 @@ class UncoveredOutput(Rule):
             return
         signature = self.state.signature(launch)
         item = outputs.item_size(gap, signature)
-        text = outputs.shortfall(gap, signature)
-        first, last = outputs.element(gap, hit[0][0], item), outputs.element(gap, hit[-1][1] - 1, item)
-        read = f"element {first}" if first == last else f"elements {first} to {last}"
-        if len(hit) > 1:
-            read = f"{ranges.size(hit) // item} elements from {first} to {last}"
-        exact = bool(event.runs)
+        if event.runs:
+            text = f"{outputs.share(gap, hit, item)} were never written, and {copy.call} reads them: "
+            text += outputs.which(gap, hit, item)
+        else:
+            text = f"elements of {outputs.array_name(gap)} were never written, and {copy.call} reads them: "
+            text += f"the first is {outputs.element(gap, hit[0][0], item)}"
         self.report(
             event,
-            f"{text}, and {copy.call} reads {read if exact else f'element {first} and others'}, "
-            "which nobody has written",
+            f"{text}; {outputs.blame(gap, signature)}",
             outputs.covering_grid(gap),
             site=launch.site,
             kernel=messages.kernel_location(launch),

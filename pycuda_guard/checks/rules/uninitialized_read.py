@@ -97,7 +97,7 @@ class UninitializedRead(KernelRule):
     def on_contents(self, event: Contents) -> None:
         """Report what waits for an array that is gone."""
         if self._waiting and not isinstance(self.state.announced(event.cause), Copy):
-            region = self.state.memory.find(event.base) or self.state.memory.find_freed(event.base)
+            region = self.state.asked_about(event)
             self._finish([waiting for waiting in self._waiting if waiting[1].region is region])
 
     def on_run_ended(self, event: RunEnded) -> None:
@@ -112,9 +112,10 @@ class UninitializedRead(KernelRule):
 
     def _gap(self, event: KernelReport, scene: Scene) -> Gap | None:
         """Return the gap of an earlier launch that a report's address is in."""
-        for gap in self.state.outputs.gaps(scene.region) if scene.region is not None else ():
-            earlier = gap.launch.sequence < event.launch
-            if earlier and any(start <= event.address < end for start, end in gap.missing):
+        for gap in self.state.outputs.gaps(scene.region, event.launch) if scene.region is not None else ():
+            if gap.launch.sequence != event.launch and any(
+                start <= event.address < end for start, end in gap.missing
+            ):
                 return gap
         return None
 
@@ -132,7 +133,8 @@ class UninitializedRead(KernelRule):
         places = scene.story()
         if gap is not None:
             signature = self.state.signature(gap.launch)
-            text += f"; {outputs.shortfall(gap, signature)}"
+            text += f"; {outputs.blame(gap, signature).replace('write them', 'write it')}"
             help = outputs.covering_grid(gap)
-            places = (*messages.related("the launch that should have written it", gap.launch.site), *places)
+            cause = messages.related("the launch that should have written it", gap.launch.site)
+            places = (*cause, *places)
         self.tell(scene, text, help, related=places, skipped=False)

@@ -127,6 +127,11 @@ class State:
         event = self._ring[sequence % _RING]
         return event if event is not None and event.sequence == sequence else None
 
+    def asked_about(self, event: Contents) -> Region | None:
+        """Return the memory that an answer is about, live or freed since; None if others have it now."""
+        region = self.memory.find(event.base) or self.memory.find_freed(event.base)
+        return None if region is None or 0 < event.cause < region.born else region
+
     def signature(self, launch: Launch) -> KernelSignature | None:
         """Return the signature of the launched kernel, where it is known."""
         kernel = self.modules.kernels.get((launch.module, launch.function))
@@ -316,7 +321,7 @@ class State:
         self.owners.add_module(event, self.memory.launches)
 
     def _contents(self, event: Contents) -> None:
-        region = self.memory.find(event.base) or self.memory.find_freed(event.base)
+        region = self.asked_about(event)
         if region is not None and type(self.announced(event.cause)) is Copy:
             self.outputs.read(event, region)
 

@@ -27,8 +27,8 @@ class Region:
 
     ``contents`` is the host array last copied to its start, by the event ``copied``; ``written`` is
     the last event that may have put something else there. ``freed`` is the event that freed it, or 0.
-    ``launches`` is how many kernels had been launched when it was allocated. ``pool`` is the number of
-    the pool that a block is of.
+    ``launches`` is how many kernels had been launched when it was allocated, by the event ``born``.
+    ``pool`` is the number of the pool that a block is of.
     """
 
     base: Address
@@ -44,6 +44,7 @@ class Region:
     freed: int = 0
     freed_site: Site | None = None
     freed_how: str = ""
+    born: int = 0
     pool: int = 0
 
     @property
@@ -136,6 +137,7 @@ class Memory:
             return
         start, end = event.address, event.address + event.nbytes
         region = Region(start, end, event.kind, event.site, event.context, self.launches, event.name)
+        region.born = event.sequence
         region.pool = event.pool
         if event.kind is MemoryKind.ARRAY:
             self.arrays[start] = region

@@ -58,9 +58,9 @@ class Outputs:
         self._gaps: dict[Region, list[Gap]] = {}
         self._fills: dict[Region, deque[tuple[int, int, int]]] = {}
 
-    def gaps(self, region: Region) -> Sequence[Gap]:
-        """Return the gaps in an array, the newest first."""
-        return self._gaps.get(region, ())[::-1]
+    def gaps(self, region: Region, before: int = 0) -> list[Gap]:
+        """Return the gaps in an array, the newest first: those of launches before an event, 0 for all."""
+        return [gap for gap in reversed(self._gaps.get(region, ())) if not 0 < before < gap.launch.sequence]
 
     def launch(self, event: Launch, signature: KernelSignature, regions: Sequence[Region | None]) -> None:
         """Enter a launch."""
@@ -98,15 +98,22 @@ class Outputs:
                 fills.pop()
 
     def read(self, event: Contents, region: Region) -> None:
-        """Enter that the host is about to read a part of an array."""
+        """Enter that the host reads a part of an array."""
         asked = ((event.address, event.address + event.nbytes),)
-        for gap in self._gaps.get(region, ()):
+        for gap in self.gaps(region, event.cause):
             if not ranges.common(gap.missing, asked):
                 gap.spared = True
 
-    def filled_at_once(self, gap: Gap, start: int, end: int) -> bool:
-        """Tell whether the host wrote [start, end) before the launch, with all that it means to write."""
-        fills = [fill for fill in self._fills.get(gap.region, ()) if fill[1] < end and start < fill[2]]
+    def filled_at_once(self, gap: Gap, start: int, end: int, before: int) -> bool:
+        """Tell whether the host wrote [start, end) before the launch, with all that it means to write.
+
+        Of several times, the last one before the event ``before`` counts, 0 being the end of the run.
+        """
+        fills = [
+            (sequence, first, last)
+            for sequence, first, last in self._fills.get(gap.region, ())
+            if first < end and start < last and not 0 < before < sequence
+        ]
         if not fills:
             return False
         sequence, first, last = fills[-1]

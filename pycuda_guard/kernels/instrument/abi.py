@@ -78,3 +78,7 @@ class Reason(IntEnum):
     SHARED_UNINITIALIZED = 5
     ASSERT = 6
     TRAP = 7
+    # with what the access races with, or the other barrier's site, as ``detail``; see races/identity.py
+    RACE = 8
+    SHARED_RACE = 9  # address: offset in bytes from the variable's start
+    DIVERGENCE = 10

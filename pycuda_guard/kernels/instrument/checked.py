@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 from pycuda_guard.kernels.instrument.accesses import accesses_of
 from pycuda_guard.kernels.instrument.body import emit_instruction, emit_statement, needs_check, statements
@@ -14,9 +14,15 @@ from pycuda_guard.kernels.instrument.taint import State, find_taint
 from pycuda_guard.kernels.ptx.ir import Instruction, Register, Space
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pycuda_guard.kernels.instrument.accesses import Access
+    from pycuda_guard.kernels.instrument.careful import AtAccess
+    from pycuda_guard.kernels.instrument.coverage import Place
     from pycuda_guard.kernels.instrument.frame import Frame
     from pycuda_guard.kernels.instrument.model import SharedShadow
+    from pycuda_guard.kernels.instrument.races.watch import Races
+    from pycuda_guard.kernels.ptx.ir import Guard
 
 _DYNAMIC_SIZE = "%dynamic_smem_size"
 _TOTAL_SIZE = "%total_smem_size"
@@ -27,8 +33,65 @@ def is_worthwhile(frame: Frame, accesses: tuple[Access, ...], shadow: SharedShad
     return any(access.reads and _brings(frame, access, shadow) for access in accesses)
 
 
-def emit_checked(frame: Frame, shadow: SharedShadow | None) -> None:
-    """Emit the whole body. ``shadow`` is what the kernel needs to watch shared memory, if it can be."""
+def emit_checked(
+    frame: Frame, shadow: SharedShadow | None, watch: Callable[[SharedMemory | None], Races] | None = None
+) -> Races | None:
+    """Emit the whole body. ``shadow`` is what the kernel needs to watch shared memory, if it can be.
+
+    ``watch`` makes what looks for races, too, and is returned.
+    """
+    definedness = Definedness(frame, find_taint(frame.flat, _loads(frame, shadow)))
+    initialization = Initialization(definedness)
+    added: AtAccess = initialization
+    watchers: list[Watcher] = [definedness]
+    shared = SharedMemory(frame, definedness, shadow) if shadow is not None else None
+    if shared is not None:
+        initialization.elsewhere = shared.elsewhere
+        watchers.append(shared)
+    races = watch(shared) if watch is not None else None
+    if races is not None:
+        watchers.append(races)
+        added = _Both(initialization, races)
+        if shared is not None:
+            shared.observer = races.in_shared
+    sizes = _own_sizes(frame) if len(watchers) > 1 else {}
+    for statement in statements(frame.flat):
+        if not isinstance(statement, Instruction):
+            emit_statement(frame, statement)
+            continue
+        instruction = _with_sizes(statement, sizes)
+        for watcher in watchers:
+            watcher.before(instruction)
+        emit_instruction(frame, instruction, added)
+        for watcher in reversed(watchers):
+            watcher.after(instruction)
+    return races
+
+
+class Watcher(Protocol):
+    """What adds something around each instruction."""
+
+    def before(self, instruction: Instruction) -> None:
+        """Emit what goes before it."""
+
+    def after(self, instruction: Instruction) -> None:
+        """Emit what goes after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Both:
+    """What is added to an access: both, one after the other."""
+
+    first: AtAccess
+    second: AtAccess
+
+    def __call__(self, frame: Frame, access: Access, place: Place | None, guard: Guard | None) -> None:
+        self.first(frame, access, place, guard)
+        self.second(frame, access, place, guard)
+
+
+def _loads(frame: Frame, shadow: SharedShadow | None) -> dict[int, State]:
+    """Return what is loaded that may not be initialized, by position in the body."""
     loads: dict[int, State] = {}
     for index, entry in enumerate(frame.flat.body):
         if isinstance(entry, Instruction):
@@ -36,25 +99,7 @@ def emit_checked(frame: Frame, shadow: SharedShadow | None) -> None:
                 state = _brings(frame, access, shadow)
                 if state and (access.kind == "read" or is_exchange(access)):
                     loads[index] = state
-    definedness = Definedness(frame, find_taint(frame.flat, loads))
-    added = Initialization(definedness)
-    shared = SharedMemory(frame, definedness, shadow) if shadow is not None else None
-    sizes: dict[str, Register] = {}
-    if shared is not None:
-        added.elsewhere = shared.elsewhere
-        sizes = _own_sizes(frame)
-    for statement in statements(frame.flat):
-        if not isinstance(statement, Instruction):
-            emit_statement(frame, statement)
-            continue
-        instruction = _with_sizes(statement, sizes)
-        definedness.before(instruction)
-        if shared is not None:
-            shared.before(instruction)
-        emit_instruction(frame, instruction, added)
-        if shared is not None:
-            shared.after(instruction)
-        definedness.after(instruction)
+    return loads
 
 
 def _brings(frame: Frame, access: Access, shadow: SharedShadow | None) -> State:

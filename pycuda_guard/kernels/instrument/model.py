@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pycuda_guard.kernels.instrument import abi
 
 if TYPE_CHECKING:
+    from pycuda_guard.kernels.instrument.races.model import RaceVariant
     from pycuda_guard.kernels.ptx.ir import Module, SourceLine
 
 
@@ -81,7 +82,7 @@ class InstrumentedKernel:
     ``loads_unknown`` and ``stores_unknown``: whether it accesses global memory by addresses whose
     origin is not known, for which the launch needs the table. ``shadow`` is what the checked variant
     needs to watch shared memory, None where it does not. Its launch may ask for :func:`shared_bytes`
-    then; with less it watches global memory alone.
+    then; with less it watches global memory alone. ``races`` is the variant that looks for races.
     """
 
     name: str
@@ -93,6 +94,7 @@ class InstrumentedKernel:
     stores_unknown: bool = False
     uses_heap: bool = False
     shadow: SharedShadow | None = None
+    races: RaceVariant | None = None
 
     @property
     def checks_shared(self) -> bool:

@@ -19,6 +19,9 @@ from pycuda_guard.kernels.instrument.checked import emit_checked, is_worthwhile
 from pycuda_guard.kernels.instrument.fast import emit_fast
 from pycuda_guard.kernels.instrument.frame import Frame
 from pycuda_guard.kernels.instrument.model import Instrumented, InstrumentedKernel, Root
+from pycuda_guard.kernels.instrument.races.cells import ENTER, UNORDERED, cell_functions
+from pycuda_guard.kernels.instrument.races.model import ORDER, RACES_SUFFIX, ROOT_CELLS, RaceVariant
+from pycuda_guard.kernels.instrument.races.watch import Races
 from pycuda_guard.kernels.instrument.ranges import KnownRoot
 from pycuda_guard.kernels.instrument.shared_shadow import DYNAMIC, dynamic_variable, plan_shadow
 from pycuda_guard.kernels.instrument.sites import Sites
@@ -27,6 +30,7 @@ from pycuda_guard.kernels.ptx.flatten import flatten
 from pycuda_guard.kernels.ptx.ir import Function, Instruction, Module, Space, Variable, Verbatim
 
 if TYPE_CHECKING:
+    from pycuda_guard.kernels.instrument.model import SharedShadow
     from pycuda_guard.kernels.ptx.ir import FlatFunction
 
 #: bytes of parameters that every kernel can have
@@ -35,11 +39,13 @@ _PARAMETER_LIMIT = 4096
 _MOST_ROOTS = 64
 #: instructions of a kernel above which it is left out: ptxas would take minutes
 _MOST_INSTRUCTIONS = 400_000
-_OWN_NAMES = (reports.CHECK, reports.REPORT, abi.SITE_COUNTERS, DYNAMIC)
+_OWN_NAMES = (reports.CHECK, reports.REPORT, ENTER, UNORDERED, abi.SITE_COUNTERS, DYNAMIC)
 
 
-def instrument(module: Module) -> Instrumented:
+def instrument(module: Module, *, races: bool = False) -> Instrumented:
     """Return the instrumented form of a module, which itself is not changed.
+
+    With ``races``, kernels have a variant that looks for races, too.
 
     Kernels that can't be instrumented stay as they are and are told of in ``left_out``. Raises nothing
     for a module that the parser gave. Takes time about linear in the module's length.
@@ -50,7 +56,7 @@ def instrument(module: Module) -> Instrumented:
     reason = _refusal(module)
     if reason:
         return Instrumented(module, {}, (), dict.fromkeys(names, reason))
-    return _Pipeline(module, names).run()
+    return _Pipeline(module, names, races=races).run()
 
 
 def _refusal(module: Module) -> str:
@@ -76,7 +82,8 @@ class KernelPlan:
 
 
 class _Pipeline:
-    def __init__(self, module: Module, names: list[str]) -> None:
+    def __init__(self, module: Module, names: list[str], *, races: bool) -> None:
+        self.races = races
         self.module = module
         self.names = names
         self.sites = Sites()
@@ -114,8 +121,10 @@ class _Pipeline:
         """Return the module with what was built in the place of, or after, what it had."""
         items: list[Variable | Function | Verbatim] = []
         items.extend(reports.support_items(len(self.sites.found)))
-        if any(kernel.checks_shared for kernel in self.kernels.values()):
+        if any(kernel.checks_shared or kernel.races for kernel in self.kernels.values()):
             items.append(dynamic_variable())
+        if any(kernel.races for kernel in self.kernels.values()):
+            items.extend(cell_functions())
         clones = [function for name in built for function in built[name] if not function.entry]
         items.extend(replace(function, body=None) for function in clones)
         for item in self.module.items:
@@ -158,6 +167,7 @@ class _Pipeline:
             emit_checked(frame, shadow)
             functions.append(frame.builder.function(checked, declared))
         others = [access for access in accesses if _is_unknown(fast, access)]
+        races = self.race_variant(plan, name, shadow, bool(others), functions) if self.races else None
         below = [self.flat[each] for each in self.calls.reached[name]]
         deep = [access for each in below for access in _global_accesses(each)]
         self.kernels[name] = InstrumentedKernel(
@@ -170,8 +180,35 @@ class _Pipeline:
             any(access.writes for access in (*others, *deep)),
             name in self.calls.heap,
             shadow if checked else None,
+            races,
         )
         return functions
+
+    def race_variant(
+        self,
+        plan: KernelPlan,
+        name: str,
+        shadow: SharedShadow | None,
+        partial: bool,
+        functions: list[Function],
+    ) -> RaceVariant | None:
+        """Add the variant that looks for races to a kernel's functions; None where it can't be made."""
+        if self.calls.reached[name]:
+            return None  # what device functions do is not followed
+        roots = len(plan.roots)
+        hidden_bytes = abi.HEADER.size + roots * abi.RANGE.size + ORDER.size + roots * ROOT_CELLS.size
+        flat = plan.flat
+        if _hidden_offset(flat.function) + hidden_bytes > _PARAMETER_LIMIT:
+            return None
+        frame = self.frame(flat, name, plan)
+        found = emit_checked(frame, shadow, lambda shared: Races(frame, shared, roots))
+        assert found is not None
+        hidden = Variable(abi.LAUNCH_PARAMETER, Space.PARAM, "b8", align=16, dims=(hidden_bytes,))
+        declared = replace(flat.function, parameters=[*flat.function.parameters, hidden])
+        functions.append(frame.builder.function(name + RACES_SUFFIX, declared))
+        return RaceVariant(
+            name + RACES_SUFFIX, hidden_bytes, tuple(found.sites), found.has_fences, shadow, partial
+        )
 
     def device_function(self, name: str) -> Function:
         """Instrument a device function."""

@@ -38,7 +38,7 @@ from pycuda_guard.kernels.ptx.ir import (
 from pycuda_guard.kernels.ptx.opcodes import OPCODES, called
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pycuda_guard.kernels.instrument.accesses import Access
     from pycuda_guard.kernels.instrument.definedness import Definedness
@@ -67,6 +67,13 @@ def dynamic_variable() -> Variable:
     return Variable(DYNAMIC, Space.SHARED, "b8", align=16, dims=(None,), linkage=("extern",))
 
 
+def dynamic_start(frame: Frame) -> Register:
+    """Return the address of the dynamic shared memory, the program's own where it has any."""
+    used = _used_variables(frame.flat, frame.variables)
+    own = next((variable.name for variable in used if is_dynamic(variable)), DYNAMIC)
+    return frame.builder.value("mov.u32", "b32", Symbol(own))
+
+
 def plan_shadow(
     flat: FlatFunction, accesses: tuple[Access, ...], variables: Mapping[str, Variable]
 ) -> SharedShadow | None:
@@ -76,11 +83,11 @@ def plan_shadow(
     matrix units or by other blocks of its cluster.
     """
     maybe = [access for access in accesses if access.space in (Space.SHARED, Space.GENERIC)]
-    if not any(access.reads and access.space is Space.SHARED for access in maybe):
-        return None
     if any(_is_hidden(entry, variables) for entry in flat.body if isinstance(entry, Instruction)):
         return None
     used = _used_variables(flat, variables)
+    if not used or not any(access.reads for access in maybe):
+        return None
     static = sum(_room(variable) for variable in used if not is_dynamic(variable))
     granule = min((access.width for access in maybe if access.writes), default=PIECE)
     return SharedShadow(static and static + 16, min(granule, PIECE), any(map(is_dynamic, used)))
@@ -138,7 +145,7 @@ def is_shared(frame: Frame, access: Access) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class SharedPlace:
     """Where the codes of an access are: address of the first, and whether there are any."""
 
     address: Register
@@ -154,7 +161,9 @@ class SharedMemory:
         self.definedness = definedness
         self.masks = definedness.masks
         self.shadow = shadow
-        self._places: dict[int, tuple[_Place, Register]] = {}
+        self._places: dict[int, tuple[SharedPlace, Register]] = {}
+        #: who else is to be told of each access, where its codes are, its address and its guard
+        self.observer: Callable[[Access, SharedPlace, Register, Guard | None], None] | None = None
         used = _used_variables(frame.flat, frame.variables)
         with self.builder.in_prologue():
             self._prepare(used)
@@ -164,8 +173,7 @@ class SharedMemory:
     def _prepare(self, used: list[Variable]) -> None:
         """Find room for the shadow, and clear it."""
         value = self.builder.value
-        own = next((variable.name for variable in used if is_dynamic(variable)), DYNAMIC)
-        self.dynamic_start = value("mov.u32", "b32", Symbol(own))
+        self.dynamic_start = dynamic_start(self.frame)
         asked = self.frame.header("dynamic")
         end = value("add.u32", "b32", self.dynamic_start, asked)
         self.start = value("and.b32", "b32", value("add.u32", "b32", end, 15), -16 & 0xFFFFFFFF)
@@ -218,7 +226,7 @@ class SharedMemory:
         self.builder.place_label(done)
         self.builder.emit("bar.sync", 0)
 
-    def _locate(self, address: Register, width: int) -> _Place:
+    def _locate(self, address: Register, width: int) -> SharedPlace:
         """Emit where the codes of ``width`` bytes at an address of the shared window are."""
         value = self.builder.value
         shift = self.shadow.granule.bit_length() - 1
@@ -244,7 +252,7 @@ class SharedMemory:
                 found = value("selp.b32", "b32", index, found, inside)
                 valid = value("or.pred", "pred", valid, inside)
         assert found is not None and valid is not None
-        return _Place(
+        return SharedPlace(
             value("add.u32", "b32", found, self.start), value("and.pred", "pred", valid, self.watched)
         )
 
@@ -256,9 +264,12 @@ class SharedMemory:
         for access in accesses_of(instruction):
             if is_shared(self.frame, access):
                 address = self._address(access)
-                self._places[id(access.instruction)] = self._locate(address, access.width), address
+                place = self._locate(address, access.width)
+                self._places[id(access.instruction)] = place, address
+                if self.observer is not None:
+                    self.observer(access, place, address, access.guard)
                 if access.kind == "write":
-                    self._store(access, self._places[id(access.instruction)][0], access.guard)
+                    self._store(access, place, access.guard)
 
     def after(self, instruction: Instruction) -> None:
         """Emit what goes after an instruction: masks of what it read."""
@@ -276,6 +287,8 @@ class SharedMemory:
         self.builder.branch(following, is_false(shared))
         address = self._address(access)
         place = self._locate(address, access.width)
+        if self.observer is not None:
+            self.observer(access, place, address, guard)
         if access.reads:
             self._read(access, place, address, guard)
         if access.kind == "write":
@@ -299,10 +312,10 @@ class SharedMemory:
             found = value("mov.b32", "b32", base)
         return value("add.u32", "b32", found, offset) if offset else found
 
-    def _holds(self, place: _Place, guard: Guard | None) -> Register:
+    def _holds(self, place: SharedPlace, guard: Guard | None) -> Register:
         return place.valid if guard is None else holds_too(self.frame, place.valid, guard)
 
-    def _store(self, access: Access, place: _Place, guard: Guard | None) -> None:
+    def _store(self, access: Access, place: SharedPlace, guard: Guard | None) -> None:
         """Note a store; what is not initialized in it goes along."""
         holds = self._holds(place, guard)
         self._write(access, place, access.width, holds)
@@ -323,7 +336,7 @@ class SharedMemory:
                     self._carry(access, place, access.element * index, element, holds)
             self.builder.branch(following)
 
-    def _write(self, access: Access, place: _Place, width: int, holds: Register) -> None:
+    def _write(self, access: Access, place: SharedPlace, width: int, holds: Register) -> None:
         count = max(1, width // self.shadow.granule)
         for start in range(0, count, PIECE):
             part = min(count - start, PIECE)
@@ -335,7 +348,9 @@ class SharedMemory:
                 guard=is_true(holds),
             )
 
-    def _carry(self, access: Access, place: _Place, start: int, element: Register, holds: Register) -> None:
+    def _carry(
+        self, access: Access, place: SharedPlace, start: int, element: Register, holds: Register
+    ) -> None:
         """Emit codes for the granules of one element of which nothing is initialized."""
         masks, value, granule = self.masks, self.builder.value, self.shadow.granule
         if access.element < granule:
@@ -357,7 +372,7 @@ class SharedMemory:
         self.builder.emit("st.shared.b64", at(self.slot), origin.address, guard=is_true(keep))
         self.builder.emit("st.shared.b32", at(self.slot, 8), origin.site, guard=is_true(keep))
 
-    def _read(self, access: Access, place: _Place, address: Register, guard: Guard | None) -> None:
+    def _read(self, access: Access, place: SharedPlace, address: Register, guard: Guard | None) -> None:
         """Make the masks of what was read; an atomic operation on what was never written is reported."""
         masks = self.masks
         atomic = access.kind == "atomic" and not is_exchange(access)
@@ -389,7 +404,7 @@ class SharedMemory:
         if access.writes:
             self._write(access, place, access.width, holds)
 
-    def _mask(self, place: _Place, start: int, width: int, holds: Register) -> tuple[Register, Register]:
+    def _mask(self, place: SharedPlace, start: int, width: int, holds: Register) -> tuple[Register, Register]:
         """Return the mask of up to four bytes, and their codes, one a byte."""
         masks, granule = self.masks, self.shadow.granule
         codes = masks.operation("mov.b32", 32, _BYTES)
@@ -446,6 +461,10 @@ class SharedMemory:
                 builder.emit("mov.b32", origin.reason, reason)
                 builder.emit("mov.b64", origin.address, where)
             builder.branch(following)
+
+    def offset_of(self, access: Access, address: Register) -> Register:
+        """Return the offset of an access in its variable, or in the shared window, in 64 bits."""
+        return self._offset(watched_variable(self.frame, access), address)
 
     def _offset(self, variable: Variable | None, address: Register) -> Register:
         """Return the offset of an address in its variable, or in the shared window."""

@@ -1,0 +1,293 @@
+"""The device functions that enter an access in the cells of its words, and find what it races with.
+
+A word has two cells, 16 bytes together: its last write, and its readers since. Whoever comes second sees
+the other, in whatever order the hardware works: a write enters itself and then looks at the readers,
+a read enters itself and then looks at the last write, and each waits for the first to be done.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycuda_guard.kernels.instrument.races import identity as fields
+from pycuda_guard.kernels.instrument.races.identity import Readers, Strength
+from pycuda_guard.kernels.ptx.ir import Function
+from pycuda_guard.kernels.ptx.parser import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ENTER = "pg_enter"
+UNORDERED = "pg_unordered"
+
+#: bytes of the cells of one word
+CELLS = 16
+#: kinds of access that ``pg_enter`` is told
+READ, WRITE = 0, 1
+#: what a block did so far, in memory of 8 bytes a block: releases, and whether it acquired anything
+RELEASES, ACQUIRED = 0, 4
+ORDER_BYTES = 8
+
+_TEXT = """
+.func (.param .b32 races) pg_unordered(.param .b64 old, .param .b64 me, .param .b64 order)
+{{
+    .reg .pred %p;
+    .reg .b64 %old, %me, %other, %field, %order, %place;
+    .reg .b32 %races, %readers, %one, %two;
+    ld.param.b64 %old, [old];
+    ld.param.b64 %me, [me];
+    mov.u32 %races, 0;
+    setp.eq.u64 %p, %old, 0;
+    @%p bra DONE;
+    xor.b64 %other, %old, %me;
+    shr.u64 %field, %old, {readers_shift};
+    cvt.u32.u64 %readers, %field;
+    and.b32 %readers, %readers, 3;
+    // the weaker of the two
+    shr.u64 %field, %old, {strength_shift};
+    cvt.u32.u64 %one, %field;
+    and.b32 %one, %one, 3;
+    shr.u64 %field, %me, {strength_shift};
+    cvt.u32.u64 %two, %field;
+    and.b32 %two, %two, 3;
+    min.u32 %one, %one, %two;
+    setp.eq.u32 %p, %readers, {grid};
+    @%p bra ACROSS;
+    shr.u64 %field, %other, {block_shift};
+    setp.ne.u64 %p, %field, 0;
+    @%p bra ACROSS;
+    // of one block
+    setp.ge.u32 %p, %one, {strong_in_block};
+    @%p bra DONE;
+    and.b64 %field, %other, {epoch};
+    setp.ne.u64 %p, %field, 0;
+    @%p bra DONE;
+    and.b64 %field, %old, {epoch};
+    setp.eq.u64 %p, %field, {epoch};
+    @%p bra DONE;
+    setp.eq.u32 %p, %readers, {readers_block};
+    @%p bra FENCES;
+    and.b64 %field, %other, {warp};
+    setp.ne.u64 %p, %field, 0;
+    @%p bra FENCES;
+    // of one warp
+    and.b64 %field, %other, {warp_epoch};
+    setp.ne.u64 %p, %field, 0;
+    @%p bra DONE;
+    and.b64 %field, %old, {warp_epoch};
+    setp.eq.u64 %p, %field, {warp_epoch};
+    @%p bra DONE;
+    setp.ne.u32 %p, %readers, {one};
+    @%p bra FENCES;
+    and.b64 %field, %other, {thread};
+    setp.eq.u64 %p, %field, 0;
+    @%p bra DONE;
+    bra FENCES;
+ACROSS:
+    setp.ge.u32 %p, %one, {strong_on_device};
+    @%p bra DONE;
+FENCES:
+    mov.u32 %races, 1;
+    ld.param.b64 %order, [order];
+    setp.eq.u64 %p, %order, 0;
+    @%p bra DONE;
+    shr.u64 %place, %me, {block_shift};
+    mad.lo.u64 %place, %place, {order_bytes}, %order;
+    ld.volatile.global.b32 %two, [%place+{acquired}];
+    setp.eq.u32 %p, %two, 0;
+    @%p bra DONE;
+    // its block has acquired: ordered if the other's block has released since
+    mov.u32 %races, 0;
+    setp.eq.u32 %p, %readers, {grid};
+    @%p bra DONE;
+    shr.u64 %field, %old, {releases_shift};
+    cvt.u32.u64 %one, %field;
+    and.b32 %one, %one, 3;
+    setp.eq.u32 %p, %one, 3;
+    @%p bra DONE;
+    shr.u64 %place, %old, {block_shift};
+    mad.lo.u64 %place, %place, {order_bytes}, %order;
+    ld.volatile.global.b32 %two, [%place+{releases}];
+    setp.gt.u32 %p, %two, %one;
+    @%p bra DONE;
+    mov.u32 %races, 1;
+DONE:
+    st.param.b32 [races], %races;
+    ret;
+}}
+
+.func (.param .b64 other) pg_enter(.param .b64 cells, .param .b64 me, .param .b32 count, .param .b32 kind,
+    .param .b64 order)
+{{
+    .reg .pred %p, %q;
+    .reg .b64 %cells, %me, %order, %found, %last, %readers, %new, %old, %field, %difference, %zero;
+    .reg .b32 %count, %kind, %races, %one, %two;
+    ld.param.b64 %cells, [cells];
+    ld.param.b64 %me, [me];
+    ld.param.b32 %count, [count];
+    ld.param.b32 %kind, [kind];
+    ld.param.b64 %order, [order];
+    mov.u64 %found, 0;
+    // the releases of the own block so far
+    setp.eq.u64 %p, %order, 0;
+    @%p bra NEXT;
+    shr.u64 %field, %me, {block_shift};
+    mad.lo.u64 %field, %field, {order_bytes}, %order;
+    ld.volatile.global.b32 %one, [%field+{releases}];
+    min.u32 %one, %one, 3;
+    cvt.u64.u32 %field, %one;
+    shl.b64 %field, %field, {releases_shift};
+    or.b64 %me, %me, %field;
+NEXT:
+    setp.eq.u32 %p, %kind, {read};
+    @%p bra READ;
+
+    atom.exch.b64 %last, [%cells], %me;
+    {unordered_last}
+    // a plain write stays what it is when the same thread goes on with atomic ones
+    xor.b64 %difference, %last, %me;
+    and.b64 %field, %difference, {same_time};
+    setp.eq.u64 %p, %field, 0;
+    and.b64 %old, %last, {strength};
+    and.b64 %new, %me, {strength};
+    setp.lt.and.u64 %p, %old, %new, %p;
+    @!%p bra READERS;
+    and.b64 %new, %me, {not_strength};
+    or.b64 %new, %new, %old;
+    atom.cas.b64 %field, [%cells], %me, %new;
+READERS:
+    and.b64 %zero, %last, 0;
+    add.u64 %zero, %zero, %cells;
+    ld.volatile.b64 %readers, [%zero+8];
+    {unordered_readers}
+    bra ENTERED;
+
+READ:
+    ld.volatile.b64 %readers, [%cells+8];
+AGAIN:
+    mov.b64 %new, %me;
+    setp.eq.u64 %p, %readers, 0;
+    @%p bra PUT;
+    and.b64 %old, %readers, {strength};
+    and.b64 %field, %me, {strength};
+    setp.gt.u64 %p, %field, %old;
+    @%p bra LAST;
+    setp.lt.u64 %p, %field, %old;
+    @%p bra PUT;
+    shr.u64 %field, %readers, {readers_shift};
+    cvt.u32.u64 %one, %field;
+    and.b32 %one, %one, 3;
+    setp.eq.u32 %p, %one, {grid};
+    @%p bra LAST;
+    xor.b64 %difference, %readers, %me;
+    shr.u64 %field, %difference, {block_shift};
+    setp.ne.u64 %p, %field, 0;
+    @%p bra OTHER_BLOCK;
+    and.b64 %field, %difference, {epoch};
+    setp.ne.u64 %p, %field, 0;
+    @%p bra PUT;
+    setp.eq.u32 %p, %one, {readers_block};
+    @%p bra LAST;
+    and.b64 %field, %difference, {warp};
+    setp.ne.u64 %p, %field, 0;
+    @%p bra OTHER_WARP;
+    and.b64 %field, %difference, {warp_epoch};
+    setp.ne.u64 %p, %field, 0;
+    @%p bra PUT;
+    setp.eq.u32 %p, %one, {readers_warp};
+    @%p bra LAST;
+    and.b64 %field, %difference, {thread};
+    setp.eq.u64 %p, %field, 0;
+    @%p bra LAST;
+    or.b64 %new, %readers, {several_in_warp};
+    bra PUT;
+OTHER_WARP:
+    and.b64 %new, %readers, {not_readers};
+    or.b64 %new, %new, {several_in_block};
+    bra PUT;
+OTHER_BLOCK:
+    {unordered_reading}
+    or.b64 %field, %readers, {several_in_grid};
+    setp.ne.u32 %p, %races, 0;
+    selp.b64 %new, %field, %me, %p;
+PUT:
+    atom.cas.b64 %old, [%cells+8], %readers, %new;
+    setp.ne.u64 %p, %old, %readers;
+    mov.b64 %readers, %old;
+    @%p bra AGAIN;
+LAST:
+    and.b64 %zero, %readers, 0;
+    add.u64 %zero, %zero, %cells;
+    ld.volatile.b64 %last, [%zero];
+    {unordered_last}
+ENTERED:
+    setp.ne.u64 %p, %found, 0;
+    @%p bra DONE;
+    add.u64 %cells, %cells, {cells};
+    sub.u32 %count, %count, 1;
+    setp.ne.u32 %p, %count, 0;
+    @%p bra NEXT;
+DONE:
+    st.param.b64 [other], %found;
+    ret;
+}}
+"""
+
+#: a call of pg_unordered: what is done with its answer comes after
+_CALL = """{{
+        .param .b64 a_old;
+        .param .b64 a_me;
+        .param .b64 a_order;
+        .param .b32 a_races;
+        st.param.b64 [a_old], %{old};
+        st.param.b64 [a_me], %me;
+        st.param.b64 [a_order], %order;
+        call.uni (a_races), pg_unordered, (a_old, a_me, a_order);
+        ld.param.b32 %races, [a_races];
+    }}"""
+_NOTE = """
+    setp.ne.u32 %p, %races, 0;
+    setp.eq.and.u64 %p, %found, 0, %p;
+    @%p mov.b64 %found, %{old};"""
+
+
+def cell_functions() -> list[Function]:
+    """Return the device functions, for a module in which kernels call them."""
+    text = ".version 7.0\n.target sm_70\n.address_size 64\n" + _TEXT.format_map(_numbers())
+    return [item for item in parse(text).items if isinstance(item, Function)]
+
+
+def _numbers() -> Mapping[str, object]:
+    everything = (1 << 64) - 1
+    same_time = fields.BLOCK.mask | fields.THREAD.mask | fields.BLOCK_EPOCH.mask | fields.WARP_EPOCH.mask
+    return {
+        "readers_shift": fields.READERS.shift,
+        "strength_shift": fields.STRENGTH.shift,
+        "block_shift": fields.BLOCK.shift,
+        "releases_shift": fields.RELEASES.shift,
+        "epoch": fields.BLOCK_EPOCH.mask,
+        "warp_epoch": fields.WARP_EPOCH.mask,
+        "thread": fields.THREAD.mask,
+        "warp": fields.THREAD.mask & ~fields.LANES,
+        "strength": fields.STRENGTH.mask,
+        "not_strength": everything ^ fields.STRENGTH.mask,
+        "not_readers": everything ^ fields.READERS.mask,
+        "same_time": same_time,
+        "one": int(Readers.ONE),
+        "readers_warp": int(Readers.WARP),
+        "readers_block": int(Readers.BLOCK),
+        "grid": int(Readers.GRID),
+        "several_in_warp": fields.READERS.put(Readers.WARP),
+        "several_in_block": fields.READERS.put(Readers.BLOCK),
+        "several_in_grid": fields.READERS.put(Readers.GRID),
+        "strong_in_block": int(Strength.BLOCK),
+        "strong_on_device": int(Strength.DEVICE),
+        "order_bytes": ORDER_BYTES,
+        "acquired": ACQUIRED,
+        "releases": RELEASES,
+        "read": READ,
+        "cells": CELLS,
+        "unordered_last": _CALL.format(old="last") + _NOTE.format(old="last"),
+        "unordered_readers": _CALL.format(old="readers") + _NOTE.format(old="readers"),
+        "unordered_reading": _CALL.format(old="readers"),
+    }

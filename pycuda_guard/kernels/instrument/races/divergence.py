@@ -1,0 +1,112 @@
+"""Barriers that threads of one block wait at in different places.
+
+Before a barrier each thread notes its place in shared memory: the least and the largest are kept. After
+it they must be the same. Three slots take turns: before a barrier the slot of the next is emptied,
+which nobody has looked at since the barrier before the last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from pycuda_guard.kernels.instrument import abi, reports
+from pycuda_guard.kernels.instrument.builder import at, is_true
+from pycuda_guard.kernels.instrument.races.model import BARRIER_SLOT, BARRIER_SLOTS
+from pycuda_guard.kernels.instrument.races.ordering import is_full_barrier
+from pycuda_guard.kernels.instrument.zeros import holds_too
+from pycuda_guard.kernels.ptx.ir import Instruction, Vector
+
+if TYPE_CHECKING:
+    from pycuda_guard.kernels.instrument.frame import Frame
+    from pycuda_guard.kernels.ptx.ir import Register
+
+_NONE = 0xFFFFFFFF
+
+
+class Numbering(Protocol):
+    """Numbers the race sites of a kernel: ``sites`` has their numbers among the module's."""
+
+    sites: list[int]
+
+    def number(self, instruction: Instruction, kind: str) -> int:
+        """Return the number among the kernel's race sites of what an instruction does."""
+
+
+class Barriers:
+    """What is added around a kernel's barriers.
+
+    ``slots`` is the shared address of the slots, which are there where ``room`` holds. ``numbering``
+    gives barriers their numbers among the kernel's race sites.
+    """
+
+    def __init__(self, frame: Frame, slots: Register, room: Register, numbering: Numbering) -> None:
+        self.frame = frame
+        self.builder = frame.builder
+        self.slots = slots
+        self.room = room
+        self._numbering = numbering
+        found = [
+            entry for entry in frame.flat.body if isinstance(entry, Instruction) and is_full_barrier(entry)
+        ]
+        #: with one barrier, all wait at the same
+        self.is_watched = len(found) > 1
+        self._places: dict[int, Register] = {}
+        with self.builder.in_prologue():
+            if self.is_watched:
+                self.turn = self.builder.value("mov.b32", "b32", 0)
+                for slot in range(BARRIER_SLOTS):
+                    self._empty(slots, slot * BARRIER_SLOT, room)
+            self.builder.emit("bar.sync", 0)
+
+    def _empty(self, slot: Register, offset: int, guard: Register) -> None:
+        least = self.builder.value("mov.b32", "b32", _NONE)
+        largest = self.builder.value("mov.b32", "b32", 0)
+        target = at(slot, offset)
+        self.builder.emit("st.volatile.shared.v2.b32", target, Vector((least, largest)), guard=is_true(guard))
+
+    def before(self, instruction: Instruction) -> None:
+        """Emit what goes before an instruction."""
+        if not self.is_watched or not is_full_barrier(instruction):
+            return
+        value = self.builder.value
+        number = self._numbering.number(instruction, "barrier")
+        holds = self._holds(instruction)
+        after = value("add.u32", "b32", self.turn, 1)
+        wraps = value("setp.eq.u32", "pred", after, BARRIER_SLOTS)
+        after = value("selp.b32", "b32", 0, after, wraps)
+        self._empty(value("mad.lo.u32", "b32", after, BARRIER_SLOT, self.slots), 0, holds)
+        own = value("mad.lo.u32", "b32", self.turn, BARRIER_SLOT, self.slots)
+        self._places[id(instruction)] = own
+        self.builder.emit("red.shared.min.u32", at(own), number, guard=is_true(holds))
+        self.builder.emit("red.shared.max.u32", at(own, 4), number, guard=is_true(holds))
+        self.builder.emit("mov.b32", self.turn, after, guard=instruction.guard)
+
+    def after(self, instruction: Instruction) -> None:
+        """Emit what goes after an instruction: a report where threads waited in different places."""
+        own = self._places.pop(id(instruction), None)
+        if own is None:
+            return
+        value = self.builder.value
+        number = self._numbering.number(instruction, "barrier")
+        least, largest = self.builder.register("b32"), self.builder.register("b32")
+        holds = self._holds(instruction)
+        for register in (least, largest):
+            self.builder.emit("mov.b32", register, number)
+        self.builder.emit(
+            "ld.volatile.shared.v2.b32", Vector((least, largest)), at(own), guard=is_true(holds)
+        )
+        differ = value("setp.ne.u32", "pred", least, largest)
+        slow, following = self.builder.label(), self.builder.label()
+        self.builder.branch(slow, is_true(differ))
+        self.builder.place_label(following)
+        with self.builder.outlined():
+            self.builder.place_label(slow)
+            is_least = value("setp.eq.u32", "pred", least, number)
+            other = value("cvt.u64.u32", "b64", value("selp.b32", "b32", largest, least, is_least))
+            reports.call_report(
+                self.frame, self._numbering.sites[number], int(abi.Reason.DIVERGENCE), 0, other
+            )
+            self.builder.branch(following)
+
+    def _holds(self, instruction: Instruction) -> Register:
+        return self.room if instruction.guard is None else holds_too(self.frame, self.room, instruction.guard)

@@ -1,0 +1,265 @@
+"""Races in the making of a kernel's variant: who a thread is, what orders it, and its accesses to cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycuda_guard.kernels.instrument import abi, reports
+from pycuda_guard.kernels.instrument.accesses import accesses_of
+from pycuda_guard.kernels.instrument.builder import at, is_true
+from pycuda_guard.kernels.instrument.model import Site
+from pycuda_guard.kernels.instrument.races import identity as fields
+from pycuda_guard.kernels.instrument.races.cells import (
+    ACQUIRED,
+    CELLS,
+    ENTER,
+    ORDER_BYTES,
+    READ,
+    RELEASES,
+    WRITE,
+)
+from pycuda_guard.kernels.instrument.races.divergence import Barriers
+from pycuda_guard.kernels.instrument.races.model import ORDER, ROOT_CELLS, ROOT_CELLS_FIELDS, SLOTS_BYTES
+from pycuda_guard.kernels.instrument.races.ordering import (
+    is_acquire,
+    is_block_barrier,
+    is_release,
+    is_warp_barrier,
+    strength_of,
+)
+from pycuda_guard.kernels.instrument.shared_shadow import dynamic_start
+from pycuda_guard.kernels.instrument.zeros import holds_too
+from pycuda_guard.kernels.ptx.ir import Instruction, Register, Space, Symbol
+
+if TYPE_CHECKING:
+    from pycuda_guard.kernels.instrument.accesses import Access
+    from pycuda_guard.kernels.instrument.coverage import Place
+    from pycuda_guard.kernels.instrument.frame import Frame
+    from pycuda_guard.kernels.instrument.shared_shadow import SharedMemory, SharedPlace
+    from pycuda_guard.kernels.ptx.ir import Guard
+
+
+class Races:
+    """What is added to a kernel, instruction by instruction. ``shared`` watches its shared memory."""
+
+    def __init__(self, frame: Frame, shared: SharedMemory | None, roots: int) -> None:
+        self.frame = frame
+        self.builder = frame.builder
+        self.shared = shared
+        self.sites: list[int] = []
+        self._start = abi.HEADER.size + roots * abi.RANGE.size
+        self._roots: dict[int, tuple[Register, Register]] = {}
+        self._orders = any(isinstance(entry, Instruction) and is_release(entry) for entry in frame.flat.body)
+        with self.builder.in_prologue():
+            self._identify()
+            slots = self._find_room()
+        self.barriers = Barriers(frame, slots, self._room, self)
+
+    @property
+    def has_fences(self) -> bool:
+        """Whether what orders blocks is kept account of."""
+        return self._orders
+
+    # --- the prologue -----------------------------------------------------------------------------
+
+    def _identify(self) -> None:
+        """Compute the identity of the thread, and where its block's account is."""
+        value = self.builder.value
+        thread, threads = self._linear("tid", "ntid")
+        block, _ = self._linear("ctaid", "nctaid")
+        self.thread, self.threads = thread, threads
+        wide = value("cvt.u64.u32", "b64", block)
+        upper = value("shl.b64", "b64", wide, fields.BLOCK.shift)
+        lower = value("cvt.u64.u32", "b64", thread)
+        self.identity = value("or.b64", "b64", upper, lower)
+        self.builder.emit("or.b64", self.identity, self.identity, fields.BLOCK_EPOCH.put(1))
+        if self._orders:
+            self.order = self.builder.register("b64")
+            self.builder.emit("ld.param.b64", self.order, at(Symbol(abi.LAUNCH_PARAMETER), self._start))
+            self.account = value("mad.lo.u64", "b64", wide, ORDER_BYTES, self.order)
+        else:
+            self.order = value("mov.b64", "b64", 0)
+
+    def _linear(self, index: str, extent: str) -> tuple[Register, Register]:
+        """Return the linear index, x fastest, and the product of the extents."""
+        value = self.builder.value
+        indices = [value("mov.u32", "b32", Register(f"%{index}.{axis}", special=True)) for axis in "xyz"]
+        extents = [value("mov.u32", "b32", Register(f"%{extent}.{axis}", special=True)) for axis in "xyz"]
+        linear = value("mad.lo.u32", "b32", indices[2], extents[1], indices[1])
+        linear = value("mad.lo.u32", "b32", linear, extents[0], indices[0])
+        product = value("mul.lo.u32", "b32", extents[0], extents[1])
+        return linear, value("mul.lo.u32", "b32", product, extents[2])
+
+    def _find_room(self) -> Register:
+        """Find room in shared memory for the barriers' slots and the cells, and clear it."""
+        value = self.builder.value
+        base = dynamic_start(self.frame)
+        if self.shared is None:
+            start = value("add.u32", "b32", base, self.frame.header("dynamic"))
+        else:
+            start = value("add.u32", "b32", self.shared.slot, 16)
+        start = value("and.b32", "b32", value("add.u32", "b32", start, 15), -16 & 0xFFFFFFFF)
+        given = value("mov.u32", "b32", Register("%dynamic_smem_size", special=True))
+        end = value("add.u32", "b32", base, given)
+        self.cells = value("add.u32", "b32", start, SLOTS_BYTES)
+        self._room = value("setp.le.u32", "pred", self.cells, end)
+        if self.shared is not None:
+            count = value("sub.u32", "b32", self.shared.slot, self.shared.start)
+            last = value("mad.lo.u32", "b32", count, CELLS, self.cells)
+            fits = value("setp.le.u32", "pred", last, end)
+            self._watched = value("and.pred", "pred", fits, self.shared.watched)
+            self._clear(last)
+        return start
+
+    def _clear(self, end: Register) -> None:
+        """Emit a loop of all threads of the block over the cells of shared memory."""
+        value = self.builder.value
+        place = value("mad.lo.u32", "b32", self.thread, 8, self.cells)
+        step = value("shl.b32", "b32", self.threads, 3)
+        stop = value("selp.b32", "b32", end, 0, self._watched)
+        again, done = self.builder.label(), self.builder.label()
+        self.builder.place_label(again)
+        self.builder.branch(done, is_true(value("setp.ge.u32", "pred", place, stop)))
+        self.builder.emit("st.shared.b64", at(place), value("mov.b64", "b64", 0))
+        self.builder.emit("add.u32", place, place, step)
+        self.builder.branch(again)
+        self.builder.place_label(done)
+
+    def number(self, instruction: Instruction, kind: str, width: int = 0, root: int | None = None) -> int:
+        """Return the number among the kernel's race sites of what an instruction does."""
+        accesses = accesses_of(instruction)
+        space = accesses[0].space.value if accesses else ""
+        site = Site(self.frame.name, kind, width, space, instruction.source, root)
+        number = self.frame.sites.number(instruction, site)
+        if number not in self.sites:
+            self.sites.append(number)
+        return min(self.sites.index(number), fields.SITE.largest)
+
+    # --- what orders accesses ---------------------------------------------------------------------
+
+    def before(self, instruction: Instruction) -> None:
+        """Emit what goes before an instruction."""
+        self.barriers.before(instruction)
+        if self._orders and is_release(instruction):
+            guard = instruction.guard
+            self.builder.emit("red.global.add.u32", at(self.account, RELEASES), 1, guard=guard)
+
+    def after(self, instruction: Instruction) -> None:
+        """Emit what goes after an instruction: time goes on at a barrier."""
+        if is_block_barrier(instruction):
+            self._count(fields.BLOCK_EPOCH, instruction.guard)
+            everything = (1 << 64) - 1
+            mask = everything ^ fields.WARP_EPOCH.mask
+            self.builder.emit("and.b64", self.identity, self.identity, mask, guard=instruction.guard)
+            self.barriers.after(instruction)
+        elif is_warp_barrier(instruction):
+            self._count(fields.WARP_EPOCH, instruction.guard)
+        elif self._orders:
+            for access in accesses_of(instruction):
+                if access.space in (Space.GLOBAL, Space.GENERIC) and is_acquire(access):
+                    one = self.builder.value("mov.b32", "b32", 1)
+                    target = at(self.account, ACQUIRED)
+                    self.builder.emit("st.volatile.global.b32", target, one, guard=access.guard)
+
+    def _count(self, field: fields.Field, guard: Guard | None) -> None:
+        """Emit the end of an epoch; the largest stays."""
+        value = self.builder.value
+        current = value("and.b64", "b64", self.identity, field.mask)
+        more = value("setp.ne.u64", "pred", current, field.mask)
+        if guard is not None:
+            more = holds_too(self.frame, more, guard)
+        self.builder.emit("add.u64", self.identity, self.identity, field.put(1), guard=is_true(more))
+
+    # --- accesses ---------------------------------------------------------------------------------
+
+    def __call__(self, frame: Frame, access: Access, place: Place | None, guard: Guard | None) -> None:
+        """Emit what an access to global memory adds, which was done."""
+        root = frame.root_of(access)
+        if root is None or place is None or place.base != frame.range_of(root[0]).base:
+            return
+        cells, shift = self._cells_of(root[0])
+        watched = self.builder.value("setp.ne.u64", "pred", cells, 0)
+        if guard is not None:
+            watched = holds_too(frame, watched, guard)
+        slow, following = self._leave(watched)
+        with self.builder.outlined():
+            value = self.builder.value
+            self.builder.place_label(slow)
+            index = value("shr.u64", "b64", place.offset, shift)
+            first = value("mad.lo.u64", "b64", index, CELLS, cells)
+            width = value("mov.b32", "b32", access.width)
+            count = value("max.u32", "b32", value("shr.u32", "b32", width, shift), 1)
+            strength = strength_of(access, in_shared=False)
+            self._enter(access, first, count, strength, abi.Reason.RACE, (place.base, place.offset), root[0])
+            self.builder.branch(following)
+
+    def in_shared(self, access: Access, place: SharedPlace, address: Register, guard: Guard | None) -> None:
+        """Emit what an access to shared memory adds, whose codes are at ``place``."""
+        if self.shared is None:
+            return
+        watched = self.builder.value("and.pred", "pred", place.valid, self._watched)
+        if guard is not None:
+            watched = holds_too(self.frame, watched, guard)
+        slow, following = self._leave(watched)
+        with self.builder.outlined():
+            value = self.builder.value
+            self.builder.place_label(slow)
+            index = value("sub.u32", "b32", place.address, self.shared.start)
+            where = value("mad.lo.u32", "b32", index, CELLS, self.cells)
+            first = value("cvta.shared.u64", "b64", value("cvt.u64.u32", "b64", where))
+            count = value("mov.b32", "b32", max(1, access.width // self.shared.shadow.granule))
+            strength = strength_of(access, in_shared=True)
+            offset = self.shared.offset_of(access, address)
+            zero = value("mov.b64", "b64", 0)
+            self._enter(access, first, count, strength, abi.Reason.SHARED_RACE, (zero, offset), None)
+            self.builder.branch(following)
+
+    def _leave(self, watched: Register) -> tuple[str, str]:
+        """Branch to outlined code where a predicate holds; return its label and that of the way back."""
+        slow, following = self.builder.label(), self.builder.label()
+        self.builder.branch(slow, is_true(watched))
+        self.builder.place_label(following)
+        return slow, following
+
+    def _enter(
+        self,
+        access: Access,
+        first: Register,
+        count: Register,
+        strength: fields.Strength,
+        reason: abi.Reason,
+        where: tuple[Register, Register],
+        root: int | None,
+    ) -> None:
+        """Emit the entry in cells from ``first`` on, and the report of what it races with."""
+        value = self.builder.value
+        self.builder.mark(access.instruction.source)
+        number = self.number(access.instruction, access.kind, access.width, root)
+        constant = fields.SITE.put(number) | fields.STRENGTH.put(strength)
+        me = value("or.b64", "b64", self.identity, constant)
+        kind = WRITE if access.writes else READ
+        other = self.builder.register("b64")
+        self.builder.call(ENTER, [(8, first), (8, me), (4, count), (4, kind), (8, self.order)], other)
+        races = value("setp.ne.u64", "pred", other, 0)
+        report, done = self.builder.label(), self.builder.label()
+        self.builder.branch(report, is_true(races))
+        self.builder.place_label(done)
+        with self.builder.outlined():
+            self.builder.place_label(report)
+            address = value("add.u64", "b64", *where)
+            reports.call_report(self.frame, self.sites[number], int(reason), address, other)
+            self.builder.branch(done)
+
+    def _cells_of(self, root: int) -> tuple[Register, Register]:
+        """Return the registers with the address of a root's cells and their shift."""
+        known = self._roots.get(root)
+        if known is None:
+            start = self._start + ORDER.size + root * ROOT_CELLS.size
+            with self.builder.in_prologue():
+                known = self.builder.register("b64"), self.builder.register("b32")
+                for target, name in zip(known, ROOT_CELLS_FIELDS, strict=True):
+                    kind = "b64" if name == "cells" else "b32"
+                    address = at(Symbol(abi.LAUNCH_PARAMETER), start + ROOT_CELLS_FIELDS[name])
+                    self.builder.emit(f"ld.param.{kind}", target, address)
+            self._roots[root] = known
+        return known

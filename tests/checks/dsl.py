@@ -221,6 +221,38 @@ def launch(
     return m.Launch(*where, call, MOD, function, grid, block, shared, stream, packed, size, **fields)
 
 
+def reported(
+    launch: int,
+    reason: str,
+    address: int,
+    *,
+    function: str,
+    kind: str = "write",
+    width: int = 4,
+    space: str = "global",
+    parameter: int = -1,
+    kernel_line: int = 7,
+    variable: tuple[str, int] = ("", 0),
+    line: int = 15,
+    **fields: Any,
+) -> m.KernelReport:
+    """The kernel launched by event ``launch`` did something wrong; ``fields`` are the report's others."""
+    access = m.KernelAccess(function, "script.py", kernel_line, kind, width, space, parameter, *variable)
+    ends = {"lowest": address, "highest": address}
+    return m.KernelReport(
+        *_where(line), launch, access, reason, address, (1, 0, 0), (3, 0, 0), **(ends | fields)
+    )
+
+
+def contents(cause: int, base: int, *runs: tuple[int, int, int], skip: int = 0) -> m.Contents:
+    """Who wrote ``(start, end, writer)``, byte offsets from ``base``; asked from ``skip`` on."""
+    gaps = [run for run in runs if run[2] == 0]
+    size = sum(end - start for start, end, _ in gaps)
+    first, last = (gaps[0][0], gaps[-1][1]) if gaps else (0, 0)
+    nbytes = max(end for _, end, _ in runs) - skip
+    return m.Contents(None, 11, CTX, cause, base + skip, nbytes, base, runs, size, first, last)
+
+
 # --- the rest ---------------------------------------------------------------------------------
 
 

@@ -1,0 +1,283 @@
+"""What instrumented kernels report, over hand-made events: PG202 to PG205, PG303, PG504 to PG506, PG901."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from dsl import (
+    A,
+    B,
+    alloc,
+    arg,
+    codes,
+    contents,
+    dtoh,
+    ended,
+    failed,
+    findings,
+    free,
+    host,
+    htod,
+    kernel,
+    launch,
+    module,
+    ptr,
+    reported,
+    synchronize,
+)
+
+from pycuda_guard.events.formulas import Coverage, MeantStore, Polynomial
+
+if TYPE_CHECKING:
+    from pycuda_guard.events import model as m
+
+_GUARD = Polynomial(((-1, ()), (1, (2,)), (-1, (-10, -1)), (-1, (-7,))))
+_PLACE = Polynomial(((4, (-10, -1)), (4, (-7,))))
+_COVERAGE = Coverage((), (MeantStore(0, 4, _PLACE, ((">=", _GUARD),)),))
+
+MODULE = module(
+    kernel("add", "float *y", "const float *x", "int n", coverage=_COVERAGE),
+    kernel("tiles", "float *y", static_shared=512),
+    kernel("dynamic", "float *y"),
+    kernel("follow", "float **rows"),
+)
+ARRAYS = (MODULE, alloc(A, 4000), alloc(B, 4000, line=2))
+Y, X = {"parameter": 0, "base": A, "size": 4000}, {"parameter": 1, "base": B, "size": 4000}
+
+
+def add(y: int = A, x: int = B, n: int = 1000, line: int = 15, **fields: Any) -> m.Launch:
+    """``add(y, x, n)`` with 1024 threads."""
+    arrays = [ptr(pointer, dtype="float32", shape=(1000,)) for pointer in (y, x)]
+    return launch("add", *arrays, arg("int32", n), block=(256, 1, 1), grid=(4, 1), line=line, **fields)
+
+
+def report(
+    reason: str, address: int, number: int = 4, function: str = "add", **fields: Any
+) -> m.KernelReport:
+    return reported(number, reason, address, function=function, **fields)
+
+
+def only(*events: Any) -> Any:
+    (found,) = findings(*events)
+    return found
+
+
+def errors(*events: Any) -> list[Any]:
+    return [found for found in findings(*events) if found.severity.value == "error"]
+
+
+def test_a_write_past_the_end():
+    outside = report("outside", A + 4000, count=24, highest=A + 4092, **Y)
+    found = only(*ARRAYS, add(n=1024), outside)
+    assert (found.code, found.severity.value) == ("PG202", "error")
+    assert (found.location.line, found.kernel.line, found.kernel.file) == (15, 7, "script.py")
+    assert found.message == (
+        "kernel `add` writes `y` (1000 float32) past its end: element 1000 in block (1, 0, 0), "
+        "thread (3, 0, 0) and 23 more accesses, elements 1000 to 1023, in add(…, block=(256, 1, 1), grid=(4, 1)); "
+        "the guard skipped it: from here on the program's results mean nothing"
+    )
+    assert found.help == "pass 1000 for `int n`, or allocate 4096 bytes for the array"
+    assert [related.line for related in found.related] == [1]
+
+
+def test_the_consequence_is_said_once():
+    events = [*ARRAYS, add(n=1024), add(n=1024, line=16)]
+    events += [report("outside", A + 4000, line=15, **Y), report("outside", A + 4000, 5, line=16, **Y)]
+    first, second = findings(*events)
+    assert "mean nothing" in first.message
+    assert "mean nothing" not in second.message
+
+
+@pytest.mark.parametrize(
+    ("fields", "help"),
+    [
+        ({"address": B - 4, "kind": "read", **X}, "let the kernel leave out the elements whose neighbours"),
+        (
+            {"address": A + 4000, "highest": A + 4092, **Y},
+            "let only the threads below 1000 get there: if (i < n)",
+        ),
+        (
+            {"address": A + 40000, "highest": A + 40000, **Y},
+            "compare the index with the 1000 elements of the array",
+        ),
+    ],
+)
+def test_help_by_what_went_wrong(fields, help):
+    assert only(*ARRAYS, add(), report("outside", **fields)).help.startswith(help)
+
+
+def test_indices_count_from_the_argument():
+    inside = only(*ARRAYS, add(y=A + 400), report("outside", A + 4000, **Y))
+    assert "element 900 in" in inside.message
+    assert "(0 bytes from the allocation of 4000 bytes)" in inside.message
+
+
+FIRING = {
+    "before the start": ([add(), report("outside", A - 4, **Y)], ("PG202", 15)),
+    "nowhere, by a pointer from memory": (
+        [launch("follow", ptr(A)), report("outside", 0x900000000)],
+        ("PG202", 15),
+    ),
+    "freed, by a pointer from memory": (
+        [free(B), launch("follow", ptr(A)), report("outside", B + 8, 5, "follow")],
+        ("PG203", 15),
+    ),
+    "null, by a pointer from memory": (
+        [launch("follow", ptr(A)), report("outside", 8, 4, "follow")],
+        ("PG204", 15),
+    ),
+    "a null argument": ([add(x=0), report("outside", 400, kind="read", parameter=1)], ("PG204", 15)),
+    "an argument that points to nothing": (
+        [add(x=0x700000000), report("outside", 0x700000004, kind="read", parameter=1)],
+        ("PG204", 15),
+    ),
+    "misaligned": ([add(), report("misaligned", A + 2, **Y)], ("PG205", 15)),
+    "misaligned argument": ([add(y=A + 8), report("misaligned", A + 8, width=16, **Y)], ("PG205", 15)),
+    "misaligned in shared memory": (
+        [launch("tiles", ptr(A)), report("misaligned", 3, 4, "tiles", space="shared", variable=("s", 512))],
+        ("PG205", 15),
+    ),
+    "never written": ([add(), report("uninitialized", B, kind="use", **X)], ("PG303", 15)),
+    "never written, address unknown": ([add(), report("uninitialized", 0, kind="use")], ("PG303", 15)),
+    "shared past the end": (
+        [
+            launch("tiles", ptr(A)),
+            report("shared-outside", 512, 4, "tiles", space="shared", variable=("s", 512)),
+        ],
+        ("PG504", 15),
+    ),
+    "shared before the start": (
+        [
+            launch("tiles", ptr(A)),
+            report("shared-outside", 2**64 - 4, 4, "tiles", space="shared", variable=("s", 512)),
+        ],
+        ("PG504", 15),
+    ),
+    "shared, never written": (
+        [
+            launch("tiles", ptr(A)),
+            report("shared-uninitialized", 8, 4, "tiles", space="shared", variable=("s", 512)),
+        ],
+        ("PG505", 15),
+    ),
+    "assertion": ([add(), report("assert", 0, kind="assert")], ("PG506", 15)),
+    "trap": ([add(), report("trap", 0, kind="trap")], ("PG506", 15)),
+}
+
+
+@pytest.mark.parametrize(("events", "expected"), FIRING.values(), ids=FIRING)
+def test_fires(events, expected):
+    assert codes(*ARRAYS, *events) == [expected]
+
+
+ILLEGAL = "an illegal memory access was encountered"
+ASSERTED = "device-side assert triggered"
+ONE_CAUSE = {
+    "the same place again": [add(), report("outside", A + 4000, **Y), report("outside", A + 4000, **Y)],
+    "in a loop": [add(), add(), report("outside", A + 4000, **Y), report("outside", A + 4000, 5, **Y)],
+    "the failure that follows": [
+        add(x=0),
+        report("outside", 0, kind="read", parameter=1),
+        failed(ILLEGAL, nth=0),
+    ],
+    "the failed assertion's own error": [add(), report("assert", 0, kind="assert"), failed(ASSERTED, nth=0)],
+    "a freed argument": [free(B), add(), report("outside", B, 5, kind="read", parameter=1)],
+    "a wrong argument": [launch("add", ptr(A), ptr(B), arg("int64", 9)), report("outside", A + 4000, **Y)],
+    "a missing argument": [launch("add", ptr(A), ptr(B)), report("uninitialized", B, kind="use", **X)],
+    "the host reads what a kernel used": [
+        add(),
+        report("uninitialized", B, kind="use", **X),
+        dtoh(host(1000), B),
+        contents(6, B, (0, 4000, 0)),
+    ],
+    "a kernel uses what the host was to read": [
+        add(n=2000, line=14),
+        dtoh(host(1000), A, line=15),
+        contents(5, A, (0, 2000, 0), (2000, 4000, 4)),
+        add(),
+        report("uninitialized", A, 7, kind="use", **Y),
+    ],
+}
+
+
+@pytest.mark.parametrize("events", ONE_CAUSE.values(), ids=ONE_CAUSE)
+def test_one_cause_is_one_finding(events):
+    assert len(errors(*ARRAYS, *events)) == 1
+
+
+def test_another_line_of_the_kernel_is_another_finding():
+    events = [add(), report("outside", A + 4000, **Y), report("outside", B + 4000, kernel_line=8, **X)]
+    assert [found.kernel.line for found in findings(*ARRAYS, *events)] == [7, 8]
+
+
+SHORT = launch("add", ptr(A), ptr(B), arg("int32", 1000), block=(256, 1, 1), grid=(3, 1), line=14)
+USED = [*ARRAYS, htod(B, host(1000)), SHORT, add(), report("uninitialized", A + 3200, 6, kind="use", **Y)]
+
+
+def test_a_use_of_what_a_launch_left_out_is_no_second_finding():
+    answer = contents(8, A, (0, 3072, 5), (3072, 4000, 0))
+    found = errors(*USED, dtoh(host(1000), A), answer, ended())
+    assert [(f.code, f.location.line) for f in found] == [("PG301", 14)]
+
+
+@pytest.mark.parametrize("end", [[ended()], [free(A), contents(8, A, (0, 3072, 5), (3072, 4000, 0))]])
+def test_a_use_of_what_a_launch_left_out_is_told_if_the_host_never_reads_it(end):
+    assert errors(*USED) == []
+    (found,) = errors(*USED, *end)
+    assert (found.code, found.location.line) == ("PG303", 15)
+    assert "grid=(4, 1)" in found.help
+    assert 14 in [related.line for related in found.related]
+
+
+def test_pycudas_own_kernels_are_placed_on_the_users_line():
+    event = report("outside", A + 4000, library=True, **Y)
+    found = only(*ARRAYS, add(library=True), event)
+    assert (found.location.line, found.kernel.name, found.kernel.line) == (15, "add", None)
+    assert found.message.startswith("PyCUDA's kernel `add` writes")
+
+
+@pytest.mark.parametrize(
+    ("function", "shared", "size", "help"),
+    [
+        ("dynamic", 256, 256, "pass shared=516 to the launch, or use fewer threads a block"),
+        ("dynamic", 0, 0, "pass shared=516 to the launch, or use fewer threads a block"),
+        ("tiles", 0, 512, "give `s` 516 bytes, or keep the index below 128"),
+    ],
+)
+def test_how_much_shared_memory_is_needed(function, shared, size, help):
+    variable = (f"_ZZ{len(function)}{function}E1s", size)
+    outside = report("shared-outside", 512, 4, function, space="shared", variable=variable)
+    assert only(*ARRAYS, launch(function, ptr(A), shared=shared), outside).help == help
+
+
+def test_a_launch_that_is_forgotten_is_told_by_its_line():
+    found = only(*ARRAYS, report("outside", A + 4000, 99, **Y))
+    assert (found.code, found.location.line, found.kernel.line) == ("PG202", 15, 7)
+
+
+SILENT = {
+    "nothing reported": [add(), synchronize()],
+    "of library kernels that are left out": [module(library=True, left_out=(("f", "too large"),))],
+    "no kernel left out": [module(kernel("f"))],
+}
+
+
+@pytest.mark.parametrize("events", SILENT.values(), ids=SILENT)
+def test_stays_silent(events):
+    assert codes(*ARRAYS, *events) == []
+
+
+def test_kernels_that_are_left_out_are_noted():
+    reasons = (("f", "it calls `vprintf`"), ("g", "it calls `vprintf`"), ("h", "too many registers"))
+    found = only(module(*map(kernel, "fgh"), left_out=reasons))
+    assert (found.code, found.severity.value) == ("PG901", "note")
+    assert found.message == (
+        "the accesses of kernels `f` and `g` are not checked: it calls `vprintf`; "
+        "the accesses of kernel `h` are not checked: too many registers"
+    )
+
+
+def test_a_module_that_is_left_out_whole_is_noted():
+    found = only(module(kernel("f"), left_out=(("", "no compiler"),)))
+    assert found.message == "the accesses of this module's kernels are not checked: no compiler"

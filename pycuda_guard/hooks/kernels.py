@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: what the program may set for a function; all of its variants get it
 _SETTERS = ("set_attribute", "set_cache_config", "set_shared_config")
 
+#: how the driver refuses what belongs to another context; loaded anew in the current one, it would work
+_OF_ANOTHER_CONTEXT = ("invalid resource handle", "invalid device context")
+
 
 class Kernels:
     """The runtime, and PyCUDA's own functions that it is served with."""
@@ -90,10 +93,7 @@ class Kernels:
             ptx = compiled.ptx
         else:
             return plain(), {}
-        if compiled is None:
-            source = Source(ptx)
-        else:
-            source = Source(ptx, compiled.text, compiled.frames)
+        source = Source(ptx) if compiled is None else Source(ptx, compiled.text, compiled.frames)
         options = kwargs.get("options", args[1] if len(args) > 1 else [])
         handler = kwargs.get("message_handler", args[2] if len(args) > 2 else None)
 
@@ -101,8 +101,8 @@ class Kernels:
             return self._module_from_buffer(text, list(options) if is_ptx(image) else [])
 
         try:
-            # The compiler's words about the program's own image are for its handler. What the driver thinks of
-            # machine code can't be told from PTX: it may be for another device.
+            # The compiler's words about the program's own image are for its handler. What the driver thinks
+            # of machine code can't be told from PTX: it may be for another device.
             bare_first = handler is not None or not is_ptx(image)
             context = tap.threads.state.context
             return self.runtime.load(plain, instead, source, context, bare_first=bare_first)
@@ -122,9 +122,9 @@ class Kernels:
         chosen, longer, asked = self.runtime.prepare(function, packed, shared, event)
         try:
             return wrapped(chosen, grid, block, longer, asked, stream)
-        except self.driver.Error:
+        except self.driver.Error as error:
             variant = self.variant_of(function)
-            if variant is None:
+            if variant is None or any(words in str(error) for words in _OF_ANOTHER_CONTEXT):
                 raise
             if (bare := self._bare_for_launch(variant)) is not None:
                 # if it is only the instrumented kernel that is too large, the program's own runs unwatched
@@ -228,7 +228,7 @@ def setter(name: str) -> Connect:
 
 
 def parameter(form: str) -> Connect:
-    """Hook a method of Function that sets a part of its parameters; ``form`` packs the value, if it is a number."""
+    """Hook a method of Function that sets a part of its parameters; ``form`` packs a number."""
 
     def connect(tap: Tap, wrapped: Wrapped) -> Wrapped:
         def hook(self: Any, offset: Any, value: Any) -> Any:

@@ -13,6 +13,7 @@ from dsl import (
     dtod,
     dtoh,
     ended,
+    failed,
     findings,
     free,
     host,
@@ -80,6 +81,7 @@ READ = {
         alloc(0x1000_0000, 400, m.MemoryKind.PINNED),
         launch("fill", ptr(0x1000_0000)),
     ],
+    "the launch is refused": [fill(), failed("invalid argument")],
     "the guard came late": [m.LateStart(None, 11, 31, "memory"), fill()],
     "a kernel that PyCUDA wrote": [launch("fill", ptr(A), library=True)],
 }

@@ -32,6 +32,7 @@ Example
 
 Use instead
 -----------
+    import numpy as np
     import pycuda.autoprimaryctx
     import pycuda.driver as cuda
     from pycuda.compiler import SourceModule
@@ -39,6 +40,7 @@ Use instead
     set_two = SourceModule("__global__ void f(float *x) { x[threadIdx.x] = 2; }").get_function("f")
     x_gpu = cuda.mem_alloc(400)
     set_two(x_gpu, block=(100, 1, 1))
+    print(cuda.from_device(x_gpu, 100, np.float32))
 
 Known limits
 ------------

@@ -62,7 +62,16 @@ if TYPE_CHECKING:
     from pycuda_guard.checks.collector import Collector
     from pycuda_guard.checks.state import State
     from pycuda_guard.checks.state.allocations import Region
-    from pycuda_guard.events.model import Copy, Exported, Freed, KernelSignature, Launch, ModuleId, RunEnded
+    from pycuda_guard.events.model import (
+        CallFailed,
+        Copy,
+        Exported,
+        Freed,
+        KernelSignature,
+        Launch,
+        ModuleId,
+        RunEnded,
+    )
 
 _PRIVATE = frozenset({MemoryKind.DEVICE, MemoryKind.POOL})
 _MAX_WAITING = 10_000
@@ -118,6 +127,13 @@ class ResultNeverRead(Rule):
             region = self.state.memory.find(destination.address)
             if region is not None and region.kind is MemoryKind.GLOBAL and source.dtype in _ADDRESSES:
                 self._give_up()
+
+    def on_call_failed(self, event: CallFailed) -> None:
+        """Note that a launch was refused: it has written nothing."""
+        if event.announced:
+            for region, output in list(self._waiting.items()):
+                if output[0].sequence == event.announced:
+                    del self._waiting[region]
 
     def on_exported(self, event: Exported) -> None:
         """Note that somebody else may read from now on."""

@@ -30,6 +30,7 @@ Example
 
 Use instead
 -----------
+    import numpy as np
     import pycuda.driver as cuda
     from pycuda.compiler import SourceModule
 
@@ -40,6 +41,7 @@ Use instead
     x_gpu = cuda.mem_alloc(400)
     try:
         set_two(x_gpu, block=(100, 1, 1))
+        print(cuda.from_device(x_gpu, 100, np.float32))
     finally:
         second.pop()
         first.pop()

@@ -74,7 +74,8 @@ def test_a_write_past_the_end():
     assert (found.location.line, found.kernel.line, found.kernel.file) == (15, 7, "script.py")
     assert found.message == (
         "kernel `add` writes `y` (1000 float32) past its end: element 1000 in block (1, 0, 0), "
-        "thread (3, 0, 0) and 23 more accesses, elements 1000 to 1023, in add(…, block=(256, 1, 1), grid=(4, 1)); "
+        "thread (3, 0, 0) and 23 more accesses, elements 1000 to 1023, "
+        "in add(…, block=(256, 1, 1), grid=(4, 1)); "
         "the guard skipped it: from here on the program's results mean nothing"
     )
     assert found.help == "pass 1000 for `int n`, or allocate 4096 bytes for the array"

@@ -42,11 +42,15 @@ class Report:
 
 @dataclass
 class Buffer:
-    """Device memory with a shadow of its own, ``slack`` bytes of foreign memory on both sides."""
+    """Device memory with a shadow of its own, ``slack`` bytes of foreign memory on both sides.
+
+    ``written`` are the ranges of bytes that the host wrote: what a checked kernel takes for initialized.
+    """
 
     array: np.ndarray
     shift: int = 2
     slack: int = 512
+    written: tuple[tuple[int, int], ...] = ()
     address: int = 0
     shadow: int = 0
     codes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint8))
@@ -61,16 +65,23 @@ class Buffer:
 class Launcher:
     """The kernels of one PTX module, bare and instrumented."""
 
-    def __init__(self, cuda, ptx: str) -> None:
+    def __init__(self, cuda, ptx: str, only_checked: bool = False, only_fast: bool = False) -> None:
         self.cuda = cuda
         self.module = parse(ptx)
         self.result = instrument(self.module)
+        if only_checked:  # the rest would take as long again to compile
+            items = self.result.module.items
+            items[:] = [item for item in items if not self._has_checked(getattr(item, "name", ""))]
         self.text = print_module(self.result.module)
         assert print_module(parse(self.text)) == self.text
         self.bare = cuda.module_from_buffer(ptx.encode())
         self.loaded = cuda.module_from_buffer(self.text.encode())
         self.reports: list[Report] = []
         self.counts: list[tuple[int, int, int]] = []
+
+    def _has_checked(self, name: str) -> bool:
+        """Tell whether a kernel has a checked variant beside."""
+        return name in self.result.kernels and bool(self.result.kernels[name].checked)
 
     def bare_run(self, name, *arguments, grid=1, block=1, shared=0):
         """Launch the bare kernel on copies of the buffers; return them as arrays."""
@@ -121,7 +132,8 @@ class Launcher:
             hidden += argument.range(code) if is_buffer else abi.RANGE.pack(0, 0, 0, 0, abi.UNTRACKED)
         assert len(hidden) == kernel.hidden_bytes
         function = self.loaded.get_function(kernel.checked if checked else name)
-        self._launch(function, arguments, hidden, kernel.hidden_offset, grid, block, shared)
+        asked = kernel.shared_bytes(shared) if checked else shared
+        self._launch(function, arguments, hidden, kernel.hidden_offset, grid, block, asked)
         for buffer in buffers:
             cuda.memcpy_dtoh(buffer.codes, buffer.shadow)
         self._read(ring, counters, nbytes)
@@ -138,7 +150,9 @@ class Launcher:
         buffer.codes = np.zeros(count, np.uint8)
         buffer.shadow_memory = self.cuda.mem_alloc(count)
         buffer.shadow = int(buffer.shadow_memory)
-        self.cuda.memset_d8(buffer.shadow_memory, 0, count)
+        for start, end in buffer.written:
+            buffer.codes[start >> buffer.shift : -(-end >> buffer.shift)] = abi.HOST
+        self.cuda.memcpy_htod(buffer.shadow_memory, buffer.codes)
 
     def _launch(self, function, arguments, hidden, hidden_offset, grid, block, shared) -> None:
         packed = b""

@@ -11,10 +11,11 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pycuda_guard.cpu.cache import Cache, directory, fingerprint
+from pycuda_guard.cpu.cache import fingerprint
 from pycuda_guard.cpu.codegen.plan import KernelPlan
 from pycuda_guard.cpu.runtime import Kernel
 from pycuda_guard.cpu.variables import Image
+from pycuda_guard.diskcache import Cache, directory
 from pycuda_guard.errors import GuardError
 
 if TYPE_CHECKING:

@@ -419,7 +419,9 @@ class KernelReport(Event):
     ``launch`` is the sequence number of the launch that did it first. ``reason`` is ``outside``,
     ``misaligned``, ``uninitialized``, ``shared-outside``, ``shared-uninitialized``, ``assert`` or ``trap``.
     ``block_index`` and ``thread_index`` did it first; ``count`` accesses did it in all, at addresses from
-    ``lowest`` to ``highest`` (of their first byte; offsets into the variable for shared memory). ``base`` and
+    ``lowest`` to ``highest`` (of their first byte; offsets into the variable for shared memory).
+    The reasons ``race``, ``shared-race`` and ``divergence`` come with ``other``: the access that it races with, or
+    the other barrier, and ``other_block`` and ``other_thread``, which did that. ``base`` and
     ``size`` are the allocation that the parameter pointed into, size 0 for none. ``library``: PyCUDA wrote
     the kernel.
     """
@@ -436,6 +438,9 @@ class KernelReport(Event):
     base: Address = 0
     size: int = 0
     library: bool = False
+    other: KernelAccess | None = None
+    other_block: tuple[int, int, int] = (0, 0, 0)
+    other_thread: tuple[int, int, int] = (0, 0, 0)
 
 
 class Contents(Event):

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from pycuda_guard.events.model import Event, Launch
+    from pycuda_guard.hooks.modules import Link
     from pycuda_guard.hooks.sink import Sink
+    from pycuda_guard.hooks.sources import Compiled
     from pycuda_guard.shadow.loading import Variant
     from pycuda_guard.shadow.world import Options
 
+#: shared memory that every kernel can have
+_SHARED_MEMORY = 48 << 10
 #: what the program may set for a function; all of its variants get it
 _SETTERS = ("set_attribute", "set_cache_config", "set_shared_config")
 
@@ -36,8 +40,10 @@ class Kernels:
         self.on_cpu = options.on_cpu
         self.driver: Any = None
         self._module_from_buffer: Wrapped
+        self._get_attribute: Wrapped
         self._setters: dict[str, Wrapped] = {}
         self._parameters: dict[str, Wrapped] = {}
+        self._linker: dict[str, Wrapped] = {}
 
     def connect(self, driver: ModuleType) -> None:
         """Take PyCUDA's functions as they are before they are hooked."""
@@ -46,7 +52,15 @@ class Kernels:
         loader = self.runtime.loader
         loader.get_function = driver.Module.get_function
         loader.get_global = driver.Module.get_global
+        self._get_attribute = driver.Function.get_attribute
         loader.set_up = self._set_up
+        loader.ask_room = self._shared_room
+        loader.widen = self._widen
+        self._linker = {
+            name: getattr(driver.Linker, name)
+            for name in ("add_data", "add_file", "link_module")
+            if hasattr(driver, "Linker")
+        }
         self._parameters = {
             name: getattr(driver.Function, name)
             for name in ("_param_set_size", "_param_setv")
@@ -86,14 +100,9 @@ class Kernels:
     ) -> tuple[Any, dict[str, str]]:
         """Load an image, instrumented where that can be; raises what ``plain`` raises alone."""
         compiled = tap.sources.get(digest(image))
-        ptx: Callable[[], str]
-        if is_ptx(image) and (compiled is None or b".loc" in image):
-            ptx = lambda: text_of(image)  # noqa: E731
-        elif compiled is not None:
-            ptx = compiled.ptx
-        else:
+        source = self._source(compiled, image)
+        if source is None:
             return plain(), {}
-        source = Source(ptx) if compiled is None else Source(ptx, compiled.text, compiled.frames)
         options = kwargs.get("options", args[1] if len(args) > 1 else [])
         handler = kwargs.get("message_handler", args[2] if len(args) > 2 else None)
 
@@ -109,6 +118,47 @@ class Kernels:
         finally:
             if compiled is not None:
                 compiled.forget()
+
+    def from_link(self, tap: Tap, plain: Callable[[], Any], link: Link) -> tuple[Any, dict[str, str]]:
+        """Link a module, instrumented where that can be; raises what ``plain`` raises alone.
+
+        Only one part can be instrumented: each brings the same functions for its reports.
+        """
+        images = [entry for entry in link.data if is_ptx(entry[0])]
+        if len(images) != 1:
+            return plain(), {"": "it is linked from several parts"} if images else {}
+        compiled = tap.sources.get(digest(images[0][0]))
+        source = self._source(compiled, images[0][0])
+        assert source is not None
+
+        def instead(text: bytes) -> Any:
+            options = link.keywords.get("options", link.arguments[1] if len(link.arguments) > 1 else None)
+            linker = self.driver.Linker(None, options)
+            tap.linked.pop(id(linker), None)
+            for data, kind, name in link.data:
+                self._linker["add_data"](linker, text if data is images[0][0] else data, kind, name)
+            for name, kind in link.files:
+                self._linker["add_file"](linker, name, kind)
+            return self._linker["link_module"](linker)
+
+        try:
+            context = tap.threads.state.context
+            return self.runtime.load(plain, instead, source, context, bare_first=True)
+        finally:
+            if compiled is not None:
+                compiled.forget()
+
+    @staticmethod
+    def _source(compiled: Compiled | None, image: bytes) -> Source | None:
+        """Return where an image comes from; None where its PTX can't be known."""
+        if is_ptx(image) and (compiled is None or b".loc" in image):
+            text = text_of(image)
+            ptx = lambda: text  # noqa: E731
+        elif compiled is not None:
+            ptx = compiled.ptx
+        else:
+            return None
+        return Source(ptx) if compiled is None else Source(ptx, compiled.text, compiled.frames)
 
     # -- functions ------------------------------------------------------------------------------
 
@@ -166,6 +216,26 @@ class Kernels:
         except Exception:
             return None  # the context is broken, or there is no room
 
+    def _widen(self, function: Any) -> int:
+        """Let launches of a variant ask for all shared memory; return how much dynamic memory that is."""
+        attributes, limits = self.driver.function_attribute, self.driver.device_attribute
+        static: int = self._get_attribute(function, attributes.SHARED_SIZE_BYTES)
+        device = self.driver.Context.get_device()
+        usual: int = device.get_attribute(limits.MAX_SHARED_MEMORY_PER_BLOCK) - static
+        try:
+            most: int = device.get_attribute(limits.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN) - static
+            self._set_up(function, "set_attribute", (attributes.MAX_DYNAMIC_SHARED_SIZE_BYTES, most))
+        except (AttributeError, KeyError, self.driver.Error):
+            return usual
+        return most
+
+    def _shared_room(self, function: Any) -> int:
+        """Return how much dynamic shared memory a function can have."""
+        attributes = self.driver.function_attribute
+        if hasattr(attributes, "MAX_DYNAMIC_SHARED_SIZE_BYTES"):
+            return int(self._get_attribute(function, attributes.MAX_DYNAMIC_SHARED_SIZE_BYTES))
+        return _SHARED_MEMORY - int(self._get_attribute(function, attributes.SHARED_SIZE_BYTES))
+
     def _set_up(self, function: Any, name: str, arguments: tuple[Any, ...]) -> None:
         self._setters[name](function, *arguments)
 
@@ -179,7 +249,7 @@ class Kernels:
         except Exception:
             return wrapped(function, *arguments)
         result = wrapped(bare, *arguments)
-        variant.settings.append((name, arguments))
+        variant.note_setting(name, arguments)
         # where a variant can't have it, its launch will fail, and the program's own runs instead
         with contextlib.suppress(self.driver.Error):
             wrapped(function, *arguments)

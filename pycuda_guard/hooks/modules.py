@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pycuda_guard.callsite import here
-from pycuda_guard.events.model import Event, KernelSignature, ModuleLoaded
+from pycuda_guard.events.model import KernelSignature, ModuleLoaded
 from pycuda_guard.hooks.sources import digest, is_ptx, text_of
 from pycuda_guard.hooks.tap import Connect, Tap, ThreadState, Wrapped, like, reported
 from pycuda_guard.kernels.signature import read_signatures
@@ -102,15 +102,22 @@ def _read_file(tap: Tap, filename: str) -> bytes:
         return file.read()
 
 
+class Link:
+    """What has been added to a Linker: the kernels, why they are not known, and the calls themselves."""
+
+    def __init__(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        self.arguments = arguments
+        self.keywords = keywords
+        self.kernels: list[KernelSignature] = []
+        self.unknown = ""
+        self.data: list[tuple[bytes, Any, str]] = []  # image, its type, its name
+        self.files: list[tuple[str, Any]] = []
+
+
 def _create_linker(
     tap: Tap, site: Site | None, state: ThreadState, result: None, /, linker: Any, *args: Any, **kwargs: Any
 ) -> None:
-    tap.linked[id(linker)] = ([], "")
-
-
-def _link(tap: Tap, site: Site | None, state: ThreadState, module: Any, /, linker: Any) -> None:
-    kernels, unknown = tap.linked.pop(id(linker), ([], "the linker is older than the guard"))
-    _loaded(tap, site, module, None if unknown else tuple(kernels), unknown, {})
+    tap.linked[id(linker)] = Link(args, kwargs)
 
 
 def _link_data(
@@ -124,18 +131,58 @@ def _link_data(
     input_type: Any,
     name: str = "unknown",
 ) -> None:
-    kernels, unknown = tap.linked.get(id(linker), ([], "the linker is older than the guard"))
-    added, reason = signatures(tap, bytes(data))
-    tap.linked[id(linker)] = ([*kernels, *(added or ())], unknown or reason)
+    link = tap.linked.get(id(linker))
+    if link is not None:
+        link.data.append((bytes(data), input_type, name))
+        _link_image(tap, link, bytes(data))
 
 
 def _link_file(
     tap: Tap, site: Site | None, state: ThreadState, result: None, /, linker: Any, filename: str, kind: Any
 ) -> None:
+    link = tap.linked.get(id(linker))
+    if link is None:
+        return
     if str(kind).rpartition(".")[2] == "LIBRARY":
+        link.files.append((filename, kind))
         return  # device code to link against, such as cudadevrt
     with open(filename, "rb") as file:
-        _link_data(tap, site, state, None, linker, file.read(), kind)
+        image = file.read()
+    link.data.append((image, kind, filename))
+    _link_image(tap, link, image)
+
+
+def _link_image(tap: Tap, link: Link, image: bytes) -> None:
+    added, reason = signatures(tap, image)
+    link.kernels.extend(added or ())
+    link.unknown = link.unknown or reason
+
+
+def link_module(tap: Tap, wrapped: Wrapped) -> Wrapped:
+    """Hook ``Linker.link_module``."""
+
+    def hook(*args: Any, **kwargs: Any) -> Any:
+        if not tap.active:
+            return wrapped(*args, **kwargs)
+        left_out: dict[str, str] = {}
+        link = tap.linked.pop(id(args[0]), None) if args else None
+        try:
+            if link is None or tap.kernels is None:
+                module = wrapped(*args, **kwargs)
+            else:
+                module, left_out = tap.kernels.from_link(tap, lambda: wrapped(*args, **kwargs), link)
+        except BaseException as error:
+            tap.failed("Linker.link_module", 0, error)
+            raise
+        try:
+            unknown = "the linker is older than the guard" if link is None else link.unknown
+            kernels = None if link is None or unknown else tuple(link.kernels)
+            _loaded(tap, here(2), module, kernels, unknown, left_out)
+        except Exception as error:
+            tap.guard_error("Linker.link_module", error)
+        return module
+
+    return like(wrapped, hook)
 
 
 def get_function(tap: Tap, wrapped: Wrapped) -> Wrapped:
@@ -182,4 +229,3 @@ module_from_file = _loading("module_from_file", _read_file)
 create_linker = reported("Linker", _create_linker)
 add_data = reported("Linker.add_data", _link_data)
 add_file = reported("Linker.add_file", _link_file)
-link_module = reported("Linker.link_module", _link)

@@ -38,7 +38,7 @@ class Row:
 
     ``group`` is the subject, as PyCUDA's reference sorts them. ``event`` is empty for a call that
     is watched only to understand a later one. ``created`` rows add a method (``__del__``) that the
-    class does not have. Rows that ``serve_kernels`` stay hooked as long as the program has instrumented kernels.
+    class does not have. Rows that ``serve_kernels`` stay hooked as long as there are instrumented kernels.
     """
 
     target: str

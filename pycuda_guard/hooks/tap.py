@@ -36,13 +36,13 @@ if TYPE_CHECKING:
         Event,
         EventId,
         HostKind,
-        KernelSignature,
         Launch,
         MemoryKind,
         ModuleId,
         Operand,
     )
     from pycuda_guard.hooks.kernels import Kernels
+    from pycuda_guard.hooks.modules import Link
     from pycuda_guard.hooks.sink import Sink
     from pycuda_guard.hooks.sources import Compiled
 
@@ -101,7 +101,7 @@ class Tap:
         self.modules: dict[int, tuple[ModuleId, bool]] = {}  # number, library
         self.functions: dict[int, tuple[ModuleId, str, bool]] = {}  # module, name, library
         self.parameter_sizes: dict[int, int] = {}  # by Function: bytes, for launches of the old form
-        self.linked: dict[int, tuple[list[KernelSignature], str]] = {}  # by Linker: kernels, why unknown
+        self.linked: dict[int, Link] = {}  # by Linker: what was added
         self.sources: OrderedDict[bytes, Compiled] = OrderedDict()  # by digest of the image
         self.globals: set[tuple[ModuleId, str]] = set()  # reported by get_global
         self.limits: dict[int, DeviceLimits] = {}  # by hash(Device), its ordinal

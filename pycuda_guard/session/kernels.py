@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def kernel_options(config: Config, device: str) -> Options | None:
-    """Return which launches are to be looked into on ``device`` (``cpu`` or ``gpu``); None for none at all."""
+    """Return which launches are to be looked into on ``device`` (``cpu``, ``gpu``); None for none at all."""
     if config.no_kernels:
         return None
     first, last = parse_range("launches", config.launches) if config.launches else (1, None)
-    return Options(config.kernel or "*", config.skip_kernel or "", first, last, on_cpu=device == "cpu")
+    return Options(config.kernel or "*", config.skip_kernel or "", first, last, on_cpu=device == "cpu", races=config.races)
 
 
 def unwatched(config: Config) -> list[str]:

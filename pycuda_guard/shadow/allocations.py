@@ -26,7 +26,7 @@ class Allocation:
     """
 
     __slots__ = (
-        "address", "context", "end", "epoch", "is_read", "is_shared", "is_tracked", "known", "launches", "run_at_end",
+        "address", "context", "end", "epoch", "is_shared", "is_tracked", "known", "launches", "run_at_end",
         "shadow", "shift", "size", "unanswered", "unscanned", "users", "version", "whole",
     )  # fmt: skip
 

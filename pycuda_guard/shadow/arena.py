@@ -59,9 +59,9 @@ class Arena:
         if not size:
             return
         index = bisect_left(self._free, (address, 0))
-        if index < len(self._free) and self._free[index][0] == address + size:
-            if self._free[index][0] not in self._chunks:
-                size += self._free.pop(index)[1]
+        end = address + size
+        if index < len(self._free) and self._free[index][0] == end and end not in self._chunks:
+            size += self._free.pop(index)[1]
         if index and sum(self._free[index - 1]) == address and address not in self._chunks:
             before, nbytes = self._free[index - 1]
             self._free[index - 1] = (before, nbytes + size)

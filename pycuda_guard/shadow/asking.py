@@ -40,8 +40,8 @@ class _Question:
     """A scan that is on its way. ``cause`` is the event that Contents are for, None for whole-ness alone."""
 
     __slots__ = (
-        "allocation", "answer", "cause", "end", "launches", "pitch", "shift", "start", "state", "version", "was_whole",
-        "width",
+        "allocation", "answer", "cause", "end", "launches", "pitch", "shift", "start", "state", "version",
+        "was_whole", "width",
     )  # fmt: skip
 
     def __init__(

@@ -23,6 +23,7 @@ from pycuda_guard.shadow.asking import cause_of
 if TYPE_CHECKING:
     from pycuda_guard.events.model import Event
     from pycuda_guard.shadow.asking import Asking
+    from pycuda_guard.shadow.state import ContextState
     from pycuda_guard.shadow.world import World
 
 #: unit of a shadow that a copy needs before any kernel has stored there
@@ -133,22 +134,8 @@ class Following:
         first = start + extent.offset
         if to.shadow:
             state = self._world.state_of(to, event.context)
-            if state is None:
-                return
-            for index in range(extent.slices):
-                place = first + index * extent.slice_pitch
-                if extent.rows == 1:
-                    codes.fill(state, to, place, place + extent.width, stream)
-                    if is_upload:
-                        # The program may go on in a stream that does not wait for the default one: the data
-                        # will be there when the call returns, so the codes must be, too.
-                        codes.fill(state, to, place, place + extent.width, state.stream)
-                        state.driver.synchronize_stream(state.stream)
-                else:
-                    codes.fill_rows(state, to, place, extent.width, extent.pitch, extent.rows, stream)
-            if extent.rows * extent.slices == 1:
-                to.note_written(first, first + extent.width)
-            to.unscanned = True
+            if state is not None:
+                self._fill(state, to, first, extent, stream, is_upload)
             return
         if extent.rows * extent.slices > _MANY_ROWS:
             to.note_written(first, start + extent.end)
@@ -157,6 +144,26 @@ class Following:
             for row in range(extent.rows):
                 place = first + index * extent.slice_pitch + row * extent.pitch
                 to.note_written(place, place + extent.width)
+
+    @staticmethod
+    def _fill(
+        state: ContextState, to: Allocation, first: int, extent: Extent, stream: int, is_upload: bool
+    ) -> None:
+        """Set the codes of what a copy or memset writes."""
+        for index in range(extent.slices):
+            place = first + index * extent.slice_pitch
+            if extent.rows == 1:
+                codes.fill(state, to, place, place + extent.width, stream)
+                if is_upload:
+                    # The program may go on in a stream that does not wait for the default one: the data will be
+                    # there when the call returns, so the codes must be, too.
+                    codes.fill(state, to, place, place + extent.width, state.stream)
+                    state.driver.synchronize_stream(state.stream)
+            else:
+                codes.fill_rows(state, to, place, extent.width, extent.pitch, extent.rows, stream)
+        if extent.rows * extent.slices == 1:
+            to.note_written(first, first + extent.width)
+        to.unscanned = True
 
     def _carry(
         self, event: Copy, to: Allocation, start: int, origin: Allocation, offset: int, nbytes: int

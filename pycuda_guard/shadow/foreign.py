@@ -10,8 +10,8 @@ import os
 import sys
 
 _PACKAGES = (
-    "cupy", "torch", "numba.cuda", "jax", "jaxlib", "tensorflow", "cuda", "rmm", "cudf", "nvmath", "skcuda", "mpi4py",
-    "pynccl", "tinygrad", "warp.context", "taichi", "triton", "arrayfire", "ucp", "cuquantum",
+    "cupy", "torch", "numba.cuda", "jax", "jaxlib", "tensorflow", "cuda", "rmm", "cudf", "nvmath", "skcuda",
+    "mpi4py", "pynccl", "tinygrad", "warp.context", "taichi", "triton", "arrayfire", "ucp", "cuquantum",
 )  # fmt: skip
 
 #: libraries that compile or describe and never touch device memory, and what PyCUDA itself brings

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
+from pycuda_guard.diskcache import Cache, directory, fingerprint
 from pycuda_guard.kernels.instrument.abi import CHECKED_SUFFIX
+from pycuda_guard.kernels.instrument.model import InstrumentedKernel, Root, SharedShadow, Site
+from pycuda_guard.kernels.instrument.races.model import RACES_SUFFIX, RaceVariant
 from pycuda_guard.kernels.ptx import parse, print_module
 from pycuda_guard.kernels.ptx.ir import Function, Scope, SourceMark, Space
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
-    from pycuda_guard.kernels.instrument.model import InstrumentedKernel, Site
     from pycuda_guard.kernels.ptx.ir import Module, SourceLine, Statement
+
+#: what decides how a module is instrumented, relative to the package
+_SOURCES = ("kernels/instrument", "kernels/analysis", "kernels/ptx", "shadow/images.py")
 
 Place = tuple[int, int, int]
 
@@ -52,7 +59,7 @@ class Image:
 
     def plan_of(self, function: str) -> KernelPlan | None:
         """Return the plan of a kernel, by its own name or that of its checked variant."""
-        return self.plans.get(function.removesuffix(CHECKED_SUFFIX))
+        return self.plans.get(function.removesuffix(CHECKED_SUFFIX).removesuffix(RACES_SUFFIX))
 
     @property
     def uses_heap(self) -> bool:
@@ -60,8 +67,64 @@ class Image:
         return any(plan.kernel.uses_heap for plan in self.plans.values())
 
 
-def make_image(ptx: str) -> Image:
-    """Instrument a module. Raises whatever parsing, instrumenting or printing raises."""
+def make_image(ptx: str, *, races: bool) -> Image:
+    """Instrument a module, or take it from the cache. Raises whatever parsing or instrumenting raises."""
+    kept = _cache(directory())
+    key = kept.key("instrumented", _fingerprint(), f"races {races}", ptx)
+    entry = kept.get(key)
+    if entry is not None:
+        return _unpack(*entry)
+    image = _make(ptx, races)
+    kept.put(key, _pack(image), image.text)
+    return image
+
+
+@cache
+def _cache(folder: Path) -> Cache:
+    return Cache(folder)
+
+
+@cache
+def _fingerprint() -> str:
+    return fingerprint(_SOURCES)
+
+
+def _pack(image: Image) -> dict[str, Any]:
+    """Return all of an image but its text as data for JSON."""
+    return {
+        "plans": {name: asdict(plan) for name, plan in image.plans.items()},
+        "sites": [asdict(site) for site in image.sites],
+        "variables": image.variables,
+        "left_out": image.left_out,
+    }
+
+
+def _unpack(data: dict[str, Any], text: bytes) -> Image:
+    """Return the image that :func:`_pack` made data of."""
+    plans = {}
+    for name, plan in data["plans"].items():
+        kernel = dict(plan["kernel"])
+        if kernel.get("races") is not None:
+            kernel["races"] = _unpack_races(kernel["races"])
+        kernel["roots"] = tuple(Root(**root) for root in kernel["roots"])
+        if kernel["shadow"] is not None:
+            kernel["shadow"] = SharedShadow(**kernel["shadow"])
+        plans[name] = KernelPlan(InstrumentedKernel(**kernel), plan["bare_bytes"], tuple(plan["positions"]))
+    sites = []
+    for info in data["sites"]:
+        # the line of the kernel has been found; the line that it came from is not needed any more
+        sites.append(SiteInfo(Site(**{**info["site"], "source": None}), info["file"], info["line"]))
+    return Image(text, plans, tuple(sites), tuple(data["variables"]), data["left_out"])
+
+
+def _unpack_races(data: dict[str, Any]) -> RaceVariant:
+    shadow = data["shadow"]
+    restored = {"sites": tuple(data["sites"]), "shadow": None if shadow is None else SharedShadow(**shadow)}
+    return RaceVariant(**{**data, **restored})
+
+
+def _make(ptx: str, races: bool) -> Image:
+    """Instrument a module."""
     from pycuda_guard.kernels.instrument import instrument
 
     module = parse(ptx)
@@ -74,7 +137,7 @@ def make_image(ptx: str) -> Image:
         name for name, variable in module.variables.items() if variable.space in (Space.GLOBAL, Space.CONST)
     )
     inlined = _inlined(module)
-    done = instrument(module)
+    done = instrument(module, races=races)
     plans = {}
     for name, kernel in done.kernels.items():
         offsets, size = layouts[name]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.shadow import codes
 from pycuda_guard.shadow.driver import DriverError
+from pycuda_guard.shadow.racing import Racing
 from pycuda_guard.shadow.world import LaunchInfo
 
 if TYPE_CHECKING:
@@ -30,11 +31,22 @@ _MOST_CONFIGURATIONS = 256
 
 
 class Prepared(NamedTuple):
-    """What to launch: whether the checked variant, with which packed arguments and dynamic shared memory."""
+    """What to launch: which variant (``""`` fast), with which packed arguments and dynamic shared memory."""
 
-    checked: bool
+    variant: str
     packed: bytes
     shared: int
+
+
+class _Roots:
+    """What the roots of a launch point into. ``loads`` and ``stores``: by addresses that the table must tell."""
+
+    def __init__(self) -> None:
+        self.ranges: list[bytes | tuple[Allocation, int]] = []
+        self.told: list[tuple[int, int]] = []
+        self.is_checked = False
+        self.loads = False
+        self.stores = False
 
 
 def neutral(variant: Variant, packed: bytes, shared: int) -> Prepared:
@@ -42,7 +54,7 @@ def neutral(variant: Variant, packed: bytes, shared: int) -> Prepared:
     kernel = variant.plan.kernel
     ring = 0 if variant.loaded.state is None else variant.loaded.state.ring
     header = abi.HEADER.pack(ring, 0, 0, 0, abi.Flag.PERMISSIVE, shared)
-    return Prepared(False, _joined(variant.plan, packed, header + _ANYWHERE * len(kernel.roots)), shared)
+    return Prepared("", _joined(variant.plan, packed, header + _ANYWHERE * len(kernel.roots)), shared)
 
 
 def _joined(plan: KernelPlan, packed: bytes, hidden: bytes) -> bytes:
@@ -62,6 +74,7 @@ class Launching:
     def __init__(self, world: World, asking: Asking) -> None:
         self._world = world
         self._asking = asking
+        self.racing = Racing()
         self._looked: dict[tuple[int, str, tuple[int, ...], int], int] = {}
 
     def prepare(self, variant: Variant, packed: bytes, shared: int, event: Launch) -> Prepared:
@@ -69,47 +82,15 @@ class Launching:
         world = self._world
         loaded, plan = variant.loaded, variant.plan
         state = loaded.state
-        stream = event.stream
         if state is None or event.context != loaded.context:
             return neutral(variant, packed, shared)
         kernel = plan.kernel
+        stream = event.stream
         number = event.sequence & 0xFFFFFFFF
-        is_checked = False
-        loads, stores = kernel.loads_unknown, kernel.stores_unknown  # by addresses that the table must tell
-        ranges: list[bytes | tuple[Allocation, int]] = []
-        told = []
-        epochs: dict[Allocation, int] = {}
-        size = len(packed)
-        for root, position in zip(kernel.roots, plan.positions, strict=True):
-            value = _POINTER.unpack_from(packed, position)[0] if position + 8 <= size else 0
-            allocation = world.allocations.at(value) if value else None
-            if allocation is None:
-                found = self._foreign(value)
-                if found is None and value:
-                    loads = loads or root.loads or root.atomics
-                    stores = stores or root.stores or root.atomics
-                told.append(found or (0, 0))
-                ranges.append(_NOWHERE if found is None else abi.RANGE.pack(*found, 0, 0, abi.UNTRACKED))
-                continue
-            told.append((allocation.address, allocation.size))
-            if not allocation.is_tracked or world.state_of(allocation, event.context) is None:
-                ranges.append(_untracked(allocation))
-                continue
-            if root.loads or root.atomics:
-                is_checked = self._reads(state, allocation, root, stream) or is_checked
-            if root.stores or root.atomics:
-                code = epochs.get(allocation)
-                if code is None or not _is_fine(allocation, root):
-                    code = self._stores(state, allocation, root, stream, number, event.library)
-                    epochs[allocation] = code
-                if code:
-                    state.streams.add(stream)
-                    allocation.users[stream] = None
-            else:
-                code = 0
-            ranges.append((allocation, code))  # the shadow may still be made finer by a later root
-        flags = 0
-        table = (0, 0)
+        roots = self._roots(state, plan, packed, event)
+        is_checked = roots.is_checked
+        flags, table = 0, (0, 0)
+        loads, stores = kernel.loads_unknown or roots.loads, kernel.stores_unknown or roots.stores
         if loads or stores:
             is_checked = self._prepare_unknown(state, loads, stores, stream) or is_checked
             version = (world.allocations.version, state.layout)
@@ -119,15 +100,47 @@ class Launching:
         if kernel.checks_shared and not is_checked:
             is_checked = self._is_new(loaded.number, kernel.name, event.block, shared)
         hidden = abi.HEADER.pack(state.ring, *table, number, flags, shared) + b"".join(
-            [entry if isinstance(entry, bytes) else _range(*entry) for entry in ranges]
+            [entry if isinstance(entry, bytes) else _range(*entry) for entry in roots.ranges]
         )
         state.launched = True
-        world.remember(
-            LaunchInfo(loaded, event.site, event.thread, event.context, event.sequence, tuple(told))
-        )
-        checked = is_checked and bool(kernel.checked)
-        asked = kernel.shared_bytes(shared) if checked else shared
-        return Prepared(checked, _joined(plan, packed, hidden), asked)
+        world.remember(LaunchInfo(loaded, event, tuple(roots.told)))
+        if variant.races is not None and kernel.races is not None:
+            allocations = [None if isinstance(entry, bytes) else entry[0] for entry in roots.ranges]
+            hidden += self.racing.prepare(state, kernel, kernel.races, allocations, event)
+            asked = kernel.races.shared_bytes(shared)
+            if asked > variant.most_shared:
+                self.racing.missed.add(kernel.name)
+                asked = shared
+            return Prepared("races", _joined(plan, packed, hidden), asked)
+        if is_checked and kernel.checked:
+            return Prepared("checked", _joined(plan, packed, hidden), kernel.shared_bytes(shared))
+        return Prepared("", _joined(plan, packed, hidden), shared)
+
+    def _roots(self, state: ContextState, plan: KernelPlan, packed: bytes, event: Launch) -> _Roots:
+        """Find out what each root points into, and prepare for what is done through it."""
+        world = self._world
+        found = _Roots()
+        epochs: dict[Allocation, int] = {}
+        size = len(packed)
+        for root, position in zip(plan.kernel.roots, plan.positions, strict=True):
+            value = _POINTER.unpack_from(packed, position)[0] if position + 8 <= size else 0
+            allocation = world.allocations.at(value) if value else None
+            if allocation is None:
+                self._foreign(found, root, value)
+                continue
+            found.told.append((allocation.address, allocation.size))
+            if not allocation.is_tracked or world.state_of(allocation, event.context) is None:
+                found.ranges.append(_untracked(allocation))
+                continue
+            if root.loads or root.atomics:
+                found.is_checked = self._reads(state, allocation, root, event.stream) or found.is_checked
+            code = 0
+            if root.stores or root.atomics:
+                code = epochs.get(allocation, 0)
+                if not code or not _is_fine(allocation, root):
+                    code = epochs[allocation] = self._stores(state, allocation, root, event)
+            found.ranges.append((allocation, code))  # the shadow may still be made finer for a later root
+        return found
 
     def unwatched(self, event: Launch) -> None:
         """Follow a launch that is not watched: it may have written anything."""
@@ -160,31 +173,34 @@ class Launching:
         allocation.users[stream] = None
         return True
 
-    def _stores(
-        self, state: ContextState, allocation: Allocation, root: Root, stream: int, number: int, library: bool
-    ) -> int:
+    def _stores(self, state: ContextState, allocation: Allocation, root: Root, event: Launch) -> int:
         """Prepare for stores; return the code of this launch, 0 where stores are not noted."""
+        stream = event.stream
         if not allocation.shadow and not codes.materialize(state, allocation, _shift(root)):
             return 0
         if not _is_fine(allocation, root) and not codes.refine(state, allocation, _shift(root), stream):
             return 0
-        code = allocation.take_epoch(number)
+        code = allocation.take_epoch(event.sequence)
         if not code:
             codes.sweep(state, allocation, stream)
-            code = allocation.take_epoch(number)
+            code = allocation.take_epoch(event.sequence)
         allocation.unscanned = allocation.unanswered = True
-        if not library:
+        if not event.library:
             allocation.run_at_end = True
+        state.streams.add(stream)
+        allocation.users[stream] = None
         return code
 
-    def _foreign(self, value: int) -> tuple[int, int] | None:
+    def _foreign(self, found: _Roots, root: Root, value: int) -> None:
         """Ask the driver about memory that was never reported; never kept, because it can change unseen."""
-        if not value:
-            return None
         try:
-            return self._world.driver.address_range(value)
+            known = self._world.driver.address_range(value) if value else None
         except DriverError:
-            return None
+            known = None
+            found.loads = found.loads or root.loads or root.atomics
+            found.stores = found.stores or root.stores or root.atomics
+        found.told.append(known or (0, 0))
+        found.ranges.append(_NOWHERE if known is None else abi.RANGE.pack(*known, 0, 0, abi.UNTRACKED))
 
     def _prepare_unknown(self, state: ContextState, loads: bool, stores: bool, stream: int) -> bool:
         """Prepare for accesses by addresses of unknown origin; return whether loads have to be checked."""

@@ -69,17 +69,37 @@ class Loaded:
 class Variant:
     """A function of an instrumented module, as the program holds it."""
 
-    __slots__ = ("bare", "checked", "is_wanted", "loaded", "name", "parameters", "plan", "settings")
+    __slots__ = (
+        "_ask_room", "_room", "bare", "checked", "is_wanted", "loaded", "most_shared", "name", "parameters",
+        "plan", "races", "settings",
+    )  # fmt: skip
 
-    def __init__(self, loaded: Loaded, name: str, plan: KernelPlan, is_wanted: bool) -> None:
+    def __init__(
+        self, loaded: Loaded, name: str, plan: KernelPlan, is_wanted: bool, ask_room: Callable[[Any], int]
+    ) -> None:
+        self._ask_room = ask_room
+        self._room = -1
         self.loaded = loaded
         self.name = name
         self.plan = plan
         self.is_wanted = is_wanted
         self.checked: Any = None
+        self.races: Any = None
+        self.most_shared = 0  # bytes of dynamic shared memory that launches of ``races`` may ask for
         self.bare: Any = None
         self.parameters = bytearray()  # set for launches of the form before CUDA 4
         self.settings: list[tuple[str, tuple[Any, ...]]] = []  # what the program has set, for later variants
+
+    def shared_room(self) -> int:
+        """Return how much dynamic shared memory the checked variant can have, in bytes."""
+        if self._room < 0:
+            self._room = self._ask_room(self.checked)
+        return self._room
+
+    def note_setting(self, name: str, arguments: tuple[Any, ...]) -> None:
+        """Remember what the program has set for the function."""
+        self.settings.append((name, arguments))
+        self._room = -1
 
 
 class Loader:
@@ -108,7 +128,7 @@ class Loader:
         """
         bare = plain() if bare_first else None
         try:
-            image = source.image()
+            image = source.image(races=self._world.options.races)
             if not image.plans:
                 raise _LeftOutError(next(iter(image.left_out.values()), "it has no kernels"))
             if not any(map(self._world.options.wants, image.plans)):
@@ -144,16 +164,21 @@ class Loader:
         self.variants.pop(id(function), None)
         if loaded is None or (plan := loaded.image.plans.get(name)) is None:
             return
-        variant = Variant(loaded, name, plan, self._world.options.wants(name))
+        variant = Variant(loaded, name, plan, self._world.options.wants(name), self.ask_room)
         if plan.kernel.checked:
             variant.checked = self.get_function(module, plan.kernel.checked)
+        if plan.kernel.races is not None:
+            variant.races = self.get_function(module, plan.kernel.races.name)
+            variant.most_shared = self.widen(variant.races)
         self.variants[id(function)] = variant
         self._hold(function, loaded, self.variants)
 
     # set by the hooks: PyCUDA's own functions
     get_function: Callable[[Any, str], Any]
     get_global: Callable[[Any, str], tuple[int, int]]
+    widen: Callable[[Any], int]
     set_up: Callable[[Any, str, tuple[Any, ...]], None]
+    ask_room: Callable[[Any], int]
 
     def bare_function(self, variant: Variant) -> Any:
         """Return the function as the program gave it, to ask for its attributes; never launched."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pycuda_guard.events.model import KernelAccess, KernelReport
 from pycuda_guard.kernels.instrument import abi
+from pycuda_guard.kernels.instrument.races.identity import decode
 from pycuda_guard.shadow.driver import DriverError
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ _REASONS = {
     abi.Reason.SHARED_UNINITIALIZED: "shared-uninitialized",
     abi.Reason.ASSERT: "assert",
     abi.Reason.TRAP: "trap",
+    abi.Reason.RACE: "race",
+    abi.Reason.SHARED_RACE: "shared-race",
+    abi.Reason.DIVERGENCE: "divergence",
 }
+_RACES = (abi.Reason.RACE, abi.Reason.SHARED_RACE)
 
 Record = tuple[int, ...]
 
@@ -39,19 +44,19 @@ class Reporting:
         records = state.reports()
         if not records:
             return
-        first: dict[tuple[Loaded, int, int], tuple[LaunchInfo, Record, int]] = {}
+        first: dict[tuple[Loaded, int, int, int], tuple[LaunchInfo, Record, int]] = {}
         for content in records:
             record = abi.RECORD.unpack(content)
             launch = self._world.launches.get(record[1])
             if launch is None or record[2] >= len(launch.loaded.image.sites):
                 continue
-            key = (launch.loaded, record[2], record[3])
+            key = (launch.loaded, record[2], record[3], _other_site(record))
             if key in first:
                 first[key] = (*first[key][:2], first[key][2] + 1)
             else:
                 first[key] = (launch, record, 1)
-        counters = self._counters(state, {loaded for loaded, _, _ in first})
-        for (loaded, site, _), (launch, record, count) in first.items():
+        counters = self._counters(state, {loaded for loaded, *_ in first})
+        for (loaded, site, *_), (launch, record, count) in first.items():
             self._tell(loaded.image.sites[site], launch, record, count, counters.get((loaded, site)))
 
     def _counters(
@@ -93,25 +98,14 @@ class Reporting:
         if site.root is not None and plan is not None and site.root < len(launch.ranges):
             parameter = plan.kernel.roots[site.root].parameter
             base, size = launch.ranges[site.root]
-        file, line = loaded.source.line(info.file, info.line)
-        access = KernelAccess(
-            site.function,
-            file,
-            line,
-            site.kind,
-            site.width,
-            site.space,
-            parameter,
-            site.variable,
-            site.variable_size,
-        )
+        event = launch.event
         self._world.outbox.append(
             KernelReport(
-                launch.site,
-                launch.thread,
-                launch.context,
-                launch.sequence,
-                access,
+                event.site,
+                event.thread,
+                event.context,
+                event.sequence,
+                _access(loaded, info, parameter),
                 _REASONS.get(abi.Reason(reason), "trap"),
                 address,
                 (record[6], record[7], record[8]),
@@ -122,5 +116,56 @@ class Reporting:
                 base,
                 size,
                 loaded.library,
+                *self._other(info, launch, record),
             )
         )
+
+    def _other(
+        self, info: SiteInfo, launch: LaunchInfo, record: Record
+    ) -> tuple[()] | tuple[KernelAccess, tuple[int, int, int], tuple[int, int, int]]:
+        """Return what an access raced with, or where other threads waited: place, block and thread."""
+        reason, detail = record[3], record[5]
+        plan = launch.loaded.image.plan_of(info.site.function)
+        races = None if plan is None else plan.kernel.races
+        number = _other_site(record)
+        if races is None or plan is None or not 0 <= number < len(races.sites):
+            return ()
+        other = launch.loaded.image.sites[races.sites[number]]
+        root = other.site.root
+        access = _access(launch.loaded, other, -1 if root is None else plan.kernel.roots[root].parameter)
+        if reason not in _RACES:
+            return access, (record[6], record[7], record[8]), (0, 0, 0)
+        accessor = decode(detail)
+        block = _index(accessor.block, launch.event.grid)
+        return access, block, _index(accessor.thread, launch.event.block)
+
+
+def _other_site(record: Record) -> int:
+    """Return the number, among the kernel's race sites, of the other place that a record names, or -1."""
+    reason, detail = record[3], record[5]
+    if reason in _RACES:
+        return decode(detail).site
+    return detail if reason == abi.Reason.DIVERGENCE else -1
+
+
+def _index(linear: int, extents: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return the index of which ``linear`` is the linear form, x fastest."""
+    x, y, _ = (*extents, 1, 1, 1)[:3]
+    return linear % x, linear // x % y, linear // (x * y)
+
+
+def _access(loaded: Loaded, info: SiteInfo, parameter: int) -> KernelAccess:
+    """Describe a place in a kernel, which accesses through a parameter or (-1) none that is known."""
+    site = info.site
+    file, line = loaded.source.line(info.file, info.line)
+    return KernelAccess(
+        site.function,
+        file,
+        line,
+        site.kind,
+        site.width,
+        site.space,
+        parameter,
+        site.variable,
+        site.variable_size,
+    )

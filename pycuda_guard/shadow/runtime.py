@@ -169,7 +169,8 @@ class Runtime:
                 self._is_busy = False
         if self.world.outbox:
             self.deliver()
-        return (variant.checked if prepared.checked else function), prepared.packed, prepared.shared
+        chosen = {"": function, "checked": variant.checked, "races": variant.races}[prepared.variant]
+        return chosen, prepared.packed, prepared.shared
 
     @staticmethod
     def unwatched(
@@ -230,10 +231,10 @@ class Runtime:
         world = self.world
         state = world.states.get(context)
         if state is not None:
-            if not self._asking.is_idle:
-                self._asking.collect(state)
             if state.is_waiting:
                 state.look_after()
+            if not self._asking.is_idle:
+                self._asking.collect(state)
         while world.unloaded:
             address = world.unloaded.popleft()
             known = world.allocations.at(address)

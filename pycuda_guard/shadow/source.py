@@ -34,9 +34,9 @@ class Source:
         self._place: SourcePlace | None = None
         self._is_located = False
 
-    def image(self) -> Image:
+    def image(self, *, races: bool) -> Image:
         """Instrument the module. Raises whatever getting its PTX or instrumenting it raises."""
-        return make_image(self._ptx())
+        return make_image(self._ptx(), races=races)
 
     def line(self, file: str, line: int) -> tuple[str, int]:
         """Return file and line of the program for a line of what was compiled; the same where not found."""

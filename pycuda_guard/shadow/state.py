@@ -74,7 +74,7 @@ class Mark:
 
 
 class Table:
-    """The live allocations at one time, for kernels that look up addresses. ``users``: streams it is good in."""
+    """The live allocations at one time, for kernels that look addresses up; good in streams of ``users``."""
 
     __slots__ = ("device", "entries", "host", "size", "users", "version")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pycuda_guard.shadow import foreign
 from pycuda_guard.shadow.allocations import AllocationMap
@@ -15,7 +15,7 @@ from pycuda_guard.shadow.state import ContextState
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pycuda_guard.events.model import ContextId, Event
+    from pycuda_guard.events.model import ContextId, Event, Launch
     from pycuda_guard.shadow.allocations import Allocation
     from pycuda_guard.shadow.loading import Loaded
 
@@ -27,7 +27,8 @@ _REMEMBERED = 16_384
 class Options:
     """Which launches are watched: kernels by name (patterns), launches by number from 1 on.
 
-    ``on_cpu``: the CPU device runs the kernels, so no other library can use the device.
+    ``on_cpu``: the CPU device runs the kernels, so no other library can use the device. ``races``: races
+    are looked for, too.
     """
 
     include: str = "*"
@@ -35,6 +36,7 @@ class Options:
     first: int = 1
     last: int | None = None
     on_cpu: bool = False
+    races: bool = False
 
     def wants(self, kernel: str) -> bool:
         """Tell whether kernels of this name are watched."""
@@ -50,10 +52,7 @@ class LaunchInfo:
     """A launch of an instrumented kernel: base and size of the allocation of each root."""
 
     loaded: Loaded
-    site: Any
-    thread: int
-    context: ContextId
-    sequence: int
+    event: Launch
     ranges: tuple[tuple[int, int], ...]
 
 
@@ -116,7 +115,7 @@ class World:
         if len(self.launches) >= _REMEMBERED:
             for number in list(self.launches)[: _REMEMBERED // 2]:
                 del self.launches[number]
-        self.launches[info.sequence & 0xFFFFFFFF] = info
+        self.launches[info.event.sequence & 0xFFFFFFFF] = info
 
     def is_shared(self) -> bool:
         """Tell whether other users of the device are known of: then nothing counts as never written."""

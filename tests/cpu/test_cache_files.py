@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from pycuda_guard.cpu.cache import Cache, directory, fingerprint
+from pycuda_guard.cpu.cache import fingerprint
+from pycuda_guard.diskcache import Cache, directory
 
 DATA = {"plans": [{"name": "k", "parameters": [[0, 8]]}], "text": "ä"}
 IMAGE = bytes(range(256)) * 40
@@ -79,7 +80,7 @@ def test_a_full_disk_means_no_cache_and_leaves_nothing(tmp_path):
     script = f"""
 import resource, signal
 from pathlib import Path
-from pycuda_guard.cpu.cache import Cache
+from pycuda_guard.diskcache import Cache
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 cache = Cache(Path({str(tmp_path)!r}))
@@ -111,7 +112,7 @@ def test_what_a_killed_writer_left_behind_goes(tmp_path):
 def test_processes_can_write_and_read_the_same_entry(tmp_path):
     script = f"""
 from pathlib import Path
-from pycuda_guard.cpu.cache import Cache
+from pycuda_guard.diskcache import Cache
 cache = Cache(Path({str(tmp_path)!r}))
 image = bytes(300_000)
 for _ in range(60):

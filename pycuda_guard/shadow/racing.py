@@ -1,0 +1,132 @@
+"""Prepares launches that look for races: cells for what they write, room for what orders their blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycuda_guard.kernels.instrument.races.cells import CELLS, ORDER_BYTES
+from pycuda_guard.kernels.instrument.races.identity import BLOCK, THREAD
+from pycuda_guard.kernels.instrument.races.model import ORDER, ROOT_CELLS
+from pycuda_guard.shadow.driver import DriverError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pycuda_guard.events.model import Launch
+    from pycuda_guard.kernels.instrument.model import InstrumentedKernel, Root
+    from pycuda_guard.kernels.instrument.races.model import RaceVariant
+    from pycuda_guard.shadow.allocations import Allocation
+    from pycuda_guard.shadow.state import ContextState
+
+_UNIT = 256
+_UNWATCHED = ROOT_CELLS.pack(0, 0)
+
+
+class _Scratch:
+    """Device memory for the launches of one stream, which come one after the other."""
+
+    def __init__(self) -> None:
+        self.address = 0
+        self.size = 0
+
+    def grow(self, state: ContextState, nbytes: int, stream: int) -> bool:
+        """Have room for so many bytes; False where the device has none."""
+        if nbytes <= self.size:
+            return True
+        old, self.address, self.size = self.address, 0, 0
+        if old:
+            state.streams.add(stream)
+            state.when_unused((stream,), lambda: state.driver.free(old))
+        size = 1 << (nbytes - 1).bit_length()
+        for attempt in (size, nbytes):
+            try:
+                self.address = state.driver.allocate(attempt)
+            except DriverError:
+                continue
+            self.size = attempt
+            return True
+        return False
+
+
+class Racing:
+    """Knows the scratch memory of each context and stream. ``missed`` are kernels that were not watched."""
+
+    def __init__(self) -> None:
+        self._scratch: dict[tuple[ContextState, int], _Scratch] = {}
+        self.missed: set[str] = set()
+
+    def forget(self, state: ContextState) -> None:
+        """Drop what was in a context that is gone."""
+        for key in [key for key in self._scratch if key[0] is state]:
+            del self._scratch[key]
+
+    def prepare(
+        self,
+        state: ContextState,
+        kernel: InstrumentedKernel,
+        variant: RaceVariant,
+        allocations: Sequence[Allocation | None],
+        event: Launch,
+    ) -> bytes:
+        """Return the rest of the hidden parameter. ``allocations`` are those that the roots point into.
+
+        Where there is no memory for cells, or the grid is too large, global memory is not watched.
+        """
+        blocks = _product(event.grid)
+        fits = blocks <= BLOCK.largest and _product(event.block) <= THREAD.largest + 1
+        shifts = _shifts(kernel, allocations) if fits else {}
+        places: dict[Allocation, int] = {}
+        end = _rounded(blocks * ORDER_BYTES) if variant.has_fences else 0
+        for allocation, shift in shifts.items():
+            places[allocation] = end
+            end += _rounded(((allocation.size >> shift) + 1) * CELLS)
+        scratch = self._scratch.setdefault((state, event.stream), _Scratch())
+        if not fits or variant.is_partial:
+            self.missed.add(kernel.name)
+        if end and not self._clear(state, scratch, end, event.stream):
+            self.missed.add(kernel.name)
+            places = {}
+            end = 0
+        order = scratch.address if end and variant.has_fences else 0
+        rows = [
+            ROOT_CELLS.pack(scratch.address + places[allocation], shifts[allocation])
+            if allocation in places
+            else _UNWATCHED
+            for allocation in allocations
+        ]
+        return ORDER.pack(order) + b"".join(rows)
+
+    @staticmethod
+    def _clear(state: ContextState, scratch: _Scratch, nbytes: int, stream: int) -> bool:
+        """Have so many zeros in the stream's scratch memory; False where that can't be."""
+        try:
+            if not scratch.grow(state, nbytes, stream):
+                return False
+            state.driver.fill(scratch.address, 0, nbytes, stream)
+        except DriverError:
+            return False
+        return True
+
+
+def _shifts(kernel: InstrumentedKernel, allocations: Sequence[Allocation | None]) -> dict[Allocation, int]:
+    """Return the allocations that a launch writes, each with how many bytes a cell stands for, as a shift."""
+    found: dict[Allocation, int] = {}
+    for root, allocation in zip(kernel.roots, allocations, strict=True):
+        if allocation is not None and (root.stores or root.atomics):
+            found[allocation] = min(found.get(allocation, 2), _shift(root))
+    return found
+
+
+def _shift(root: Root) -> int:
+    return {1: 0, 2: 1}.get(root.narrowest, 2)
+
+
+def _rounded(nbytes: int) -> int:
+    return -(-nbytes // _UNIT) * _UNIT
+
+
+def _product(extents: Sequence[int]) -> int:
+    result = 1
+    for extent in extents:
+        result *= extent
+    return result

@@ -1,0 +1,266 @@
+"""Launches: what kernels are told, what they report, and that they compute the same."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pycuda_guard import hooks
+from pycuda_guard.events.model import GuardFailed, KernelReport, Launch, ModuleLoaded
+
+NUMBERS = np.arange(100, dtype=np.float32)
+
+
+def test_a_right_program_is_silent_and_computes_the_same(program, recorder):
+    source, to = program.upload(NUMBERS), program.cuda.mem_alloc(NUMBERS.nbytes)
+    program.run(program.twice, to, source, 100)
+    assert (program.read(to, 100) == 2 * NUMBERS).all()
+    assert recorder.reports == []
+    assert recorder.of(ModuleLoaded)[0].left_out == ()
+    assert recorder.of(GuardFailed) == []
+
+
+def test_what_is_outside_is_reported_and_skipped(program, recorder):
+    source, to = program.upload(NUMBERS), program.upload(np.zeros(128, np.float32))
+    program.run(program.copy, to, source, 128)
+    assert program.read(to, 128).tolist() == NUMBERS.tolist() + [0.0] * 28
+    assert recorder.reports == [("copy", "outside", "read", 28)]
+    (report,) = recorder.of(KernelReport)
+    (launch,) = recorder.of(Launch)
+    assert (report.launch, report.site) == (launch.sequence, launch.site)
+    assert (report.base, report.size) == (int(source), 400)
+    assert (report.lowest - report.base, report.highest - report.base) == (400, 508)
+    assert report.address == report.base + 4 * (32 * report.block_index[0] + report.thread_index[0])
+    assert report.access.parameter == 1
+
+
+def test_a_report_tells_the_line_of_the_programs_file(cuda, recorder):
+    from pycuda.compiler import SourceModule
+
+    module = SourceModule(
+        """
+        __global__ void past(int *p)
+        {
+            p[threadIdx.x] = 1;  // the line
+        }
+        """
+    )
+    module.get_function("past")(cuda.mem_alloc(12), block=(4, 1, 1))
+    cuda.Context.synchronize()
+    (report,) = recorder.of(KernelReport)
+    lines = Path(__file__).read_text().splitlines()
+    assert report.access.file == __file__
+    assert lines[report.access.line - 1].endswith("// the line")
+
+
+def test_a_launch_may_start_inside_an_allocation(program, recorder):
+    both = program.upload(np.arange(64, dtype=np.float32))
+    program.run(program.copy, np.uint64(int(both) + 128), both, 32)
+    assert program.read(both, 64).tolist() == [*range(32)] * 2
+    assert recorder.reports == []
+
+
+def test_a_pointer_to_nothing_is_reported_and_an_unused_null_is_not(program, recorder):
+    to = program.upload(NUMBERS)
+    program.run(program.copy, to, np.uint64(0), 0, threads=1)
+    program.cuda.Context.synchronize()
+    assert recorder.reports == []
+    program.run(program.copy, to, np.uint64(0), 3, threads=3)
+    program.cuda.Context.synchronize()
+    assert recorder.reports == [("copy", "outside", "read", 3)]
+
+
+def test_freed_memory_is_outside(program, recorder):
+    source, to = program.cuda.mem_alloc(400), program.upload(NUMBERS)
+    address = np.uint64(int(source))
+    source.free()
+    program.run(program.copy, to, address, 2, threads=2)
+    program.cuda.Context.synchronize()
+    assert [(reason, kind) for _, reason, kind, _ in recorder.reports] == [("outside", "read")]
+
+
+def test_a_block_of_a_pool_has_the_size_that_was_asked_for(program, recorder):
+    from pycuda.tools import DeviceMemoryPool
+
+    block = DeviceMemoryPool().allocate(100)
+    program.put(block, np.int32(0), np.int32(101), block=(101, 1, 1))
+    program.cuda.Context.synchronize()
+    assert recorder.reports == [("put", "outside", "write", 1)]
+
+
+def test_memory_older_than_the_guard_is_asked_of_the_driver(cuda, guarded):
+    from conftest import Program
+
+    old = cuda.mem_alloc(400)
+    cuda.memcpy_htod(old, NUMBERS)
+    sink = guarded()
+    program = Program(cuda)
+    to = cuda.mem_alloc(400)
+    program.run(program.copy, to, old, 101)
+    assert program.read(to, 100).tolist() == NUMBERS.tolist()
+    assert ("copy", "outside", "read", 1) in sink.reports
+
+
+def test_addresses_in_memory_are_looked_up(program, recorder):
+    rows = [program.upload(NUMBERS), program.cuda.mem_alloc(400)]
+    table = program.upload(np.array([int(row) for row in rows], np.uint64))
+    program.follow(table, np.int32(100), block=(100, 1, 1))
+    assert program.read(rows[1], 100).tolist() == NUMBERS.tolist()
+    assert recorder.reports == []
+    program.follow(table, np.int32(101), block=(101, 1, 1))
+    program.cuda.Context.synchronize()
+    assert {(reason, kind) for _, reason, kind, _ in recorder.reports} == {
+        ("outside", "read"),
+        ("outside", "write"),
+    }
+
+
+def test_variables_exist_once(program, recorder):
+    address, _ = program.module.get_global("counted")
+    program.cuda.memcpy_htod(address, np.full(4, 5, np.int32))
+    seen = program.cuda.mem_alloc(16)
+    program.count(seen, block=(4, 1, 1))
+    assert program.read(seen, 4, np.int32).tolist() == [5] * 4
+    assert program.read(address, 4, np.int32).tolist() == [6] * 4
+    assert recorder.reports == []
+
+
+@pytest.mark.parametrize("way", ["prepared_call", "prepared_async_call", "raw", "legacy"])
+def test_every_way_to_launch(program, recorder, way):
+    source, to, stream = program.upload(NUMBERS), program.cuda.mem_alloc(400), program.cuda.Stream()
+    kernel = program.copy.prepare("PPi")
+    arguments = (int(to), int(source), 101)
+    if way == "prepared_call":
+        kernel.prepared_call((4, 1), (32, 1, 1), *arguments)
+    elif way == "prepared_async_call":
+        kernel.prepared_async_call((4, 1), (32, 1, 1), stream, *arguments)
+    elif way == "raw":
+        packed = np.array(arguments[:2], np.uint64).tobytes() + np.int32(101).tobytes()
+        kernel._launch_kernel((4, 1), (32, 1, 1), packed, 0, None)
+    else:
+        kernel._set_block_shape(32, 1, 1)
+        kernel._param_set_size(20)
+        kernel._param_setv(0, np.array(arguments[:2], np.uint64).tobytes())
+        kernel._param_seti(16, 101)
+        kernel._launch_grid(4, 1)
+    program.cuda.Context.synchronize()
+    assert program.read(to, 100).tolist() == NUMBERS.tolist()
+    assert sorted(recorder.reports) == [("copy", "outside", "read", 1), ("copy", "outside", "write", 1)]
+
+
+@pytest.mark.parametrize(
+    ("packed", "grid", "block", "shared"),
+    [
+        (bytes(28), (1, 1), (32, 1, 1), 0),
+        (bytes(20), (0, 1), (32, 1, 1), 0),
+        (bytes(20), (1, 1), (2048, 1, 1), 0),
+        (bytes(20), (1, 1), (32, 1, 1), 1 << 20),
+    ],
+)
+def test_what_the_driver_refuses_it_refuses_alike(cuda, guarded, packed, grid, block, shared):
+    from conftest import Program
+
+    def refusal():
+        with pytest.raises(cuda.Error) as caught:
+            Program(cuda).copy._launch_kernel(grid, block, packed, shared, None)
+        return type(caught.value), str(caught.value)
+
+    bare = refusal()
+    guarded()
+    assert refusal() == bare
+
+
+def test_attributes_are_those_of_the_programs_own_kernel(cuda, guarded):
+    from conftest import Program
+
+    names = ("num_regs", "shared_size_bytes", "local_size_bytes", "max_threads_per_block", "const_size_bytes")
+
+    def attributes():
+        kernel = Program(cuda).copy
+        kernel.set_attribute(cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES, 60_000)
+        read = [getattr(kernel, name) for name in names]
+        return [*read, kernel.get_attribute(cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES)]
+
+    bare = attributes()
+    guarded()
+    assert attributes() == bare
+
+
+@pytest.mark.parametrize(
+    ("options", "reported"),
+    [
+        ({"include": "c*"}, ["copy"]),
+        ({"exclude": "copy"}, ["twice"]),
+        ({"first": 2}, ["twice"]),
+        ({"last": 1}, ["copy"]),
+        ({"include": "nothing"}, []),
+    ],
+)
+def test_only_what_is_wanted_is_looked_into(cuda, guarded, options, reported):
+    from conftest import Program
+
+    sink = guarded(**options)
+    program = Program(cuda)
+    source, to = program.upload(NUMBERS), program.upload(np.zeros(128, np.float32))
+    program.run(program.copy, to, source, 128 if reported else 100)
+    program.run(program.twice, to, source, 128 if reported else 100)
+    program.cuda.Context.synchronize()
+    assert [function for function, *_ in sink.reports] == reported
+
+
+def test_kernels_of_a_guard_that_is_gone_still_run(cuda, guarded):
+    from conftest import Program
+
+    guarded()
+    program = Program(cuda)
+    hooks.uninstall()
+    source, to = program.upload(NUMBERS), program.cuda.mem_alloc(400)
+    program.run(program.twice, to, source, 100)
+    assert (program.read(to, 100) == 2 * NUMBERS).all()
+    again = program.module.get_function("copy")
+    program.run(again, source, to, 100)
+    assert (program.read(source, 100) == 2 * NUMBERS).all()
+    sink = guarded()
+    program.run(program.copy, to, source, 100)
+    program.cuda.Context.synchronize()
+    assert (sink.reports, len(sink.of(Launch))) == ([], 1)
+
+
+def test_a_module_that_is_gone_is_let_go(cuda, recorder):
+    from conftest import Program
+
+    program = Program(cuda)
+    runtime = hooks.install.__globals__["_current"].tap.kernels.runtime
+    assert runtime.loader.is_in_use
+    del program
+    gc.collect()
+    assert not runtime.loader.is_in_use
+
+
+def test_threads_launch_at_the_same_time(program, recorder):
+    context = program.cuda.Context.get_current()
+    wrong = []
+
+    def work():
+        context.push()
+        try:
+            for _ in range(20):
+                source, to = program.upload(NUMBERS), program.cuda.mem_alloc(400)
+                program.run(program.twice, to, source, 100)
+                if not (program.read(to, 100) == 2 * NUMBERS).all():
+                    wrong.append(1)
+                source.free()
+                to.free()
+        finally:
+            context.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (wrong, recorder.reports) == ([], [])

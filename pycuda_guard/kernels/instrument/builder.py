@@ -51,6 +51,7 @@ class Builder:
         self.prologue: list[Statement] = []
         self.main: list[Statement] = []
         self._outlined: list[list[Statement]] = []
+        self._variables: dict[str, Variable] = {}
         self._out = self.main
         self._source: dict[int, SourceLine | None] = {}
         self._counts: dict[str, int] = {}
@@ -74,6 +75,10 @@ class Builder:
 
     def _family(self, kind: str) -> str:
         return f"{_PREFIX}{self._stem}{kind}_"
+
+    def need(self, variable: Variable) -> None:
+        """Declare a variable of the function, once."""
+        self._variables.setdefault(variable.name, variable)
 
     # --- instructions -------------------------------------------------------------------------------
 
@@ -170,6 +175,7 @@ class Builder:
                 for kind, count in self._counts.items()
             ),
             *flat.variables.values(),
+            *self._variables.values(),
             *(TargetList(name, self._directive(names), names) for name, names in flat.tables.items()),
             *flat.prototypes.values(),
             *self.prologue,

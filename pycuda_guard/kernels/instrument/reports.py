@@ -2,6 +2,9 @@
 
 ``pg_check`` is for an access that its own quick check did not pass: it looks for the range, reports, and
 may note what is written. ``pg_report`` makes a report.
+
+Arguments are in local memory, in the caller's *frame*: a kernel has as many registers as the most demanding
+function that it calls, and how many it has decides how many of its threads run at a time.
 """
 
 from __future__ import annotations
@@ -13,7 +16,6 @@ from pycuda_guard.kernels.instrument.builder import at
 from pycuda_guard.kernels.ptx.ir import (
     Arguments,
     Function,
-    Immediate,
     Instruction,
     Register,
     Scope,
@@ -38,15 +40,20 @@ SKIP, ELSEWHERE = 0, 1
 #: is right, note that it writes
 GENERIC, NOTES = 0x100, 0x200
 
+#: where the arguments are in the frame; the header follows
+_FRAME = {"address": 0, "base": 8, "size": 16, "what": 24, "detail": 8, "reason": 16, "site": 28}
+_FRAME_HEADER = 32
+_FRAME_NAME = "pg_frame"
+
 _TEXT = """
-.func pg_report(.param .b32 site, .param .b32 reason, .param .b64 address, .param .b64 detail,
-    .param .b64 reports, .param .b32 launch)
+.func pg_report(.param .b64 frame)
 {{
     .reg .pred %p;
-    .reg .b64 %address, %detail, %counter, %ring, %record, %low;
-    .reg .b32 %site, %reason, %count, %slot, %launch, %x, %y, %z;
-    ld.param.b32 %site, [site];
-    ld.param.b64 %address, [address];
+    .reg .b64 %frame, %address, %counter, %ring, %record, %low;
+    .reg .b32 %site, %count, %slot, %x, %y, %z;
+    ld.param.b64 %frame, [frame];
+    ld.local.b32 %site, [%frame+{in_site}];
+    ld.local.b64 %address, [%frame+{in_address}];
     mov.u64 %counter, {counters};
     mad.wide.u32 %counter, %site, {counter_size}, %counter;
     not.b64 %low, %address;
@@ -55,20 +62,22 @@ _TEXT = """
     atom.global.add.u32 %count, [%counter+{count}], 1;
     setp.ge.u32 %p, %count, {reports_per_site};
     @%p bra DONE;
-    ld.param.b64 %ring, [reports];
+    ld.local.b64 %ring, [%frame+{in_reports}];
     setp.eq.u64 %p, %ring, 0;
     @%p bra DONE;
-    ld.param.b32 %reason, [reason];
-    ld.param.b64 %detail, [detail];
-    ld.param.b32 %launch, [launch];
     atom.global.add.u32 %slot, [%ring], 1;
     rem.u32 %x, %slot, {capacity};
     mad.wide.u32 %record, %x, {record_size}, %ring;
-    st.global.b32 [%record+{at_launch}], %launch;
-    st.global.b32 [%record+{at_site}], %site;
-    st.global.b32 [%record+{at_reason}], %reason;
-    st.global.b64 [%record+{at_address}], %address;
-    st.global.b64 [%record+{at_detail}], %detail;
+    ld.local.b32 %x, [%frame+{in_launch}];
+    st.global.b32 [%record+{at_launch}], %x;
+    ld.local.b32 %x, [%frame+{in_site}];
+    st.global.b32 [%record+{at_site}], %x;
+    ld.local.b32 %x, [%frame+{in_reason}];
+    st.global.b32 [%record+{at_reason}], %x;
+    ld.local.b64 %low, [%frame+{in_address}];
+    st.global.b64 [%record+{at_address}], %low;
+    ld.local.b64 %low, [%frame+{in_detail}];
+    st.global.b64 [%record+{at_detail}], %low;
     mov.u32 %x, %ctaid.x;
     mov.u32 %y, %ctaid.y;
     mov.u32 %z, %ctaid.z;
@@ -88,15 +97,14 @@ DONE:
     ret;
 }}
 
-.func (.param .b64 found) pg_check(.param .b64 address, .param .b64 base, .param .b64 size,
-    .param .b64 what, .param .align 16 .b8 launch[{header_size}])
+.func (.param .b64 found) pg_check(.param .b64 frame)
 {{
     .reg .pred %p, %aligned;
-    .reg .b64 %address, %base, %size, %last, %offset, %table, %found, %word;
+    .reg .b64 %frame, %address, %base, %size, %last, %offset, %table, %found, %word;
     .reg .b32 %what, %low, %high, %middle, %reason, %shift;
-    ld.param.b64 %address, [address];
-    ld.param.b64 %size, [size];
-    ld.param.b32 %what, [what];
+    ld.param.b64 %frame, [frame];
+    ld.local.b64 %address, [%frame+{in_address}];
+    ld.local.b32 %what, [%frame+{in_what}];
     and.b32 %low, %what, 255;
     cvt.u64.u32 %last, %low;
     sub.u64 %last, %last, 1;
@@ -113,13 +121,14 @@ DONE:
     isspacep.const %p, %address;
     @%p bra ALIGNMENT;
 IN_GLOBAL:
+    ld.local.b64 %size, [%frame+{in_size}];
     setp.eq.u64 %p, %size, 0;
     @%p bra SEARCH;
-    ld.param.b64 %base, [base];
+    ld.local.b64 %base, [%frame+{in_base}];
     bra INSIDE;
 SEARCH:
-    ld.param.b32 %high, [launch+{entries}];
-    ld.param.b64 %table, [launch+{table}];
+    ld.local.b32 %high, [%frame+{in_entries}];
+    ld.local.b64 %table, [%frame+{in_table}];
     mov.u32 %low, 0;
 NEXT:
     setp.ge.u32 %p, %low, %high;
@@ -147,12 +156,12 @@ INSIDE:
     sub.u64 %size, %size, %last;
     setp.lt.u64 %p, %offset, %size;
     @%p bra ALIGNMENT;
-    ld.param.b64 %word, [size];
+    ld.local.b64 %word, [%frame+{in_size}];
     setp.ne.u64 %p, %word, 0;
     @%p bra OUTSIDE;
 MISSED:
     mov.u64 %found, {elsewhere};
-    ld.param.b32 %low, [launch+{flags}];
+    ld.local.b32 %low, [%frame+{in_flags}];
     and.b32 %low, %low, {permissive};
     setp.ne.u32 %p, %low, 0;
     @%p bra ALIGNMENT;
@@ -188,24 +197,13 @@ DONE:
     st.param.b64 [found], %found;
     ret;
 REPORT:
+    st.local.b32 [%frame+{in_reason}], %reason;
+    mov.u64 %word, 0;
+    st.local.b64 [%frame+{in_detail}], %word;
     {{
-        .param .b32 site_;
-        .param .b32 reason_;
-        .param .b64 address_;
-        .param .b64 detail_;
-        .param .b64 reports_;
-        .param .b32 launch_;
-        ld.param.b32 %low, [what+4];
-        st.param.b32 [site_], %low;
-        st.param.b32 [reason_], %reason;
-        st.param.b64 [address_], %address;
-        mov.u64 %word, 0;
-        st.param.b64 [detail_], %word;
-        ld.param.b64 %word, [launch+{reports}];
-        st.param.b64 [reports_], %word;
-        ld.param.b32 %low, [launch+{launch}];
-        st.param.b32 [launch_], %low;
-        call.uni pg_report, (site_, reason_, address_, detail_, reports_, launch_);
+        .param .b64 frame_;
+        st.param.b64 [frame_], %frame;
+        call.uni pg_report, (frame_);
     }}
     mov.u64 %found, {skip};
     st.param.b64 [found], %found;
@@ -224,7 +222,6 @@ def support_items(sites: int) -> list[Variable | Function]:
         "record_size": abi.RECORD.size,
         "range_size": abi.RANGE.size,
         "generic": GENERIC,
-        "header_size": abi.HEADER.size,
         "elsewhere": ELSEWHERE,
         "skip": SKIP,
         "notes": NOTES,
@@ -234,7 +231,8 @@ def support_items(sites: int) -> list[Variable | Function]:
         "outside": int(abi.Reason.OUTSIDE),
         "misaligned": int(abi.Reason.MISALIGNED),
         **abi.SITE_COUNTER_FIELDS,
-        **abi.HEADER_FIELDS,
+        **{f"in_{name}": offset for name, offset in _FRAME.items()},
+        **{f"in_{name}": _FRAME_HEADER + offset for name, offset in abi.HEADER_FIELDS.items()},
         **{f"at_{name}": abi.RING_HEADER + offset for name, offset in abi.RECORD_FIELDS.items()},
         **{f"at_{name}": offset for name, offset in abi.RANGE_FIELDS.items()},
     }
@@ -259,10 +257,15 @@ def call_check(frame: Frame, address: Register, known: Range | None, site: int, 
 
     Return the register that has its answer.
     """
+    values: list[tuple[str, Operand | int]] = [
+        ("address", address),
+        ("base", known.base if known else 0),
+        ("size", known.size if known else 0),
+    ]
+    _fill(frame, values)
+    _store(frame, _FRAME["what"], site << 32 | shape, "b64")
     found = frame.builder.register("b64")
-    base, size = (known.base, known.size) if known else (0, 0)
-    values: list[tuple[int, Operand | int]] = [(8, address), (8, base), (8, size), (8, site << 32 | shape)]
-    _call(frame, CHECK, values, found)
+    _call(frame, CHECK, found)
     return found
 
 
@@ -274,9 +277,10 @@ def call_report(
     detail: Operand | int = 0,
 ) -> None:
     """Report from here."""
-    reports, launch = frame.header("reports"), frame.header("launch")
-    values = [(4, site), (4, reason), (8, address), (8, detail), (8, reports), (4, launch)]
-    _call(frame, REPORT, values, None)
+    _fill(frame, [("address", address), ("detail", detail)])
+    _store(frame, _FRAME["reason"], reason, "b32")
+    _store(frame, _FRAME["site"], site, "b32")
+    _call(frame, REPORT, None)
 
 
 def pass_header(frame: Frame, name: str) -> list[Statement]:
@@ -290,26 +294,35 @@ def pass_header(frame: Frame, name: str) -> list[Statement]:
     return statements
 
 
-def _call(
-    frame: Frame, function: str, values: list[tuple[int, Operand | int]], result: Register | None
-) -> None:
-    body: list[Statement] = []
-    names = []
-    for index, (width, value) in enumerate(values):
-        name = f"pg_argument_{index}"
-        names.append(Symbol(name))
-        kind = f"b{8 * width}"
-        body.append(Variable(name, Space.PARAM, kind))
-        operand = Immediate("int", value) if isinstance(value, int) else value
-        body.append(Instruction("st", ("param", kind), (at(Symbol(name)), operand)))
+def _fill(frame: Frame, values: list[tuple[str, Operand | int]]) -> None:
+    """Store arguments of 64 bits and the header in the frame."""
+    builder = frame.builder
+    builder.need(Variable(_FRAME_NAME, Space.LOCAL, "b8", align=16, dims=(_FRAME_HEADER + abi.HEADER.size,)))
+    for name, value in values:
+        _store(frame, _FRAME[name], value, "b64")
+    for start in range(0, abi.HEADER.size, 16):
+        words = Vector((builder.register("b64"), builder.register("b64")))
+        builder.emit("ld.param.v2.b64", words, at(Symbol(abi.LAUNCH_PARAMETER), start))
+        builder.emit("st.local.v2.b64", at(Symbol(_FRAME_NAME), _FRAME_HEADER + start), words)
+
+
+def _store(frame: Frame, offset: int, value: Operand | int, kind: str) -> None:
+    frame.builder.emit(f"st.local.{kind}", at(Symbol(_FRAME_NAME), offset), value)
+
+
+def _call(frame: Frame, function: str, result: Register | None) -> None:
+    """Call a function of ours with the frame."""
+    where = frame.builder.value("mov.u64", "b64", Symbol(_FRAME_NAME))
+    argument, returned = Symbol("pg_argument"), Symbol("pg_result")
+    body: list[Statement] = [
+        Variable(argument.name, Space.PARAM, "b64"),
+        Instruction("st", ("param", "b64"), (at(argument), where)),
+    ]
+    operands: tuple[Operand, ...] = (Symbol(function), Arguments((argument,)))
     if result is not None:
-        names.append(Symbol("pg_argument_launch"))
-        body += pass_header(frame, "pg_argument_launch")
-    operands: tuple[Operand, ...] = (Symbol(function), Arguments(tuple(names)))
-    if result is not None:
-        body.append(Variable("pg_result", Space.PARAM, "b64"))
-        operands = (Arguments((Symbol("pg_result"),)), *operands)
+        body.append(Variable(returned.name, Space.PARAM, "b64"))
+        operands = (Arguments((returned,)), *operands)
     body.append(Instruction("call", ("uni",), operands))
     if result is not None:
-        body.append(Instruction("ld", ("param", "b64"), (result, at(Symbol("pg_result")))))
+        body.append(Instruction("ld", ("param", "b64"), (result, at(returned))))
     frame.builder.keep(Scope(body))

@@ -9,7 +9,19 @@ from setuptools import Extension, setup
 
 HOSTFAULT = "pycuda_guard/hooks/native"
 NATIVE = "pycuda_guard/cpu/native"
-SOURCES = ("module", "region", "faults", "printf", "heap", "resident", "scheduler", "pool", "lanes", "gate")
+SOURCES = (
+    "module",
+    "region",
+    "faults",
+    "printf",
+    "heap",
+    "resident",
+    "scheduler",
+    "pool",
+    "lanes",
+    "gate",
+    "interrupt",
+)
 
 hostfault = Extension(
     "pycuda_guard.hooks._hostfault",

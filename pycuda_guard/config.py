@@ -26,10 +26,10 @@ SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 class Option:
     """One option. ``choices`` empty and ``metavar`` empty is a flag; ``metavar`` alone names a file.
 
-    One that ``is_pattern`` stands for names; one that ``is_range`` is ``N:M``, ``N:`` or ``:M``.
-
-    ``smallest`` makes it a size, of that many bytes at least. One that is ``for_run`` has a meaning
-    for commands of ``pycuda-guard`` and for pytest alone.
+    One that ``is_pattern`` stands for names, one that ``is_range`` (``N:M``, ``N:`` or ``:M``) for numbers.
+    ``smallest`` makes it a size, of that many bytes at least; a ``form`` is a regular expression that
+    its values match. One that is ``for_run`` has a meaning for commands of ``pycuda-guard`` and for pytest
+    alone.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Option:
     smallest: int = 0
     is_pattern: bool = False
     is_range: bool = False
+    form: str = ""
 
     @property
     def flag(self) -> str:
@@ -62,7 +63,7 @@ class Option:
 
         Raises :class:`StartError` where it stands for none, with those that do.
         """
-        if self.choices or self.smallest or self.is_range:
+        if self.choices or self.smallest or self.is_range or self.form:
             return self.check(text)
         if self.metavar:
             return text
@@ -79,6 +80,10 @@ class Option:
             if value not in self.choices:
                 allowed = ", ".join(self.choices)
                 raise StartError(f"{self.name} can't be {value!r}", f"allowed are {allowed}")
+            return str(value)
+        if self.form:
+            if isinstance(value, bool) or not re.fullmatch(self.form, str(value)):
+                raise StartError(f"{self.name} can't be {value!r}", f"it must be {self.metavar}")
             return str(value)
         if self.is_range:
             parse_range(self.name, value)
@@ -183,6 +188,20 @@ OPTIONS: tuple[Option, ...] = (
         default=None,
         is_range=True,
     ),
+    Option(
+        "schedule",
+        "when the CPU device runs queued work: as late as it may, at once, or at times that a seed replays",
+        metavar="late|eager|random:SEED",
+        default="late",
+        form="late|eager|random:[0-9]{1,18}",
+    ),
+    Option(
+        "kernel_timeout",
+        "give up a kernel that the CPU device has run for that long",
+        metavar="SECONDS",
+        default=None,
+        form=r"[0-9]{1,9}(\.[0-9]+)?",
+    ),
     Option("races", "look for races inside kernels, too"),
     Option("bare", "run the program on the chosen device without the guard, to compare", for_run=True),
 )
@@ -204,6 +223,8 @@ class Config:
     kernel: str | None = None
     skip_kernel: str | None = None
     launches: str | None = None
+    schedule: str = "late"
+    kernel_timeout: str | None = None
     races: bool = False
     bare: bool = False
 

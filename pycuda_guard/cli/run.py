@@ -60,7 +60,7 @@ def run_program(program: Program, options: config.Config) -> int:
 
     program.check()
     if options.bare:
-        devices.choose(options.device)
+        devices.choose(options)
         return run_to_the_end(program, lambda error: None)
     try:
         session = begin(options)

@@ -103,3 +103,5 @@ class FaultKind(IntEnum):
     DEADLOCK = 4  # no thread of a block can go on
     STACK_OVERFLOW = 5
     ILLEGAL_INSTRUCTION = 6
+    TIMEOUT = 7  # given up when its time was over
+    INTERRUPTED = 8  # given up because a signal's handler raised an exception in the program

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Triple = tuple[int, int, int]
 
 #: version of the interface; equal to PG_ABI in native/runtime.h
-ABI = 2
+ABI = 3
 
 _DIMENSIONS = struct.Struct("6I")
 _OK, _FAULTED, _FORKED, _NO_MEMORY = range(4)
@@ -136,6 +136,10 @@ class Runtime:
             function = getattr(library, name)
             function.argtypes = arguments
             function.restype = result
+        # with the GIL, unlike the others
+        self._interrupt = ctypes.PyDLL(library._name).pg_interrupt
+        self._interrupt.argtypes = (ctypes.py_object,)
+        self._interrupt.restype = None
         self.base = self.reserve()
         library.pg_arm()
 
@@ -151,19 +155,26 @@ class Runtime:
         return c_uint64.in_dll(self.library, "pg_region_base").value
 
     def launch(
-        self, kernel: Kernel, grid: Triple, block: Triple, shared: int, parameters: bytes
+        self,
+        kernel: Kernel,
+        grid: Triple,
+        block: Triple,
+        shared: int,
+        parameters: bytes,
+        timeout: float = 0.0,
     ) -> Fault | None:
         """Run a kernel to its end and return how it failed, or None; the GIL is free meanwhile.
 
         ``grid`` and ``block`` are in blocks and threads, ``shared`` is dynamic shared memory in bytes.
-        ``parameters`` is cut or padded with zeros to the kernel's size. Raises ForkedError, MemoryError.
+        ``parameters`` is cut or padded with zeros to the kernel's size. After ``timeout`` seconds (0: never)
+        the kernel is given up. Raises ForkedError, MemoryError.
         """
         if kernel.plan.unsupported:
             raise GuardError(f"kernel {kernel.name} cannot run: {kernel.plan.unsupported}")
         dimensions = _DIMENSIONS.pack(*grid, *block)
         fault = _Fault()
         result = self.library.pg_launch_kernel(
-            kernel.address, dimensions, shared, parameters, len(parameters), fault
+            kernel.address, dimensions, shared, parameters, len(parameters), round(1000 * timeout), fault
         )
         if result == _OK:
             return None
@@ -173,8 +184,23 @@ class Runtime:
                 'start processes with multiprocessing.set_start_method("spawn")',
             )
         if result == _NO_MEMORY:
-            raise MemoryError("no memory for the parameters of a launch")
+            raise MemoryError("no memory or no threads to run a kernel with")
         return _fault(fault)
+
+    def cancel(self) -> None:
+        """Give up the kernel that another thread runs, if there is one."""
+        self.library.pg_cancel()
+
+    def raise_later(self, exception: BaseException) -> None:
+        """Have an exception raised in the program as soon as the running driver function has returned.
+
+        For the main thread, as only there handlers of signals raise exceptions.
+        """
+        self._interrupt(exception)
+
+    def flush(self) -> None:
+        """Write what kernels have printed to standard output."""
+        self.library.pg_flush()
 
     def commit(self, address: int, nbytes: int) -> None:
         """Put memory (zeros) behind a range of the device window, in whole pages. Raises RegionError."""
@@ -275,7 +301,9 @@ _PROTOTYPES: tuple[tuple[str, tuple[type, ...], type | None], ...] = (
     ("pg_heap_bytes", (), c_uint64),
     (
         "pg_launch_kernel",
-        (c_void_p, c_char_p, c_uint32, c_char_p, c_uint64, POINTER(_Fault)),
+        (c_void_p, c_char_p, c_uint32, c_char_p, c_uint64, c_uint64, POINTER(_Fault)),
         c_int,
     ),
+    ("pg_cancel", (), None),
+    ("pg_flush", (), None),
 )

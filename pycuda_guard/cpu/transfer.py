@@ -30,3 +30,17 @@ def fill(address: int, value: int, nbytes: int) -> None:
         _fill(address, value, nbytes)
     else:
         ctypes.memset(address, value, nbytes)
+
+
+class Staged:
+    """A copy of host memory, taken now to be used later; it lives until it is dropped."""
+
+    def __init__(self, source: int, nbytes: int) -> None:
+        self._bytes = bytearray(nbytes)
+        self._view = ctypes.c_char.from_buffer(self._bytes)
+        self.address = ctypes.addressof(self._view)
+        move(self.address, source, nbytes)
+
+    def drop(self) -> None:
+        """Free the copy."""
+        del self._view, self._bytes

@@ -40,7 +40,7 @@ def start(pytest_config: pytest.Config) -> None:
             {option.name: getattr(namespace, DESTINATION + option.name) for option in config.OPTIONS}
         )
         if options.bare:
-            bare = Bare(devices.choose(options.device))
+            bare = Bare(devices.choose(options))
             pytest_config.pluginmanager.register(bare, "pycuda-guard-bare")
             return
         _check_that_nothing_was_done()

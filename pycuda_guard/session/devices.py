@@ -10,8 +10,12 @@ import ctypes
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pycuda_guard.errors import StartError
+
+if TYPE_CHECKING:
+    from pycuda_guard.config import Config
 
 #: how each device is named in messages
 NAMES = {"cpu": "the CPU device", "gpu": "the GPU"}
@@ -20,12 +24,13 @@ NAMES = {"cpu": "the CPU device", "gpu": "the GPU"}
 _is_cpu_loaded = False
 
 
-def choose(wanted: str) -> str:
-    """Return ``cpu`` or ``gpu`` for ``auto``, ``cpu`` or ``gpu``, and see to it that PyCUDA gets it.
+def choose(options: Config) -> str:
+    """Return ``cpu`` or ``gpu``, as the options say, and see to it that PyCUDA gets it.
 
     Raises :class:`StartError` where there is no such device, or PyCUDA is bound to the other one.
     """
     global _is_cpu_loaded
+    wanted = options.device
     if _is_cpu_loaded:
         if wanted == "gpu":
             raise StartError("the CPU device is in use in this process, so the GPU can't be")
@@ -43,7 +48,8 @@ def choose(wanted: str) -> str:
     if wanted == "cpu" or missing:
         from pycuda_guard import cpu
 
-        cpu.load(cpu.DeviceOptions())
+        timeout = float(options.kernel_timeout or 0)
+        cpu.load(cpu.DeviceOptions(schedule=options.schedule, kernel_timeout=timeout))
         _is_cpu_loaded = True
         return "cpu"
     return "gpu"

@@ -116,7 +116,7 @@ class Session:
 
     def start(self) -> None:
         """Choose the device, write the empty report, and wrap PyCUDA's calls."""
-        self.device = devices.choose(self.config.device)
+        self.device = devices.choose(self.config)
         if self.config.json and not self._is_child and not _is_worker():
             self._json = JsonReport(self.config.json)
         self._timeline.start(devices.NAMES[self.device], is_worker=_is_worker())

@@ -65,7 +65,9 @@ class Device:
     def launch(self, kernel, *parameters: int, grid=(1, 1, 1), block=(1, 1, 1)):
         """Launch a kernel with 64-bit parameters; return the Fault or None."""
         packed = struct.pack(f"<{len(parameters)}Q", *(value % (1 << 64) for value in parameters))
-        return self.runtime.launch(kernel, grid, block, 0, packed)
+        fault = self.runtime.launch(kernel, grid, block, 0, packed)
+        self.runtime.flush()
+        return fault
 
     def bytes(self, data: bytes) -> int:
         """Return the device address of a copy of ``data``."""

@@ -411,6 +411,7 @@ def test_events(driver):
     assert driver.cuEventQuery(event) == driver.cuEventSynchronize(event) == OK
     assert driver.cuEventElapsedTime(byref(elapsed), event, event) == BAD_HANDLE
     assert driver.cuEventRecord(event, None) == driver.cuEventRecord(untimed, None) == OK
+    assert driver.cuEventSynchronize(event) == OK
     assert driver.cuEventElapsedTime_v2(byref(elapsed), event, event) == OK
     assert elapsed.value == 0.0
     assert driver.cuEventElapsedTime(byref(elapsed), event, untimed) == BAD_HANDLE

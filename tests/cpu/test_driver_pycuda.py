@@ -144,6 +144,7 @@ def test_copies_of_all_kinds_agree_with_numpy():
         copy.src_pitch = copy.width_in_bytes = 7 * 4
         copy.dst_pitch, copy.height = pitch, 6
         copy(stream)
+        stream.synchronize()
         rows = np.zeros((6, pitch // 4), np.int32)
         cuda.memcpy_dtoh(rows.reshape(-1)[: 5 * pitch // 4 + 7], pitched)
         said["pitched"] = bool((rows[:, :7] == cube[2]).all())

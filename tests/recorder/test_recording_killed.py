@@ -28,8 +28,8 @@ SERVER = """
 import os, sys
 import numpy as np
 import pycuda_guard
-from pycuda_guard.session import devices
-devices.choose("cpu")
+from pycuda_guard import cpu
+cpu.load()
 import pycuda.driver as cuda
 
 def work(path, limit):

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import ctypes
 
-from pycuda_guard.cpu.driver import contexts, state
+from pycuda_guard.cpu.driver import contexts, queues, state
 from pycuda_guard.cpu.driver.cells import put_u64
-from pycuda_guard.cpu.driver.copies import device_range, host_range
+from pycuda_guard.cpu.driver.copies import Kind, Place, copy, device_place, host_place
 from pycuda_guard.cpu.driver.errors import DriverError, Result
-from pycuda_guard.cpu.transfer import move
 
 #: bytes of a channel, by CUarray_format
 _FORMATS = {0x01: 1, 0x02: 2, 0x03: 4, 0x08: 1, 0x09: 2, 0x0A: 4, 0x10: 2, 0x20: 4}
@@ -92,10 +91,11 @@ def create_3d(out: int, descriptor: int) -> None:
 
 
 def destroy(handle: int) -> None:
-    """Free an array."""
+    """Free an array when all work is done."""
     if state.status.trouble:
         state.require(True)
-    _arrays.remove(handle)
+    lookup(handle)
+    queues.when_done(lambda: _arrays.objects.pop(handle, None))
 
 
 def get_descriptor(out: int, handle: int) -> None:
@@ -119,44 +119,44 @@ def get_descriptor_3d(out: int, handle: int) -> None:
     d.format, d.channels, d.flags = array.format, array.channels, array.flags
 
 
-def _part(handle: int, offset: int, nbytes: int) -> int:
-    """Return where a range of an array's first row is."""
+def _part(handle: int, offset: int, nbytes: int) -> Place:
+    """Return the place of a range of an array's first row."""
     array = lookup(handle)
     if offset + nbytes > array.row_bytes:
         raise DriverError(Result.INVALID_VALUE)
-    return array.address + offset
+    return Place(array.address + offset, Kind.DEVICE)
 
 
 def host_to_array(array: int, offset: int, source: int, nbytes: int) -> None:
     """Copy from the host into the first row of an array; offset and size are in bytes."""
-    contexts.current_waiting()
+    queue = contexts.current_waiting().queues.legacy
     if nbytes:
-        move(_part(array, offset, nbytes), host_range(source, nbytes), nbytes)
+        copy(queue, _part(array, offset, nbytes), host_place(source, nbytes), nbytes, True)
 
 
 def array_to_host(destination: int, array: int, offset: int, nbytes: int) -> None:
     """Copy from the first row of an array to the host; offset and size are in bytes."""
-    contexts.current_waiting()
+    queue = contexts.current_waiting().queues.legacy
     if nbytes:
-        move(host_range(destination, nbytes), _part(array, offset, nbytes), nbytes)
+        copy(queue, host_place(destination, nbytes), _part(array, offset, nbytes), nbytes, True)
 
 
 def device_to_array(array: int, offset: int, source: int, nbytes: int) -> None:
-    """Copy from device memory into the first row of an array; offset and size are in bytes."""
-    contexts.current_waiting()
+    """Queue a copy from device memory into the first row of an array; offset and size are in bytes."""
+    queue = contexts.current_waiting().queues.legacy
     if nbytes:
-        move(_part(array, offset, nbytes), device_range(source, nbytes), nbytes)
+        copy(queue, _part(array, offset, nbytes), device_place(source, nbytes), nbytes, True)
 
 
 def array_to_device(destination: int, array: int, offset: int, nbytes: int) -> None:
-    """Copy from the first row of an array to device memory; offset and size are in bytes."""
-    contexts.current_waiting()
+    """Queue a copy from the first row of an array to device memory; offset and size are in bytes."""
+    queue = contexts.current_waiting().queues.legacy
     if nbytes:
-        move(device_range(destination, nbytes), _part(array, offset, nbytes), nbytes)
+        copy(queue, device_place(destination, nbytes), _part(array, offset, nbytes), nbytes, True)
 
 
 def array_to_array(to: int, to_offset: int, origin: int, origin_offset: int, nbytes: int) -> None:
-    """Copy between the first rows of two arrays; offsets and size are in bytes."""
-    contexts.current_waiting()
+    """Queue a copy between the first rows of two arrays; offsets and size are in bytes."""
+    queue = contexts.current_waiting().queues.legacy
     if nbytes:
-        move(_part(to, to_offset, nbytes), _part(origin, origin_offset, nbytes), nbytes)
+        copy(queue, _part(to, to_offset, nbytes), _part(origin, origin_offset, nbytes), nbytes, True)

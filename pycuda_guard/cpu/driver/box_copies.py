@@ -11,23 +11,30 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pycuda_guard.cpu.driver import arrays, contexts, streams
-from pycuda_guard.cpu.driver.copies import device_range, host_range
+from pycuda_guard.cpu.driver.copies import Kind, Place, device_place, host_place, submit
 from pycuda_guard.cpu.driver.errors import DriverError, Result
 from pycuda_guard.cpu.transfer import move
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pycuda_guard.cpu.driver.queues import Queue
+
 _HOST, _DEVICE, _ARRAY, _UNIFIED = 1, 2, 3, 4
 
 
 @dataclass(slots=True)
 class _Side:
-    """One side of a copy: ``start`` is where its first byte is; strides are in bytes."""
+    """One side of a copy: where its first byte is, and whose; strides are in bytes."""
 
-    start: int
+    start: Place
     row_stride: int
     slice_stride: int
+
+    def span(self, extent: Extent) -> int:
+        """Return the number of bytes from the first to the last of a box."""
+        width, rows, slices = extent
+        return (slices - 1) * self.slice_stride + (rows - 1) * self.row_stride + width
 
 
 Extent = tuple[int, int, int]  # width in bytes, height, depth
@@ -49,7 +56,8 @@ def _side(
         array = arrays.lookup(array_handle)
         if x + width > array.row_bytes or y + rows > array.rows or z + slices > array.slices:
             raise DriverError(Result.INVALID_VALUE)
-        pitch, height, base = array.row_bytes, array.rows, array.address
+        pitch, height = array.row_bytes, array.rows
+        start = Place(array.address + (z * height + y) * pitch + x, Kind.DEVICE)
     else:
         pitch = pitch or x + width
         height = height or y + rows
@@ -57,33 +65,46 @@ def _side(
             raise DriverError(Result.INVALID_VALUE)
         offset = (z * height + y) * pitch + x
         nbytes = ((slices - 1) * height + rows - 1) * pitch + width
-        if kind == _HOST:
-            base = host_range(host + offset, nbytes) - offset if host else 0
+        if kind == _HOST and host:
+            start = host_place(host + offset, nbytes)
         elif kind == _DEVICE:
-            base = device_range(device + offset, nbytes) - offset
-        elif kind == _UNIFIED:
-            base = host_range(device + offset, nbytes) - offset if device else 0
+            start = device_place(device + offset, nbytes)
+        elif kind == _UNIFIED and device:
+            start = host_place(device + offset, nbytes)
         else:
-            base = 0
-        if not base:
             raise DriverError(Result.INVALID_VALUE)
-    return _Side(base + (z * height + y) * pitch + x, pitch, pitch * height)
+    return _Side(start, pitch, pitch * height)
 
 
-def _work(source: _Side, destination: _Side, extent: Extent) -> Callable[[], None]:
-    width, rows, slices = extent
+@dataclass(slots=True)
+class _Copy:
+    """A copy of a box."""
 
-    def copy() -> None:
-        for z in range(slices):
-            origin = source.start + z * source.slice_stride
-            to = destination.start + z * destination.slice_stride
-            if source.row_stride == destination.row_stride == width:
-                move(to, origin, width * rows)
-                continue
-            for y in range(rows):
-                move(to + y * destination.row_stride, origin + y * source.row_stride, width)
+    source: _Side
+    destination: _Side
+    extent: Extent
 
-    return copy
+    def work(self, start: int) -> Callable[[], None]:
+        """Return the work of copying; the source's first byte is at ``start``."""
+        source, destination = self.source, self.destination
+        width, rows, slices = self.extent
+
+        def run() -> None:
+            for z in range(slices):
+                origin = start + z * source.slice_stride
+                to = destination.start.address + z * destination.slice_stride
+                if source.row_stride == destination.row_stride == width:
+                    move(to, origin, width * rows)
+                    continue
+                for y in range(rows):
+                    move(to + y * destination.row_stride, origin + y * source.row_stride, width)
+
+        return run
+
+    def submit(self, queue: Queue, waits: bool = False) -> None:
+        """Queue the copy; ``waits``: the call is a synchronous one."""
+        span = self.source.span(self.extent)
+        submit(queue, self.destination.start.kind, self.source.start, span, self.work, waits)
 
 
 def _read(pointer: int, words: int) -> Sequence[int]:
@@ -96,53 +117,52 @@ def _kind(word: int) -> int:
     return word & 0xFFFF_FFFF  # the rest is padding
 
 
-def _parse_2d(pointer: int) -> Callable[[], None] | None:
+def _parse_2d(pointer: int) -> _Copy | None:
     f = _read(pointer, 16)
     extent = (f[14], f[15], 1)
     if not all(extent):
         return None
     source = _side(_kind(f[2]), f[3], f[4], f[5], f[6], 0, (f[0], f[1], 0), extent)
     destination = _side(_kind(f[9]), f[10], f[11], f[12], f[13], 0, (f[7], f[8], 0), extent)
-    return _work(source, destination, extent)
+    return _Copy(source, destination, extent)
 
 
-def _parse_3d(pointer: int) -> Callable[[], None] | None:
+def _parse_3d(pointer: int) -> _Copy | None:
     f = _read(pointer, 25)
     extent = (f[22], f[23], f[24])
     if not all(extent):
         return None
     source = _side(_kind(f[4]), f[5], f[6], f[7], f[9], f[10], (f[0], f[1], f[2]), extent)
     destination = _side(_kind(f[15]), f[16], f[17], f[18], f[20], f[21], (f[11], f[12], f[13]), extent)
-    return _work(source, destination, extent)
-
-
-def _queue(copy: Callable[[], None] | None, stream: streams.Stream) -> None:
-    if copy is not None:
-        stream.enqueue(copy)
+    return _Copy(source, destination, extent)
 
 
 def copy_2d(pointer: int) -> None:
-    """Copy a rectangle."""
-    contexts.current_waiting()
-    _queue(_parse_2d(pointer), streams.default())
+    """Copy a rectangle; inside the device, queue it in the default stream."""
+    queue = contexts.current_waiting().queues.legacy
+    if copy := _parse_2d(pointer):
+        copy.submit(queue, waits=True)
 
 
 def copy_2d_async(pointer: int, stream: int) -> None:
     """Queue the copy of a rectangle."""
     queue = streams.lookup(stream, contexts.current())
-    _queue(_parse_2d(pointer), queue)
+    if copy := _parse_2d(pointer):
+        copy.submit(queue)
 
 
 def copy_3d(pointer: int) -> None:
-    """Copy a box."""
-    contexts.current_waiting()
-    _queue(_parse_3d(pointer), streams.default())
+    """Copy a box; inside the device, queue it in the default stream."""
+    queue = contexts.current_waiting().queues.legacy
+    if copy := _parse_3d(pointer):
+        copy.submit(queue, waits=True)
 
 
 def copy_3d_async(pointer: int, stream: int) -> None:
     """Queue the copy of a box."""
     queue = streams.lookup(stream, contexts.current())
-    _queue(_parse_3d(pointer), queue)
+    if copy := _parse_3d(pointer):
+        copy.submit(queue)
 
 
 def copy_3d_peer(pointer: int) -> None:

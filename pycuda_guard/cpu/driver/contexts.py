@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from pycuda_guard.cpu.driver import state
+from pycuda_guard.cpu.driver import queues, state
 from pycuda_guard.cpu.driver.cells import put_i32, put_u64
 from pycuda_guard.cpu.driver.errors import DriverError, Result
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 #: what cuCtxGetApiVersion says for a context made by any version since CUDA 3.2
 API_VERSION = 3020
 _FLAGS_MASK = 0xFF
+_SYNC_MEMOPS = 0x80
 _CACHE_PREFERENCES = range(4)
 _SHARED_CONFIGS = range(3)
 
@@ -46,11 +47,16 @@ class Context:
         self.cache_preference = 0
         self.shared_config = 1
         self.modules: set[Module] = set()
+        self.queues = queues.QueueGroup(always_waits=bool(flags & _SYNC_MEMOPS))
         self.handle = handles.add(self)
 
     def destroy(self) -> None:
-        """End the context: free what it owns. Its handle stays known, as that of a destroyed context."""
+        """End the context when its work is done. Its handle stays known, as that of a destroyed context."""
         self.alive = False
+        queues.at_end(self.queues.goals(), self._release)
+
+    def _release(self) -> None:
+        self.queues.close()
         for module in list(self.modules):
             module.unload()
         state.memory.free_owned(self)
@@ -202,7 +208,7 @@ def get_flags(out: int) -> None:
 
 def synchronize() -> None:
     """Wait for everything queued in the current context."""
-    current_waiting()
+    queues.finish(current_waiting().queues.goals())
 
 
 def get_api_version(handle: int, out: int) -> None:

@@ -65,6 +65,13 @@ class DriverError(Exception):
         self.detail = detail
 
 
+class InterruptedWaitError(BaseException):
+    """A wait is over because a signal's handler raised an exception.
+
+    The program gets that when the call returns. The call itself succeeds: an error would get in the way.
+    """
+
+
 class _LastError(threading.local):
     def __init__(self) -> None:
         self.result = Result.SUCCESS

@@ -9,8 +9,8 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from pycuda_guard.cpu import library
-from pycuda_guard.cpu.driver import table
-from pycuda_guard.cpu.driver.errors import DriverError, Result, remember
+from pycuda_guard.cpu.driver import state, table
+from pycuda_guard.cpu.driver.errors import DriverError, InterruptedWaitError, Result, remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,12 +38,15 @@ def _guarded(name: str, handler: Callable[..., None]) -> Callable[..., int]:
     # everything that is used here is bound now: at the end of the process, when PyCUDA's objects are
     # destroyed, module globals may be gone
     driver_error, note, unexpected = DriverError, remember, _unexpected
+    interrupted = InterruptedWaitError
 
     def call(*arguments: Any) -> int:
         try:
             handler(*arguments)
         except driver_error as error:
             return note(error)
+        except interrupted:
+            return 0
         except BaseException as error:
             return unexpected(name, error)
         return 0
@@ -55,6 +58,7 @@ def _unexpected(name: str, error: BaseException) -> int:
     if sys is None or sys.is_finalizing():
         return 4  # CUDA_ERROR_DEINITIALIZED: the interpreter is being torn down
     if threading.current_thread() is threading.main_thread() and isinstance(error, KeyboardInterrupt):
+        state.runtime.raise_later(error)
         return remember(DriverError(Result.UNKNOWN, f"{name} was interrupted from the keyboard"))
     where = traceback.extract_tb(error.__traceback__)[-1]
     detail = f"{type(error).__name__} in {name}: {error} ({where.filename}:{where.lineno})"

@@ -18,6 +18,13 @@ _RESULTS = {
     FaultKind.DEADLOCK: Result.LAUNCH_TIMEOUT,
     FaultKind.STACK_OVERFLOW: Result.HARDWARE_STACK_ERROR,
     FaultKind.ILLEGAL_INSTRUCTION: Result.ILLEGAL_INSTRUCTION,
+    FaultKind.TIMEOUT: Result.LAUNCH_TIMEOUT,
+    FaultKind.INTERRUPTED: Result.LAUNCH_FAILED,
+}
+
+_GIVEN_UP = {
+    FaultKind.TIMEOUT: "given up after the time that --kernel-timeout allows",
+    FaultKind.INTERRUPTED: "given up when the program was interrupted",
 }
 
 
@@ -28,6 +35,8 @@ def failure(kernel: str, fault: Fault) -> Failure:
         parts.append(f"block {fault.block}, thread {fault.thread}")
     if fault.kind is FaultKind.ASSERT:
         parts.append(f"assertion `{fault.message}` at {fault.file}:{fault.line}")
+    elif fault.kind in _GIVEN_UP:
+        parts.append(_GIVEN_UP[fault.kind])
     elif fault.message:
         parts.append(fault.message)
     if fault.known:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING
 
+from pycuda_guard.cpu.abi import FaultKind
 from pycuda_guard.cpu.driver import contexts, state, streams
 from pycuda_guard.cpu.driver.attributes import (
     MAX_BLOCK,
@@ -14,10 +16,11 @@ from pycuda_guard.cpu.driver.attributes import (
     SHARED_PER_BLOCK_OPTIN,
 )
 from pycuda_guard.cpu.driver.cells import get_u64, put_i32
-from pycuda_guard.cpu.driver.errors import DriverError, Result
+from pycuda_guard.cpu.driver.errors import DriverError, InterruptedWaitError, Result
 from pycuda_guard.cpu.driver.faults import failure
 
 if TYPE_CHECKING:
+    from pycuda_guard.cpu.driver.queues import Queue
     from pycuda_guard.cpu.runtime import Kernel, Triple
 
 _MAX_DYNAMIC_SHARED, _CARVEOUT = 8, 9  # CU_FUNC_ATTRIBUTE_*
@@ -69,9 +72,7 @@ class Function:
         if x * y * z > self.max_threads:
             raise DriverError(Result.INVALID_VALUE)
 
-    def launch(
-        self, grid: Triple, block: Triple, shared: int, stream: streams.Stream, parameters: bytes
-    ) -> None:
+    def launch(self, grid: Triple, block: Triple, shared: int, queue: Queue, parameters: bytes) -> None:
         """Check the extents and queue the kernel. ``shared`` is in bytes."""
         self.check_block(block)
         if not (0 < grid[0] <= MAX_GRID[0] and 0 < grid[1] <= MAX_GRID[1] and 0 < grid[2] <= MAX_GRID[2]):
@@ -86,11 +87,14 @@ class Function:
             )
 
         def run() -> None:
-            fault = state.runtime.launch(kernel, grid, block, shared, parameters)
+            timeout = state.options.kernel_timeout
+            fault = state.runtime.launch(kernel, grid, block, shared, parameters, timeout)
             if fault is not None:
                 state.fail(failure(kernel.name, fault))
+                if fault.kind is FaultKind.INTERRUPTED and current_thread() is main_thread():
+                    raise InterruptedWaitError
 
-        stream.enqueue(run)
+        queue.enqueue(run)
 
 
 handles = state.Handles(0x6000_0000)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
 from typing import TYPE_CHECKING
 
-from pycuda_guard.cpu.driver import contexts, state, streams
+from pycuda_guard.cpu.driver import contexts, host, queues, state, streams
 from pycuda_guard.cpu.driver.cells import put_i32, put_u64
 from pycuda_guard.cpu.driver.errors import DriverError, Result
 from pycuda_guard.cpu.memory import ALIGNMENT, AddressRangeError, OutOfDeviceMemoryError
@@ -18,8 +17,6 @@ _DEVICEMAP = 0x2  # with unified addressing all pinned memory is mapped
 _REGISTER_FLAGS = 0xF  # PORTABLE, DEVICEMAP, IOMEMORY, READ_ONLY
 _ATTACH_GLOBAL, _ATTACH_HOST, _ATTACH_SINGLE = 1, 2, 4
 _ELEMENT_SIZES = (4, 8, 16)
-
-_registered: list[tuple[int, int]] = []  # (address, nbytes) of page-locked host memory, by address
 
 
 def get_info(free: int, total: int) -> None:
@@ -52,14 +49,18 @@ def allocate_pitch(out: int, pitch_out: int, width: int, height: int, element_si
 
 
 def free(address: int) -> None:
-    """Free device or managed memory; null is ignored. Needs no current context."""
+    """Free device or managed memory when all work is done; null is ignored. Needs no current context."""
     if state.status.trouble:
         state.require(True)
     if not address:
         return
     allocation = state.memory.find(address)
-    if allocation is None or allocation.kind not in ("device", "managed"):
+    if allocation is None or allocation.kind not in ("device", "managed") or allocation.address != address:
         raise DriverError(Result.INVALID_VALUE)
+    queues.when_done(lambda: _release(address))
+
+
+def _release(address: int) -> None:
     try:
         state.memory.free(address)
     except AddressRangeError:
@@ -107,7 +108,7 @@ def _allocate_in_host_window(nbytes: int, kind: str, flags: int, context: contex
 
 
 def free_host(address: int) -> None:
-    """Free pinned host memory; null is ignored."""
+    """Free pinned host memory when all work is done; null is ignored."""
     if state.status.trouble:
         state.require(True)
     if not address:
@@ -115,7 +116,7 @@ def free_host(address: int) -> None:
     allocation = _pinned(address)
     if allocation.address != address:
         raise DriverError(Result.INVALID_VALUE)
-    state.memory.free(address)
+    queues.when_done(lambda: _release(address))
 
 
 def get_host_device_pointer(out: int, address: int, flags: int) -> None:
@@ -123,7 +124,7 @@ def get_host_device_pointer(out: int, address: int, flags: int) -> None:
     contexts.current_waiting()
     if flags:
         raise DriverError(Result.INVALID_VALUE)
-    if _registration(address) is not None:
+    if host.is_registered(address):
         raise DriverError(
             Result.NOT_SUPPORTED, "the CPU device has no device address for registered host memory"
         )
@@ -149,27 +150,14 @@ def register_host(address: int, nbytes: int, flags: int) -> None:
     contexts.current_waiting()
     if not address or not nbytes or flags & ~_REGISTER_FLAGS:
         raise DriverError(Result.INVALID_VALUE)
-    if any(start < address + nbytes and address < start + length for start, length in _registered):
-        raise DriverError(Result.HOST_MEMORY_ALREADY_REGISTERED)
-    insort(_registered, (address, nbytes))
+    host.register(address, nbytes)
 
 
 def unregister_host(address: int) -> None:
-    """Undo :func:`register_host` for the range that begins at ``address``."""
+    """Undo :func:`register_host` for the range that begins at ``address``, when all work is done."""
     contexts.current_waiting()
-    registration = _registration(address)
-    if registration is None:
-        raise DriverError(Result.HOST_MEMORY_NOT_REGISTERED)
-    if registration[0] != address:
-        raise DriverError(Result.INVALID_VALUE)
-    _registered.remove(registration)
-
-
-def _registration(address: int) -> tuple[int, int] | None:
-    index = bisect_right(_registered, (address, 1 << 64)) - 1
-    if index >= 0 and address < sum(_registered[index]):
-        return _registered[index]
-    return None
+    queues.finish(queues.all_work())
+    host.unregister(address)
 
 
 def attach_managed(stream: int, address: int, nbytes: int, flags: int) -> None:
@@ -181,5 +169,5 @@ def attach_managed(stream: int, address: int, nbytes: int, flags: int) -> None:
     if allocation.address != address or nbytes not in (0, allocation.nbytes):
         raise DriverError(Result.INVALID_VALUE)
     to_default = (_ATTACH_GLOBAL, _ATTACH_HOST)
-    if flags not in (to_default if queue is streams.default() else (*to_default, _ATTACH_SINGLE)):
+    if flags not in (to_default if queue.is_legacy else (*to_default, _ATTACH_SINGLE)):
         raise DriverError(Result.INVALID_VALUE)

@@ -6,7 +6,7 @@ import ctypes
 from typing import TYPE_CHECKING
 
 from pycuda_guard.cpu.driver import contexts, streams
-from pycuda_guard.cpu.driver.copies import device_range
+from pycuda_guard.cpu.driver.copies import device_place, is_waited_for
 from pycuda_guard.cpu.driver.errors import DriverError, Result
 from pycuda_guard.cpu.transfer import fill, move
 
@@ -29,20 +29,26 @@ def _fill(where: int, pattern: bytes, count: int) -> None:
 
 
 def _row(width: int) -> tuple[Callable[[int, int, int], None], Callable[[int, int, int, int], None]]:
-    def async_(address: int, value: int, count: int, stream: int) -> None:
+    def fill_row(address: int, value: int, count: int, stream: int, waits: bool = False) -> None:
         queue = streams.lookup(stream, contexts.current())
         if address % width:
             raise DriverError(Result.INVALID_VALUE)
         if count:
-            where = device_range(address, count * width)
+            place = device_place(address, count * width)
             pattern = value.to_bytes(width, "little")
-            queue.enqueue(lambda: _fill(where, pattern, count))
+            submit = queue.perform if waits and is_waited_for(queue, place.kind) else queue.enqueue
+            submit(lambda: _fill(place.address, pattern, count))
+
+    def async_(address: int, value: int, count: int, stream: int) -> None:
+        fill_row(address, value, count, stream)
 
     def sync(address: int, value: int, count: int) -> None:
-        async_(address, value, count, 0)
+        fill_row(address, value, count, 0, waits=True)
 
     async_.__doc__ = f"Queue filling of memory with a {8 * width}-bit value; the count is in values."
-    sync.__doc__ = f"Fill memory with a {8 * width}-bit value; the count is in values."
+    sync.__doc__ = (
+        f"Queue filling of memory with a {8 * width}-bit value in the default stream; the count is in values."
+    )
     return sync, async_
 
 
@@ -52,26 +58,34 @@ def _rows(
     Callable[[int, int, int, int, int], None],
     Callable[[int, int, int, int, int, int], None],
 ]:
-    def async_(address: int, pitch: int, value: int, width: int, height: int, stream: int) -> None:
+    def fill_rows(
+        address: int, pitch: int, value: int, width: int, height: int, stream: int, waits: bool = False
+    ) -> None:
         queue = streams.lookup(stream, contexts.current())
         row = width * element
         if address % element or (height > 1 and (row > pitch or pitch % element)):
             raise DriverError(Result.INVALID_VALUE)
         if width and height:
-            where = device_range(address, (height - 1) * pitch + row)
+            place = device_place(address, (height - 1) * pitch + row)
             pattern = value.to_bytes(element, "little")
 
             def work() -> None:
                 for y in range(height):
-                    _fill(where + y * pitch, pattern, width)
+                    _fill(place.address + y * pitch, pattern, width)
 
-            queue.enqueue(work)
+            submit = queue.perform if waits and is_waited_for(queue, place.kind) else queue.enqueue
+            submit(work)
+
+    def async_(address: int, pitch: int, value: int, width: int, height: int, stream: int) -> None:
+        fill_rows(address, pitch, value, width, height, stream)
 
     def sync(address: int, pitch: int, value: int, width: int, height: int) -> None:
-        async_(address, pitch, value, width, height, 0)
+        fill_rows(address, pitch, value, width, height, 0, waits=True)
 
     async_.__doc__ = f"Queue filling of rows with a {8 * element}-bit value; the width is in values."
-    sync.__doc__ = f"Fill rows with a {8 * element}-bit value; the width is in values."
+    sync.__doc__ = (
+        f"Queue filling of rows with a {8 * element}-bit value in the default stream; the width is in values."
+    )
     return sync, async_
 
 

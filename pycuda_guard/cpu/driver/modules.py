@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING
 
-from pycuda_guard.cpu.driver import contexts, functions, state
+from pycuda_guard.cpu.driver import contexts, functions, queues, state
 from pycuda_guard.cpu.driver.cells import get_text, put_u64
 from pycuda_guard.cpu.driver.errors import DriverError, Result
 from pycuda_guard.cpu.driver.logs import Logs
@@ -112,11 +112,11 @@ def load_file(out: int, path: int) -> None:
 
 
 def unload(handle: int) -> None:
-    """Unload a module: its variables are freed, its kernels become invalid."""
+    """Unload a module when all work is done: its variables are freed, its kernels become invalid."""
     if state.status.trouble:
         state.require(True)
     module: Module = _modules.get(handle)
-    module.unload()
+    queues.when_done(module.unload)
 
 
 def get_function(out: int, handle: int, name: int) -> None:

@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pycuda_guard.cpu.driver.errors import DriverError, Result
+from pycuda_guard.cpu.schedule import parse
 
 if TYPE_CHECKING:
     from pycuda_guard.cpu.memory import DeviceMemory
     from pycuda_guard.cpu.options import DeviceOptions
     from pycuda_guard.cpu.runtime import Runtime
+    from pycuda_guard.cpu.schedule import Schedule
 
 options: DeviceOptions
 memory: DeviceMemory
 runtime: Runtime
+schedule: Schedule
 
 
 @dataclass(slots=True)
@@ -47,10 +50,11 @@ status = Status()
 
 def start(chosen: DeviceOptions, device_memory: DeviceMemory, native: Runtime) -> None:
     """Give the driver its device. Called once, before any driver function."""
-    global options, memory, runtime
+    global options, memory, runtime, schedule
     options = chosen
     memory = device_memory
     runtime = native
+    schedule = parse(chosen.schedule)
     os.register_at_fork(after_in_child=_after_fork)
 
 

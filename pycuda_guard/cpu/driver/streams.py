@@ -1,20 +1,16 @@
-"""Streams and events.
-
-A stream runs what is queued in it at once, in the calling thread. So the order of the host's calls is the
-order of execution, which every program that synchronizes correctly allows.
-"""
+"""Streams and events. What runs in which order: :mod:`.queues`."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from pycuda_guard.cpu.driver import contexts, state
+from pycuda_guard.cpu.driver import contexts, queues, state
 from pycuda_guard.cpu.driver.cells import put_f32, put_i32, put_u64
 from pycuda_guard.cpu.driver.errors import DriverError, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pycuda_guard.cpu.driver.queues import Goals, Position, Queue
 
 _NON_BLOCKING = 1
 _DISABLE_TIMING, _INTERPROCESS = 2, 4
@@ -24,50 +20,57 @@ _DEFAULT_HANDLES = (0, 1, 2)
 
 
 class Stream:
-    """A queue of work of one context. ``context`` is None for the default stream, which each has."""
+    """A stream of a context."""
 
-    def __init__(self, context: contexts.Context | None, flags: int = 0, priority: int = 0) -> None:
+    def __init__(self, context: contexts.Context, flags: int, priority: int) -> None:
         self.context = context
         self.flags = flags
         self.priority = priority
+        self.queue = queues.Queue(context.queues, is_blocking=not flags & _NON_BLOCKING)
 
-    def enqueue(self, work: Callable[[], None]) -> None:
-        """Run ``work`` after what was queued before; drop it if the device is broken."""
-        if state.status.pending is None:
-            work()
+
+class Mark:
+    """A place in a stream where an event was recorded; ``time`` is when it was reached, in ns."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.time: int | None = None
+        queue.enqueue(self.reach)
+        self.position: Position = (queue, queue.last())
+
+    def reach(self) -> None:
+        """Note that the stream has got here."""
+        self.time = time.perf_counter_ns()
+
+    def goals(self) -> Goals:
+        """Return the goals of one who waits for this place."""
+        return dict([self.position]) if self.time is None else {}
 
 
 class Event:
-    """A point in a stream. ``recorded`` is when it was reached, in ns, or None if never recorded."""
+    """An event; ``mark`` is where it was recorded last, or None if never."""
 
     def __init__(self, context: contexts.Context, flags: int) -> None:
         self.context = context
         self.flags = flags
-        self.recorded: int | None = None
+        self.mark: Mark | None = None
 
-    def complete(self) -> None:
-        """Note that the stream has got here."""
-        self.recorded = time.perf_counter_ns()
+    def goals(self) -> Goals:
+        """Return the goals of one who waits for the event."""
+        return {} if self.mark is None else self.mark.goals()
 
 
 _streams = state.Handles(0x2000_0000)
 _events = state.Handles(0x3000_0000)
-_default = Stream(None)
 
 
-def default() -> Stream:
-    """Return the default stream."""
-    return _default
-
-
-def lookup(handle: int, context: contexts.Context) -> Stream:
-    """Return the stream of a handle; it must belong to ``context``."""
+def lookup(handle: int, context: contexts.Context) -> Queue:
+    """Return the queue of a stream's handle; the stream must belong to ``context``."""
     if handle in _DEFAULT_HANDLES:
-        return _default
+        return context.queues.legacy
     stream: Stream = _streams.get(handle)
     if stream.context is not context:
         raise DriverError(Result.INVALID_HANDLE)
-    return stream
+    return stream.queue
 
 
 def create(out: int, flags: int) -> None:
@@ -87,56 +90,66 @@ def destroy(handle: int) -> None:
     """Destroy a stream; what is queued in it still runs."""
     if state.status.trouble:
         state.require(True)
-    _streams.remove(handle)
+    stream: Stream = _streams.remove(handle)
+    stream.queue.close()
+
+
+def _queue(handle: int, context: contexts.Context) -> Queue:
+    if handle in _DEFAULT_HANDLES:
+        return context.queues.legacy
+    stream: Stream = _streams.get(handle)
+    return stream.queue
 
 
 def synchronize(handle: int) -> None:
     """Wait for a stream."""
-    contexts.current_waiting()
-    _known(handle)
+    queue = _queue(handle, contexts.current_waiting())
+    queues.finish(queue.synchronizing())
 
 
 def query(handle: int) -> None:
-    """Say whether a stream has nothing left to do."""
-    contexts.current_waiting()
-    _known(handle)
+    """Say whether a stream has nothing left to do; if it has, one piece of its work runs."""
+    queue = _queue(handle, contexts.current_waiting())
+    _answer(queue.synchronizing())
 
 
-def _known(handle: int) -> Stream:
-    stream: Stream = _default if handle in _DEFAULT_HANDLES else _streams.get(handle)
-    return stream
+def _answer(goals: Goals) -> None:
+    if not queues.is_reached(goals):
+        queues.advance(goals)
+        raise DriverError(Result.NOT_READY)
 
 
 def get_flags(handle: int, out: int) -> None:
     """Return the flags that a stream was created with."""
     contexts.current()
-    put_i32(out, _known(handle).flags)
+    put_i32(out, 0 if handle in _DEFAULT_HANDLES else _streams.get(handle).flags)
 
 
 def get_priority(handle: int, out: int) -> None:
     """Return the priority that a stream was created with."""
     contexts.current()
-    put_i32(out, _known(handle).priority)
+    put_i32(out, 0 if handle in _DEFAULT_HANDLES else _streams.get(handle).priority)
 
 
 def get_context(handle: int, out: int) -> None:
     """Return the context that a stream belongs to."""
     context = contexts.current()
-    put_u64(out, (_known(handle).context or context).handle)
+    put_u64(out, (context if handle in _DEFAULT_HANDLES else _streams.get(handle).context).handle)
 
 
 def wait_event(handle: int, event: int, flags: int) -> None:
     """Make a stream wait for an event, which may be another context's."""
     context = contexts.current()
-    stream = lookup(handle, context)
+    queue = lookup(handle, context)
     if flags & ~1:
         raise DriverError(Result.INVALID_VALUE)
-    _events.get(event)
-    stream.enqueue(_nothing)
+    recorded: Event = _events.get(event)
+    for position in recorded.goals().items():
+        queue.enqueue(_nothing, after=position)
 
 
 def _nothing() -> None:
-    """Stand for work that is over at once, in order."""
+    """Stand for the work of waiting."""
 
 
 def create_event(out: int, flags: int) -> None:
@@ -158,22 +171,24 @@ def record(handle: int, stream_handle: int) -> None:
     """Put an event at the end of a stream of its own context."""
     context = contexts.current()
     event: Event = _events.get(handle)
-    stream = lookup(stream_handle, context)
+    queue = lookup(stream_handle, context)
     if event.context is not context:
         raise DriverError(Result.INVALID_HANDLE)
-    stream.enqueue(event.complete)
+    event.mark = Mark(queue)
 
 
 def query_event(handle: int) -> None:
-    """Say whether an event has been reached; one never recorded has."""
+    """Say whether an event has been reached (one never recorded has); if not, one piece of work runs."""
     contexts.current_waiting()
-    _events.get(handle)
+    event: Event = _events.get(handle)
+    _answer(event.goals())
 
 
 def synchronize_event(handle: int) -> None:
     """Wait for an event."""
     contexts.current_waiting()
-    _events.get(handle)
+    event: Event = _events.get(handle)
+    queues.finish(event.goals())
 
 
 def elapsed_time(out: int, start: int, end: int) -> None:
@@ -182,10 +197,12 @@ def elapsed_time(out: int, start: int, end: int) -> None:
     first: Event = _events.get(start)
     second: Event = _events.get(end)
     if (
-        first.recorded is None
-        or second.recorded is None
+        first.mark is None
+        or second.mark is None
         or (first.flags | second.flags) & _DISABLE_TIMING
         or first.context is not second.context
     ):
         raise DriverError(Result.INVALID_HANDLE)
-    put_f32(out, (second.recorded - first.recorded) / 1e6)
+    if first.mark.time is None or second.mark.time is None:
+        raise DriverError(Result.NOT_READY)
+    put_f32(out, (second.mark.time - first.mark.time) / 1e6)

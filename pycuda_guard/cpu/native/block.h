@@ -40,4 +40,8 @@ enum outcome run_block(struct resident *resident);
 /* pool.c: whether a block of the running launch has failed, so that the others need not go on. */
 int has_failed(void);
 
+/* pool.c, at a tick: whether the thread must leave the running launch. Decides about giving it up, if the thread is
+ * the one that launches. */
+int is_given_up(void);
+
 #endif

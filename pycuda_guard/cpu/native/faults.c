@@ -5,7 +5,7 @@
  * As they will in turn call the handler that they replaced, us, a signal that comes in while one of them is
  * running goes to the next one down. */
 #define _GNU_SOURCE
-#include "runtime.h"
+#include "block.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -51,6 +51,8 @@ static struct chain chains[SIGNALS];
 static pthread_mutex_t arm_lock = PTHREAD_MUTEX_INITIALIZER;
 
 THREAD_LOCAL struct guard *volatile current;
+THREAD_LOCAL volatile int critical; /* depth of pg_enter */
+THREAD_LOCAL volatile int has_ticked; /* while critical */
 THREAD_LOCAL int has_signal_stack;
 THREAD_LOCAL struct {
     char *frame; /* of the handler that is passing a signal on; null if none */
@@ -191,6 +193,49 @@ static void push(struct chain *chain, const struct sigaction *action)
     atomic_store(&chain->count, kept);
 }
 
+/* -- ticks ----------------------------------------------------------------------------------------------- */
+
+/* Leave the kernel if it is given up. That may run the program's handlers of signals, whose own faults are theirs.
+ * They are ordinary Python code, though called inside a signal handler: what was interrupted is generated code or
+ * the scheduler, which hold no lock of the C library. */
+static void look_up(void)
+{
+    struct guard *guard = current;
+    current = NULL;
+    int is_over = is_given_up();
+    current = guard;
+    if (is_over)
+        siglongjmp(guard->jump, 1);
+}
+
+static void handle_tick(int signal)
+{
+    (void)signal;
+    int saved = errno;
+    if (critical)
+        has_ticked = 1;
+    else if (current)
+        look_up();
+    errno = saved;
+}
+
+void pg_enter(void)
+{
+    critical++;
+}
+
+void pg_leave(void)
+{
+    critical--;
+    if (critical || !has_ticked)
+        return;
+    has_ticked = 0;
+    if (current)
+        look_up();
+}
+
+/* -- taking signals ------------------------------------------------------------------------------------- */
+
 void pg_arm(void)
 {
     struct sigaction now;
@@ -207,6 +252,9 @@ void pg_arm(void)
             sigaction(signals[i], &ours, NULL);
         }
     }
+    /* on the thread's own stack: handlers of the program may run on it */
+    struct sigaction ticks = {.sa_handler = handle_tick, .sa_flags = SA_RESTART | SA_NODEFER};
+    sigaction(PG_TICK_SIGNAL, &ticks, NULL);
     pthread_mutex_unlock(&arm_lock);
 }
 
@@ -256,10 +304,12 @@ int pg_guarded(void (*function)(void *), void *argument, struct pg_fault *fault)
 {
     struct guard guard = {.outer = current, .fault = fault};
     unsigned mode = _mm_getcsr();
+    int depth = critical;
     if (!has_signal_stack)
         ensure_signal_stack();
     if (sigsetjmp(guard.jump, 0)) {
         current = guard.outer;
+        critical = depth;
         _mm_setcsr(mode);
         return 1;
     }

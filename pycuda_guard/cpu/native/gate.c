@@ -11,6 +11,7 @@
 #include "runtime.h"
 
 static int is_interpreter_gone;
+static __thread int depth; /* of driver functions in this thread, which signal handlers may nest */
 
 struct gate_state {
     PyObject *type, *value, *traceback;
@@ -23,11 +24,14 @@ __attribute__((used)) static int gate_enter(struct gate_state *state)
         return 0;
     state->gil = PyGILState_Ensure();
     PyErr_Fetch(&state->type, &state->value, &state->traceback);
+    depth++;
     return 1;
 }
 
 __attribute__((used)) static void gate_leave(struct gate_state *state)
 {
+    if (!--depth)
+        pg_raise_interruption();
     PyErr_Restore(state->type, state->value, state->traceback);
     PyGILState_Release((PyGILState_STATE)state->gil);
 }

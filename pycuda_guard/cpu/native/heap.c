@@ -138,15 +138,19 @@ static void release(uint64_t address)
 
 uint64_t pg_malloc(uint64_t nbytes)
 {
+    pg_enter();
     pthread_mutex_lock(&lock);
     uint64_t address = allocate(nbytes);
     pthread_mutex_unlock(&lock);
+    pg_leave();
     return address;
 }
 
 void pg_free(uint64_t device_address)
 {
+    pg_enter();
     pthread_mutex_lock(&lock);
     release(device_address);
     pthread_mutex_unlock(&lock);
+    pg_leave();
 }

@@ -19,7 +19,7 @@ static void note_fork(void)
 }
 
 int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *dimensions, uint32_t dynamic_shared,
-                     const void *parameters, uint64_t nbytes, struct pg_fault *fault)
+                     const void *parameters, uint64_t nbytes, uint64_t timeout_ms, struct pg_fault *fault)
 {
     if (is_forked_child)
         return PG_FORKED;
@@ -43,11 +43,10 @@ int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *dimensions,
     };
     pg_arm();
     fault->kind = PG_NO_FAULT;
-    int failed = pg_run(&launch, fault);
-    pg_flush();
+    int result = pg_run(&launch, timeout_ms, fault);
     if (copy != buffer)
         free(copy);
-    return failed ? PG_FAULTED : PG_OK;
+    return result;
 }
 
 int pg_abi(void)

@@ -1,7 +1,11 @@
-/* Runs the blocks of a launch on a pool of workers.
+/* Runs the blocks of a launch on a pool of workers, of which the launching thread is one.
  *
  * A block whose threads do nothing but spin is put aside, with all its memory, and the worker begins or goes on
- * with another: so blocks may wait for each other, as long as there is room for all of those that wait. */
+ * with another: so blocks may wait for each other, as long as there is room for all of those that wait.
+ *
+ * While a kernel runs for long, the launching thread is made to look up from time to time: by a signal from a
+ * thread that does nothing else, or in its wait for the other workers. So a kernel that never ends is given up when
+ * its time is over, or when the program is interrupted. */
 #define _GNU_SOURCE
 #include "block.h"
 
@@ -11,14 +15,22 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MOST_WORKERS 64
 #define STACK_BYTES ((size_t)64 << 20)
 /* below this many threads, waking other workers costs more than it saves */
 #define WORTH_SHARING 4096
+/* how often the launching thread looks up, in the launches that last longer */
+#define TICK_NS 20000000
+/* after how many ticks without a launch there are no more, until the next launch */
+#define QUIET_TICKS 50
 
 struct worker {
+    pthread_t thread;
+    pthread_cond_t begins;
+    int has_work; /* under the pool's lock */
     struct resident *resident[MOST_RESIDENT];
     int count; /* of resident that exist; the first `active` have begun and not finished */
     int active;
@@ -28,16 +40,16 @@ struct worker {
 static struct {
     pthread_mutex_t launching; /* one launch at a time */
     pthread_mutex_t lock;      /* of what follows */
-    pthread_cond_t begins, ends;
-    unsigned long generation;
+    pthread_cond_t ends, runs;
     int workers; /* threads that exist besides the launching one */
-    int wanted;  /* of them take part in the running launch */
     int busy;
+    unsigned long generation; /* of launches */
+    int is_running, is_ticking, has_ticker;
+    pthread_t launcher;
 } pool = {
     .launching = PTHREAD_MUTEX_INITIALIZER,
     .lock = PTHREAD_MUTEX_INITIALIZER,
-    .begins = PTHREAD_COND_INITIALIZER,
-    .ends = PTHREAD_COND_INITIALIZER,
+    .runs = PTHREAD_COND_INITIALIZER,
 };
 
 /* The running launch, as the workers see it. */
@@ -47,6 +59,9 @@ static struct {
     _Atomic int64_t next;
     _Atomic int failed;
     struct pg_fault *fault;
+    _Atomic int is_unwanted; /* pg_cancel was called */
+    struct timespec deadline;
+    int has_deadline;
 } job;
 
 static struct worker workers[MOST_WORKERS];
@@ -68,7 +83,7 @@ static int take_blocks(struct worker *worker)
 }
 
 /* Return memory for one more block, or null if there is none left. */
-static struct resident *another_resident(struct worker *worker)
+static struct resident *find_resident(struct worker *worker)
 {
     if (worker->active == worker->count) {
         struct resident *made = worker->count < MOST_RESIDENT ? make_resident() : NULL;
@@ -78,6 +93,14 @@ static struct resident *another_resident(struct worker *worker)
     }
     struct resident *resident = worker->resident[worker->active];
     return prepare_resident(resident, job.launch) ? NULL : resident;
+}
+
+static struct resident *another_resident(struct worker *worker)
+{
+    pg_enter();
+    struct resident *resident = find_resident(worker);
+    pg_leave();
+    return resident;
 }
 
 static void raise_no_memory(void)
@@ -147,18 +170,14 @@ static void take_part(struct worker *worker)
 static void *pool_thread(void *argument)
 {
     struct worker *worker = argument;
-    int number = (int)(worker - workers);
-    unsigned long seen = 0;
     pthread_mutex_lock(&pool.lock);
     for (;;) {
-        while (pool.generation == seen || number > pool.wanted) {
-            seen = pool.generation;
-            pthread_cond_wait(&pool.begins, &pool.lock);
-        }
-        seen = pool.generation;
+        while (!worker->has_work)
+            pthread_cond_wait(&worker->begins, &pool.lock);
         pthread_mutex_unlock(&pool.lock);
         take_part(worker);
         pthread_mutex_lock(&pool.lock);
+        worker->has_work = 0;
         if (!--pool.busy)
             pthread_cond_signal(&pool.ends);
     }
@@ -181,33 +200,158 @@ static int most_workers(void)
     return most;
 }
 
-/* Start threads until the pool has `wanted`; called with the lock held. */
-static void grow_pool(int wanted)
+static const pthread_attr_t *detached(void)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    /* the program's signals are for its own threads */
-    const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
-        sigdelset(&all, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    while (pool.workers < wanted && !pthread_create(&thread, &attributes, pool_thread, &workers[pool.workers + 1]))
-        pool.workers++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
+    static pthread_attr_t attributes;
+    static int is_made;
+    if (!is_made) {
+        pthread_attr_init(&attributes);
+        pthread_attr_setstacksize(&attributes, STACK_BYTES);
+        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+        is_made = 1;
+    }
+    return &attributes;
 }
 
-int pg_run(struct pg_launch *launch, struct pg_fault *fault)
+static void *tick(void *unused);
+
+/* Start threads until the pool has `wanted`, and the one that ticks; called with the lock held. */
+static void grow_pool(int wanted)
+{
+    if (!pool.has_ticker) {
+        pthread_condattr_t clock;
+        pthread_condattr_init(&clock);
+        pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+        pthread_cond_init(&pool.ends, &clock);
+        pthread_condattr_destroy(&clock);
+    }
+    sigset_t all, before;
+    sigfillset(&all);
+    /* the program's signals are for its own threads */
+    const int wanted_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, PG_TICK_SIGNAL};
+    for (size_t i = 0; i < sizeof wanted_signals / sizeof *wanted_signals; i++)
+        sigdelset(&all, wanted_signals[i]);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (pool.workers < wanted) {
+        struct worker *worker = &workers[pool.workers + 1];
+        pthread_cond_init(&worker->begins, NULL);
+        if (pthread_create(&worker->thread, detached(), pool_thread, worker))
+            break;
+        pool.workers++;
+    }
+    pthread_t ticker;
+    if (!pool.has_ticker)
+        pool.has_ticker = !pthread_create(&ticker, detached(), tick, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* -- giving up a kernel ---------------------------------------------------------------------------------- */
+
+static struct timespec later(uint64_t nanoseconds)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    uint64_t total = (uint64_t)time.tv_nsec + nanoseconds;
+    time.tv_sec += (time_t)(total / 1000000000);
+    time.tv_nsec = (long)(total % 1000000000);
+    return time;
+}
+
+static int is_past(struct timespec time)
+{
+    struct timespec now = later(0);
+    return now.tv_sec > time.tv_sec || (now.tv_sec == time.tv_sec && now.tv_nsec >= time.tv_nsec);
+}
+
+/* Send the signal to a launching thread that has been at the same launch since the last tick. */
+static void *tick(void *unused)
+{
+    (void)unused;
+    const struct timespec interval = {.tv_nsec = TICK_NS};
+    unsigned long seen = 0;
+    int quiet = 0;
+    for (;;) {
+        nanosleep(&interval, NULL);
+        pthread_mutex_lock(&pool.lock);
+        if (pool.is_running && pool.generation == seen)
+            pthread_kill(pool.launcher, PG_TICK_SIGNAL);
+        quiet = pool.generation == seen && !pool.is_running ? quiet + 1 : 0;
+        while (quiet >= QUIET_TICKS && !pool.is_running) {
+            pool.is_ticking = 0;
+            pthread_cond_wait(&pool.runs, &pool.lock);
+        }
+        pool.is_ticking = 1;
+        seen = pool.generation;
+        pthread_mutex_unlock(&pool.lock);
+    }
+    return NULL;
+}
+
+static void give_up(enum pg_fault_kind kind)
+{
+    if (!atomic_exchange(&job.failed, 1))
+        *job.fault = (struct pg_fault){.kind = kind};
+    pthread_mutex_lock(&pool.lock);
+    for (int i = 1; i <= pool.workers; i++)
+        if (workers[i].has_work)
+            pthread_kill(workers[i].thread, PG_TICK_SIGNAL);
+    pthread_mutex_unlock(&pool.lock);
+}
+
+int is_given_up(void)
+{
+    if (has_failed())
+        return 1;
+    if (!pthread_equal(pthread_self(), pool.launcher))
+        return 0;
+    if (atomic_load(&job.is_unwanted) || pg_is_interrupted())
+        give_up(PG_INTERRUPTED);
+    else if (job.has_deadline && is_past(job.deadline))
+        give_up(PG_TIMEOUT);
+    return has_failed();
+}
+
+void pg_cancel(void)
+{
+    atomic_store(&job.is_unwanted, 1);
+}
+
+/* Wait until the other workers are done; called with the lock held. */
+static void wait_for_workers(void)
+{
+    while (pool.busy) {
+        struct timespec until = later(TICK_NS);
+        pthread_cond_timedwait(&pool.ends, &pool.lock, &until);
+        if (!pool.busy || !is_past(until))
+            continue;
+        pthread_mutex_unlock(&pool.lock);
+        if (is_given_up())
+            give_up(PG_NO_FAULT); /* that a worker has missed */
+        pthread_mutex_lock(&pool.lock);
+    }
+}
+
+/* -- launching ------------------------------------------------------------------------------------------- */
+
+static void let_ticks_in(void)
+{
+    static __thread int is_done;
+    if (is_done)
+        return;
+    sigset_t ticks;
+    sigemptyset(&ticks);
+    sigaddset(&ticks, PG_TICK_SIGNAL);
+    pthread_sigmask(SIG_UNBLOCK, &ticks, NULL);
+    is_done = 1;
+}
+
+int pg_run(struct pg_launch *launch, uint64_t timeout_ms, struct pg_fault *fault)
 {
     int64_t blocks = (int64_t)launch->grid[0] * launch->grid[1] * launch->grid[2];
     int64_t threads = (int64_t)launch->block[0] * launch->block[1] * launch->block[2];
     if (!blocks || !threads)
         return 0;
+    let_ticks_in();
     pthread_mutex_lock(&pool.launching);
     int wanted = blocks > 1 && blocks * threads >= WORTH_SHARING ? most_workers() : 1;
     if (wanted > blocks)
@@ -217,23 +361,31 @@ int pg_run(struct pg_launch *launch, struct pg_fault *fault)
     job.chunk = blocks / (wanted * 8) > 0 ? blocks / (wanted * 8) : 1;
     atomic_store(&job.next, 0);
     atomic_store(&job.failed, 0);
+    atomic_store(&job.is_unwanted, 0);
     job.fault = fault;
+    job.has_deadline = timeout_ms != 0;
+    if (timeout_ms)
+        job.deadline = later(timeout_ms * 1000000);
     pthread_mutex_lock(&pool.lock);
-    if (pool.workers < wanted - 1)
+    if (pool.workers < wanted - 1 || !pool.has_ticker)
         grow_pool(wanted - 1);
-    pool.wanted = wanted - 1 < pool.workers ? wanted - 1 : pool.workers;
-    pool.busy = pool.wanted;
-    if (pool.wanted) {
-        pool.generation++;
-        pthread_cond_broadcast(&pool.begins);
+    pool.generation++;
+    pool.launcher = pthread_self();
+    pool.is_running = 1;
+    if (!pool.is_ticking)
+        pthread_cond_signal(&pool.runs);
+    pool.busy = wanted - 1 < pool.workers ? wanted - 1 : pool.workers;
+    for (int i = 1; i <= pool.busy; i++) {
+        workers[i].has_work = 1;
+        pthread_cond_signal(&workers[i].begins);
     }
     pthread_mutex_unlock(&pool.lock);
     take_part(&workers[0]);
     pthread_mutex_lock(&pool.lock);
-    while (pool.busy)
-        pthread_cond_wait(&pool.ends, &pool.lock);
+    wait_for_workers();
+    pool.is_running = 0;
     pthread_mutex_unlock(&pool.lock);
     int failed = atomic_load(&job.failed);
     pthread_mutex_unlock(&pool.launching);
-    return failed;
+    return failed ? PG_FAULTED : PG_OK;
 }

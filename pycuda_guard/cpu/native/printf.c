@@ -248,6 +248,7 @@ int32_t pg_vprintf(uint64_t format, uint64_t arguments)
         return -1;
     struct text pattern = {0};
     struct call call = {.arguments = arguments};
+    pg_enter();
     if (!append_string(&pattern, format, SIZE_MAX / 2))
         call.wrong = format;
     for (const char *at = pattern.text; at && *at && !call.wrong;) {
@@ -270,6 +271,7 @@ int32_t pg_vprintf(uint64_t format, uint64_t arguments)
         pthread_mutex_unlock(&gathered_lock);
     }
     free(call.output.text);
+    pg_leave();
     if (call.wrong) {
         struct pg_fault fault = {.kind = PG_ILLEGAL_ADDRESS, .known = 1, .address = call.wrong};
         pg_raise(&fault);

@@ -43,6 +43,8 @@ enum pg_fault_kind {
     PG_DEADLOCK = 4,
     PG_STACK_OVERFLOW = 5,
     PG_ILLEGAL_INSTRUCTION = 6,
+    PG_TIMEOUT = 7,
+    PG_INTERRUPTED = 8,
 };
 
 /* What generated code sees of the block that it runs; one a worker. Fields as in abi.BLOCK_FIELDS. */
@@ -140,6 +142,15 @@ PG_EXPORT void pg_arm(void);
  * Rounding and denormal modes are the defaults inside, and the caller's again outside. May be nested. */
 PG_EXPORT int pg_guarded(void (*function)(void *), void *argument, struct pg_fault *fault);
 
+/* Around what a kernel must not be torn out of when it is given up: holding a lock, owning memory. May be nested;
+ * if the kernel is given up meanwhile, the outermost pg_leave does not return. */
+void pg_enter(void);
+void pg_leave(void);
+
+/* What makes a thread look up from a kernel: a signal that nobody else is likely to use. It gets through to any
+ * loop, costs nothing, and leaves the code of loops alone. */
+#define PG_TICK_SIGNAL (SIGRTMAX - 3)
+
 /* Leave the innermost pg_guarded with this fault (copied). */
 PG_EXPORT _Noreturn void pg_raise(const struct pg_fault *fault);
 
@@ -162,7 +173,7 @@ PG_EXPORT _Noreturn void pg_assert_fail(const struct pg_block *block, uint32_t t
  * arguments, or -1 if the format is null. */
 PG_EXPORT int32_t pg_vprintf(uint64_t format, uint64_t arguments);
 
-/* Write what pg_vprintf has gathered to standard output; done at the end of each launch. */
+/* Write what pg_vprintf has gathered to standard output. */
 PG_EXPORT void pg_flush(void);
 
 /* -- heap.c --------------------------------------------------------------------------------------------- */
@@ -175,9 +186,15 @@ PG_EXPORT void pg_free(uint64_t device_address);
 
 /* -- pool.c --------------------------------------------------------------------------------------------- */
 
-/* Run all blocks of a launch on the worker pool and wait; 0, or 1 with *fault filled. Calls are serialized
- * by the scheduler; generated code runs under pg_guarded. */
-PG_EXPORT int pg_run(struct pg_launch *launch, struct pg_fault *fault);
+enum pg_launch_result { PG_OK = 0, PG_FAULTED = 1, PG_FORKED = 2, PG_NO_MEMORY = 3 };
+
+/* Run all blocks of a launch on the worker pool and wait; return PG_OK, PG_NO_MEMORY, or PG_FAULTED with *fault
+ * filled. After `timeout_ms` milliseconds (0: never), when pg_is_interrupted says so or pg_cancel is called, the
+ * kernel is given up. Calls are serialized; generated code runs under pg_guarded. */
+PG_EXPORT int pg_run(struct pg_launch *launch, uint64_t timeout_ms, struct pg_fault *fault);
+
+/* Give up the running kernel, from another thread; without effect if there is none. */
+PG_EXPORT void pg_cancel(void);
 
 /* -- gate.c --------------------------------------------------------------------------------------------- */
 
@@ -188,20 +205,32 @@ PG_EXPORT void pg_gate(void);
 /* Called once, with the GIL, when the extension module is imported. */
 void pg_open_gate(void);
 
+/* -- interrupt.c ----------------------------------------------------------------------------------------- */
+
+/* Run the Python handlers of signals that have come in; whether one of them raised an exception. The exception is
+ * kept, and raised in the program when the driver function that waits has returned. Only for the main thread: in
+ * others always 0. Called without the GIL. */
+int pg_is_interrupted(void);
+
+/* Keep an exception to be raised in the program when the main thread's driver function has returned; for the main
+ * thread, with the GIL. */
+PG_EXPORT void pg_interrupt(void *exception);
+
+/* Schedule a kept exception; called by the gate, with the GIL, when the outermost driver function has returned. */
+void pg_raise_interruption(void);
+
 /* -- module.c ------------------------------------------------------------------------------------------- */
 
 /* Changed with every change of what runtime.py or generated code relies on, so that a stale build is noticed;
  * equal to runtime.ABI. */
-#define PG_ABI 2
+#define PG_ABI 3
 PG_EXPORT int pg_abi(void);
-
-enum pg_launch_result { PG_OK = 0, PG_FAULTED = 1, PG_FORKED = 2, PG_NO_MEMORY = 3 };
 
 /* pg_run with the parameters copied, aligned and padded with zeros to the kernel's size. `dimensions` are the
  * three of the grid and the three of the block. Return an enum pg_launch_result. */
 PG_EXPORT int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *dimensions,
                                uint32_t dynamic_shared, const void *parameters, uint64_t nbytes,
-                               struct pg_fault *fault);
+                               uint64_t timeout_ms, struct pg_fault *fault);
 
 /* Offsets of the fields of struct pg_block in order, then its size: a test compares them with abi.py. */
 PG_EXPORT const uint32_t *pg_block_layout(void);

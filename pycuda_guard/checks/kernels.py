@@ -175,7 +175,7 @@ class KernelRule(Rule):
         """Tell whether nothing is to be reported: the launch itself was found wrong, or this is known."""
         if self.explained(event.launch) and event.launch not in self._collector.in_kernel:
             return True
-        if not self.again(event, kernel=kernel_key(_place(event))):
+        if not self.again(event, kernel=kernel_key(place_of(event))):
             return False
         self._explain_launch(event)
         return True
@@ -194,7 +194,7 @@ class KernelRule(Rule):
         if skipped and self.severity is Severity.ERROR and self._collector.tell(_SAID):
             text += _MEANINGLESS
         self._explain_launch(event)
-        self.report(event, text, help, kernel=_place(event), related=related)
+        self.report(event, text, help, kernel=place_of(event), related=related)
 
     def _explain_launch(self, event: KernelReport) -> None:
         if not self.explained(event.launch):
@@ -202,7 +202,8 @@ class KernelRule(Rule):
             self.explain(event.launch)
 
 
-def _place(event: KernelReport) -> KernelLocation:
+def place_of(event: KernelReport) -> KernelLocation:
+    """Return the kernel of a report and, in kernels of the program's own, the line."""
     access = event.access
     if event.library or not access.line:
         return KernelLocation(access.function)

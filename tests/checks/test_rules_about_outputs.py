@@ -38,6 +38,9 @@ _N, _FIRST = 1, 2  # positions of parameters
 _X = ((1, (-10, -1)), (1, (-7,)))  # blockIdx.x * blockDim.x + threadIdx.x
 
 
+PITCHED = dev(A, m.Extent(40, rows=10, pitch=64))
+
+
 def poly(constant: int, *terms: tuple[int, tuple[int, ...]]) -> Polynomial:
     return Polynomial((((constant, ()),) if constant else ()) + terms)
 
@@ -155,6 +158,14 @@ FIRING = {
         ],
         [("PG301", 20)],
     ),
+    "nothing ever wrote it, and its rows are read": (
+        [
+            *FRESH,
+            copy2d(host(100), PITCHED),
+            contents(3, A, *((row * 64, row * 64 + 40, 0) for row in range(10))),
+        ],
+        [("PG301", 26)],
+    ),
     "only read by a kernel": (
         [*FRESH, launch("read", ptr(A)), READ, contents(4, A, (0, 4000, 0))],
         [("PG301", 20)],
@@ -228,8 +239,13 @@ def test_fires(events, expected):
     assert told(*events) == expected
 
 
-PITCHED = dev(A, m.Extent(40, rows=10, pitch=64))
 SILENT = {
+    "a bound beyond the array": [
+        *FILLED,
+        run("twice", n=2**31 - 1),
+        READ,
+        contents(5, A, (0, 3072, 4), (3072, 4000, -1)),
+    ],
     "covered": [*FRESH, run("fill", blocks=4), READ, contents(4, A, (0, 4000, 3))],
     "two launches cover it together": [
         *FRESH,

@@ -93,7 +93,8 @@ class UncoveredOutput(Rule):
         region = self.state.asked_about(event)
         if not isinstance(copy, Copy) or region is None:
             return
-        missing = ranges.common(outputs.unwritten(event), outputs.asked(self.state, event))
+        asked = outputs.asked(self.state, event)
+        missing = ranges.common(outputs.unwritten(event), asked)
         if not missing:
             return
         for gap in self.state.outputs.gaps(region, event.cause):
@@ -101,7 +102,8 @@ class UncoveredOutput(Rule):
             if hit and not self._is_explained(gap):
                 self._report_gap(event, copy, gap, hit)
                 return
-        if self._never_written(region, event):
+        never = missing == asked or event.unwritten >= event.nbytes
+        if never and self._never_written(region):
             if not self._collector.was_told("PG303", region):
                 self._report_never(event, copy, region)
         elif not self.explained(region.written):
@@ -112,11 +114,11 @@ class UncoveredOutput(Rule):
         number = gap.launch.sequence
         return self.explained(number) and number not in self._collector.in_kernel
 
-    def _never_written(self, region: Region, event: Contents) -> bool:
+    def _never_written(self, region: Region) -> bool:
         """Tell whether nothing at all ever wrote to an allocation that the program owns."""
         untouched = not region.written and not region.copied and region.kind in _OWN
         unknown = self.state.late or self.state.memory.blind
-        return untouched and not unknown and event.unwritten >= event.nbytes
+        return untouched and not unknown
 
     def _report_gap(self, event: Contents, copy: Copy, gap: Gap, hit: Ranges) -> None:
         self._collector.tell("PG301", gap.region)

@@ -69,10 +69,11 @@ class Outputs:
             value = (event.arguments or ())[meant.parameter].value
             if not meant.missing or region is None or type(value) is not int:
                 continue
-            inside = ranges.common(ranges.moved(meant.missing, value), ((region.base, region.end),))
-            if inside:
-                low, high = value + meant.low, value + meant.high
-                self._add(Gap(event, meant.parameter, region, inside, low, high, meant))
+            low, high = value + meant.low, value + meant.high
+            # a bound beyond the array does not say what is meant to be written of it
+            if region.base <= low and high <= region.end:
+                missing = ranges.moved(meant.missing, value)
+                self._add(Gap(event, meant.parameter, region, missing, low, high, meant))
 
     def fill(self, event: Copy | Memset, region: Region) -> None:
         """Enter a copy or a memset to the device."""
@@ -117,8 +118,7 @@ class Outputs:
         if not fills:
             return False
         sequence, first, last = fills[-1]
-        low, high = max(gap.low, gap.region.base), min(gap.high, gap.region.end)
-        return sequence < gap.launch.sequence and first <= low and high <= last
+        return sequence < gap.launch.sequence and first <= gap.low and gap.high <= last
 
     def _add(self, gap: Gap) -> None:
         gaps = self._gaps.get(gap.region)

@@ -266,6 +266,39 @@ class Kernels:
         return arguments
 
 
+def with_room(connect: Connect) -> Connect:
+    """Make the hook of an allocation give the guard's own memory back where that is what is missing."""
+
+    def connect_with_room(tap: Tap, wrapped: Wrapped) -> Wrapped:
+        kernels = tap.kernels
+        if kernels is None:
+            return connect(tap, wrapped)
+
+        def allocate(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return wrapped(*args, **kwargs)
+            except kernels.driver.MemoryError:
+                if not kernels.runtime.release_memory(tap.threads.state.context):
+                    raise
+            return wrapped(*args, **kwargs)
+
+        return connect(tap, like(wrapped, allocate))
+
+    return connect_with_room
+
+
+def mem_get_info(tap: Tap, wrapped: Wrapped) -> Wrapped:
+    """Hook ``mem_get_info``: what the guard would give back counts as free."""
+
+    def hook(*args: Any, **kwargs: Any) -> Any:
+        free, total = wrapped(*args, **kwargs)
+        if tap.active and tap.kernels is not None:
+            free += tap.kernels.runtime.memory_in_use(tap.threads.state.context)
+        return free, total
+
+    return like(wrapped, hook)
+
+
 def get_attribute(tap: Tap, wrapped: Wrapped) -> Wrapped:
     """Hook ``Function.get_attribute``: the answer is that of the program's own kernel."""
 

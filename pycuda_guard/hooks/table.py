@@ -68,9 +68,9 @@ def _kernels(path: str, connect: Connect, group: str, event: str = "") -> Row:
 
 
 _MEMORY = (
-    _driver("mem_alloc", memory.mem_alloc, "memory", "Allocated"),
-    _driver("mem_alloc_pitch", memory.mem_alloc_pitch, "memory", "Allocated"),
-    _driver("managed_empty", memory.managed_empty, "memory", "Allocated"),
+    _driver("mem_alloc", kernels.with_room(memory.mem_alloc), "memory", "Allocated"),
+    _driver("mem_alloc_pitch", kernels.with_room(memory.mem_alloc_pitch), "memory", "Allocated"),
+    _driver("managed_empty", kernels.with_room(memory.managed_empty), "memory", "Allocated"),
     _driver("pagelocked_empty", memory.pagelocked_empty, "memory", "Allocated"),
     _driver(
         "register_host_memory",
@@ -83,10 +83,11 @@ _MEMORY = (
     _driver("DeviceMemoryPool.stop_holding", memory.stop_holding, "memory", "PoolEmptied"),
     _driver("DeviceAllocation.as_buffer", exports.as_buffer, "memory", "Exported"),
     _driver("mem_get_ipc_handle", exports.ipc_handle, "memory", "Exported"),
-    _driver("DeviceMemoryPool.allocate", memory.pool_allocate, "memory", "Allocated"),
+    _driver("DeviceMemoryPool.allocate", kernels.with_room(memory.pool_allocate), "memory", "Allocated"),
     _driver("PageLockedMemoryPool.allocate", memory.pinned_pool_allocate, "memory", "Allocated"),
     _driver("IPCMemoryHandle.__init__", memory.ipc_open, "memory", "Allocated"),
     _driver("Array.__init__", memory.array, "memory", "Allocated"),
+    _driver("mem_get_info", kernels.mem_get_info, "memory"),
     _driver("Module.get_global", memory.get_global, "memory", "Allocated"),
     _driver("DeviceAllocation.free", memory.free, "memory", "Freed"),
     _driver("PooledDeviceAllocation.free", memory.free_pooled, "memory", "Freed"),

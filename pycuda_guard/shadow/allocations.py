@@ -80,6 +80,11 @@ class Allocation:
         self.version += 1
         self.unscanned = True
 
+    def lose_shadow(self) -> None:
+        """Watch this allocation's contents no more; its shadow is somebody else's business."""
+        self.shadow, self.shift = 0, abi.UNTRACKED
+        self.give_up()
+
     def give_up(self) -> None:
         """Watch this allocation's contents no more."""
         self.fill_up()

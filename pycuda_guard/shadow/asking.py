@@ -152,6 +152,8 @@ class Asking:
             return  # rows that share codes
         first = start >> shift
         answer = state.take_answer()
+        if answer is None:
+            return
         if width:
             rows = (end - start + pitch - 1) // pitch
             count, row, step = rows * (width >> shift), width >> shift, pitch >> shift

@@ -96,8 +96,7 @@ def abandon(state: ContextState, allocation: Allocation) -> None:
     """Watch an allocation no more, and give its shadow back once nobody uses it."""
     shadow = allocation.shadow
     state.layout += 1
-    allocation.shadow, allocation.shift = 0, abi.UNTRACKED
-    allocation.give_up()
+    allocation.lose_shadow()
     if shadow:
         state.when_unused(allocation.users, lambda: state.arena.give(shadow))
 

@@ -155,8 +155,8 @@ class Following:
             if extent.rows == 1:
                 codes.fill(state, to, place, place + extent.width, stream)
                 if is_upload:
-                    # The program may go on in a stream that does not wait for the default one: the data will be
-                    # there when the call returns, so the codes must be, too.
+                    # The program may go on in a stream that does not wait for the default one: the data will
+                    # be there when the call returns, so the codes must be, too.
                     codes.fill(state, to, place, place + extent.width, state.stream)
                     state.driver.synchronize_stream(state.stream)
             else:

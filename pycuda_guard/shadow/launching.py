@@ -39,7 +39,7 @@ class Prepared(NamedTuple):
 
 
 class _Roots:
-    """What the roots of a launch point into. ``loads`` and ``stores``: by addresses that the table must tell."""
+    """What the roots of a launch point into; ``loads`` and ``stores``: by addresses for the table to tell."""
 
     def __init__(self) -> None:
         self.ranges: list[bytes | tuple[Allocation, int]] = []

@@ -182,6 +182,42 @@ class Runtime:
         prepared: Prepared = neutral(variant, packed, shared)
         return function, prepared.packed, prepared.shared
 
+    # -- memory ---------------------------------------------------------------------------------
+
+    def memory_in_use(self, context: ContextId) -> int:
+        """Return how many bytes of the device the shadows of a context take."""
+        state = self.world.states.get(context)
+        return 0 if state is None else state.arena.total
+
+    def release_memory(self, context: ContextId) -> bool:
+        """Give up the shadows of the current context, so that the program has room; return whether any were.
+
+        Waits for the kernels that use them; PyCUDA collects garbage at this point, which waits as well.
+        """
+        with self._lock:
+            state = self.world.states.get(context)
+            if self._is_busy or state is None or not state.arena.total:
+                return False
+            self._is_busy = True
+            try:
+                state.driver.synchronize()
+                self._reporting.collect(state)
+                self._tidy(context)
+                for allocation in self.world.allocations:
+                    if allocation.context == context and allocation.shadow:
+                        allocation.lose_shadow()
+                state.layout += 1
+                state.driver.synchronize_stream(state.stream)
+                self._asking.collect(state)
+                state.arena.release()
+            except Exception as error:
+                self.world.guard_error("giving memory back", error)
+                return False
+            finally:
+                self._is_busy = False
+        self.deliver()
+        return True
+
     # -- the end --------------------------------------------------------------------------------
 
     def finish(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.shadow.arena import Arena
+from pycuda_guard.shadow.driver import DriverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -147,12 +148,15 @@ class ContextState:
 
     # -- answers --------------------------------------------------------------------------------
 
-    def take_answer(self) -> Answer:
-        """Return a place for an answer. Raises DriverError where there is no memory for it."""
+    def take_answer(self) -> Answer | None:
+        """Return a place for an answer; None where there is no memory for it."""
         if not self._answers:
             nbytes = _ANSWERS_AT_A_TIME * _ANSWER_BYTES
+            try:
+                scratch = self.driver.allocate(nbytes)
+            except DriverError:
+                return None
             host, device = self.driver.allocate_mapped(nbytes)
-            scratch = self.driver.allocate(nbytes)
             self.driver.fill(scratch, 0, nbytes, self.stream)
             self.driver.synchronize_stream(self.stream)
             for offset in range(0, nbytes, _ANSWER_BYTES):

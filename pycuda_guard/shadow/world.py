@@ -90,8 +90,7 @@ class World:
         Memory used from another context than its own is not watched any more.
         """
         if allocation.context != context:
-            allocation.shadow = 0
-            allocation.give_up()
+            allocation.lose_shadow()
             return None
         return self.states.get(context)
 

@@ -309,6 +309,7 @@ def test_every_row_is_exercised_here():
     others = {
         "Module.get_function",
         "Function.get_attribute",
+        "mem_get_info",
         "to_device",
         "DeviceMemoryPool.__init__",
         "init",

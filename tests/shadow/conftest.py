@@ -156,5 +156,12 @@ class Program:
 
 
 @pytest.fixture
-def program(cuda, recorder):
-    return Program(cuda)
+def new_program(cuda):
+    """Return a function that compiles the kernels under the hooks that are in place."""
+    return lambda: Program(cuda)
+
+
+@pytest.fixture
+def program(recorder, new_program):
+    """The kernels, compiled under hooks."""
+    return new_program()

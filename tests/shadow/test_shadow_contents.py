@@ -193,11 +193,9 @@ def test_more_launches_than_epochs(program, source, recorder):
 
 
 @pytest.mark.parametrize("option", [{"include": "twice"}, {"last": 0}])
-def test_a_launch_that_is_not_watched_may_have_written_anything(cuda, guarded, option):
-    from conftest import Program
-
+def test_a_launch_that_is_not_watched_may_have_written_anything(cuda, guarded, option, new_program):
     sink = guarded(**option)
-    program = Program(cuda)
+    program = new_program()
     to, source = cuda.mem_alloc(400), program.upload(NUMBERS)
     program.run(program.copy, to, source, 60)
     program.read(to, 100)

@@ -92,13 +92,11 @@ def test_a_block_of_a_pool_has_the_size_that_was_asked_for(program, recorder):
     assert recorder.reports == [("put", "outside", "write", 1)]
 
 
-def test_memory_older_than_the_guard_is_asked_of_the_driver(cuda, guarded):
-    from conftest import Program
-
+def test_memory_older_than_the_guard_is_asked_of_the_driver(cuda, guarded, new_program):
     old = cuda.mem_alloc(400)
     cuda.memcpy_htod(old, NUMBERS)
     sink = guarded()
-    program = Program(cuda)
+    program = new_program()
     to = cuda.mem_alloc(400)
     program.run(program.copy, to, old, 101)
     assert program.read(to, 100).tolist() == NUMBERS.tolist()
@@ -161,12 +159,10 @@ def test_every_way_to_launch(program, recorder, way):
         (bytes(20), (1, 1), (32, 1, 1), 1 << 20),
     ],
 )
-def test_what_the_driver_refuses_it_refuses_alike(cuda, guarded, packed, grid, block, shared):
-    from conftest import Program
-
+def test_what_the_driver_refuses_it_refuses_alike(cuda, guarded, packed, grid, block, shared, new_program):
     def refusal():
         with pytest.raises(cuda.Error) as caught:
-            Program(cuda).copy._launch_kernel(grid, block, packed, shared, None)
+            new_program().copy._launch_kernel(grid, block, packed, shared, None)
         return type(caught.value), str(caught.value)
 
     bare = refusal()
@@ -174,13 +170,11 @@ def test_what_the_driver_refuses_it_refuses_alike(cuda, guarded, packed, grid, b
     assert refusal() == bare
 
 
-def test_attributes_are_those_of_the_programs_own_kernel(cuda, guarded):
-    from conftest import Program
-
+def test_attributes_are_those_of_the_programs_own_kernel(cuda, guarded, new_program):
     names = ("num_regs", "shared_size_bytes", "local_size_bytes", "max_threads_per_block", "const_size_bytes")
 
     def attributes():
-        kernel = Program(cuda).copy
+        kernel = new_program().copy
         kernel.set_attribute(cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES, 60_000)
         read = [getattr(kernel, name) for name in names]
         return [*read, kernel.get_attribute(cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES)]
@@ -200,11 +194,9 @@ def test_attributes_are_those_of_the_programs_own_kernel(cuda, guarded):
         ({"include": "nothing"}, []),
     ],
 )
-def test_only_what_is_wanted_is_looked_into(cuda, guarded, options, reported):
-    from conftest import Program
-
+def test_only_what_is_wanted_is_looked_into(cuda, guarded, options, reported, new_program):
     sink = guarded(**options)
-    program = Program(cuda)
+    program = new_program()
     source, to = program.upload(NUMBERS), program.upload(np.zeros(128, np.float32))
     program.run(program.copy, to, source, 128 if reported else 100)
     program.run(program.twice, to, source, 128 if reported else 100)
@@ -212,11 +204,9 @@ def test_only_what_is_wanted_is_looked_into(cuda, guarded, options, reported):
     assert [function for function, *_ in sink.reports] == reported
 
 
-def test_kernels_of_a_guard_that_is_gone_still_run(cuda, guarded):
-    from conftest import Program
-
+def test_kernels_of_a_guard_that_is_gone_still_run(cuda, guarded, new_program):
     guarded()
-    program = Program(cuda)
+    program = new_program()
     hooks.uninstall()
     source, to = program.upload(NUMBERS), program.cuda.mem_alloc(400)
     program.run(program.twice, to, source, 100)
@@ -230,10 +220,8 @@ def test_kernels_of_a_guard_that_is_gone_still_run(cuda, guarded):
     assert (sink.reports, len(sink.of(Launch))) == ([], 1)
 
 
-def test_a_module_that_is_gone_is_let_go(cuda, recorder):
-    from conftest import Program
-
-    program = Program(cuda)
+def test_a_module_that_is_gone_is_let_go(cuda, recorder, new_program):
+    program = new_program()
     runtime = hooks.install.__globals__["_current"].tap.kernels.runtime
     assert runtime.loader.is_in_use
     del program

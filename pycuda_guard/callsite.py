@@ -80,12 +80,15 @@ def here(depth: int = 1, frame: FrameType | None = None) -> Site | None:
 
 
 def call_text(site: Site | None) -> str:
-    """Return the statement at ``site`` as one line of at most 120 characters; empty if unknown."""
+    """Return the statement at ``site`` as one line of at most 120 characters; empty if unknown.
+
+    Of a line inside a text, such as the source of a kernel, that line.
+    """
     if site is None:
         return ""
     source = _read(site.file)
     statement = source.statement_at(site.line)
-    if statement is None:
+    if statement is None or _is_in_text(statement, site.line):
         text = source.line(site.line)
     elif isinstance(body := getattr(statement, "body", None), list) and body:
         header_end = max(statement.lineno, body[0].lineno - 1)
@@ -245,6 +248,14 @@ class _Source:
                     found.append(node)
             self._statements[line] = found
         return self._statements[line]
+
+
+def _is_in_text(statement: ast.stmt, line: int) -> bool:
+    """Tell whether a line is within a string of a statement, after its first line."""
+    return any(
+        isinstance(node, ast.Constant) and node.lineno < line <= (node.end_lineno or 0)
+        for node in ast.walk(statement)
+    )
 
 
 _sources: dict[str, _Source] = {}

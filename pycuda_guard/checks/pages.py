@@ -31,6 +31,7 @@ _SOURCES = {
     "api": "the calls as they are made",
     "touch": "the host's own accesses to memory",
     "kernel": "what instrumented kernels do",
+    "races": "what instrumented kernels do, with `--races`",
     "exit": "the end of the run",
     "guard": "the guard itself",
 }

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from pycuda_guard.checks.rules.aliased_arguments import AliasedArguments
 from pycuda_guard.checks.rules.argument_count import ArgumentCount
 from pycuda_guard.checks.rules.argument_type import ArgumentType
 from pycuda_guard.checks.rules.array_order import ArrayOrder
+from pycuda_guard.checks.rules.barrier_divergence import BarrierDivergence
 from pycuda_guard.checks.rules.context_left_pushed import ContextLeftPushed
 from pycuda_guard.checks.rules.copy_out_of_bounds import CopyOutOfBounds
 from pycuda_guard.checks.rules.dead_context import DeadContext
@@ -20,6 +22,7 @@ from pycuda_guard.checks.rules.double_free import DoubleFree
 from pycuda_guard.checks.rules.foreign_context import ForeignContext
 from pycuda_guard.checks.rules.fork_after_init import ForkAfterInit
 from pycuda_guard.checks.rules.freed_in_flight import FreedInFlight
+from pycuda_guard.checks.rules.global_race import GlobalRace
 from pycuda_guard.checks.rules.guard_error import GuardErrorRule
 from pycuda_guard.checks.rules.host_read_in_flight import HostReadInFlight
 from pycuda_guard.checks.rules.host_write_in_flight import HostWriteInFlight
@@ -40,6 +43,7 @@ from pycuda_guard.checks.rules.partial_coverage import PartialCoverage
 from pycuda_guard.checks.rules.pointee_type import PointeeType
 from pycuda_guard.checks.rules.result_never_read import ResultNeverRead
 from pycuda_guard.checks.rules.shared_out_of_bounds import SharedOutOfBounds
+from pycuda_guard.checks.rules.shared_race import SharedRace
 from pycuda_guard.checks.rules.spec_only_race import SpecOnlyRace
 from pycuda_guard.checks.rules.stream_race import StreamRace
 from pycuda_guard.checks.rules.uncovered_output import UncoveredOutput
@@ -86,6 +90,10 @@ RULE_CLASSES: tuple[type[Rule], ...] = (
     PartialCoverage,
     UninitializedRead,
     SharedOutOfBounds,
+    AliasedArguments,
+    GlobalRace,
+    SharedRace,
+    BarrierDivergence,
     UninitializedShared,
     DeviceAssert,
     NoncontiguousArray,
@@ -118,6 +126,11 @@ def describe(rule: type[Rule]) -> RuleInfo:
     page = inspect.getdoc(sys.modules[rule.__module__]) or ""
     summary = page.partition("\n")[0]
     return RuleInfo(rule.code, rule.name, rule.severity, rule.source, summary, page)
+
+
+def live_codes(*, races: bool) -> frozenset[str]:
+    """Return the codes of the rules that can fire in a run that looks for races inside kernels, or not."""
+    return frozenset(code for code, rule in RULES.items() if races or rule.source != "races")
 
 
 #: By code, in the order of the codes.

@@ -61,7 +61,7 @@ class Check(Verb):
 
 def check(recording: Recording, *, quiet: bool) -> list[Finding]:
     """Print the report of one recording, as the run itself would have, and return its findings."""
-    from pycuda_guard.checks.registry import RULES
+    from pycuda_guard.checks.registry import live_codes
     from pycuda_guard.findings import Severity
     from pycuda_guard.reports.terminal import Terminal
 
@@ -77,9 +77,8 @@ def check(recording: Recording, *, quiet: bool) -> list[Finding]:
         blind.append("what is decided at the end of a run (the recording stops before it)")
     terminal.finish(
         findings,
-        live=RULES.keys(),
+        live=live_codes(races=recording.start.races),
         device=recording.start.device,
-        races=recording.start.races,
         blind=blind,
     )
     for problem in recording.problems:

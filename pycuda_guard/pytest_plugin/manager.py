@@ -62,7 +62,6 @@ class Screen:
         *,
         live: Collection[str],
         device: str,
-        races: bool,
         blind: Sequence[str],
     ) -> None:
         """Say nothing: the summary does."""

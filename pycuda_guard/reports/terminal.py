@@ -122,7 +122,6 @@ class Screen(Protocol):
         *,
         live: Collection[str],
         device: str,
-        races: bool,
         blind: Sequence[str],
     ) -> None:
         """Take the findings of the whole run at its end."""
@@ -172,7 +171,6 @@ class Terminal:
         *,
         live: Collection[str],
         device: str,
-        races: bool,
         blind: Sequence[str],
     ) -> None:
         """Print what was not shown yet, how often the rest came again, and the last line.
@@ -187,8 +185,6 @@ class Terminal:
                 self.write(finding)
         if self.is_quiet:
             return
-        if races and "PG501" not in live:
-            self._print(f"{PREFIX} races inside kernels: not checked in this version")
         self._print(last_line(findings, live=live, device=device, blind=blind))
 
     def _print(self, text: str) -> None:

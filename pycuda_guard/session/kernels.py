@@ -16,7 +16,14 @@ def kernel_options(config: Config, device: str) -> Options | None:
     if config.no_kernels:
         return None
     first, last = parse_range("launches", config.launches) if config.launches else (1, None)
-    return Options(config.kernel or "*", config.skip_kernel or "", first, last, on_cpu=device == "cpu", races=config.races)
+    return Options(
+        config.kernel or "*",
+        config.skip_kernel or "",
+        first,
+        last,
+        on_cpu=device == "cpu",
+        races=config.races,
+    )
 
 
 def unwatched(config: Config) -> list[str]:

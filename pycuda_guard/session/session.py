@@ -20,7 +20,7 @@ import wrapt
 
 from pycuda_guard import callsite, hooks
 from pycuda_guard.checks.engine import Engine
-from pycuda_guard.checks.registry import RULES
+from pycuda_guard.checks.registry import live_codes
 from pycuda_guard.errors import StartError
 from pycuda_guard.events import failures
 from pycuda_guard.events.model import CallFailed, Event, Forked, GuardFailed, RunEnded
@@ -172,9 +172,8 @@ class Session:
             self._write_json()
             self._screen.finish(
                 self.findings,
-                live=RULES.keys(),
+                live=live_codes(races=self.config.races),
                 device=devices.NAMES[self.device],
-                races=self.config.races,
                 blind=self.blind_spots(),
             )
         return self.findings
@@ -205,7 +204,8 @@ class Session:
 
     def summary(self, findings: Sequence[Finding], blind: Sequence[str]) -> str:
         """Return the last line of a report on ``findings``; ``blind`` is what the run did not look at."""
-        return last_line(findings, live=RULES.keys(), device=devices.NAMES[self.device], blind=blind)
+        live = live_codes(races=self.config.races)
+        return last_line(findings, live=live, device=devices.NAMES[self.device], blind=blind)
 
     def dump(self, path: str | os.PathLike[str]) -> None:
         """Write the timeline so far to ``path``; raises :class:`GuardError` where that can't be done."""

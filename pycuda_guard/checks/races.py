@@ -1,0 +1,84 @@
+"""What the rules about races inside kernels share: two accesses, and how to tell of both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pycuda_guard.checks.kernels import KernelRule, Scene, place_of
+from pycuda_guard.findings import Related, Severity
+
+if TYPE_CHECKING:
+    from pycuda_guard.events.model import KernelReport
+
+_VERBS = {"read": "reads", "write": "writes", "atomic": "updates"}
+_DONE = {"read": "read", "write": "written", "atomic": "updated atomically", "barrier": "others wait"}
+
+
+class RaceRule(KernelRule):
+    """A rule about two threads. Each pair of lines of a kernel is told once, whichever came second.
+
+    What PyCUDA's own kernels do is nobody's fault who reads this: a note, once a run.
+    """
+
+    source: ClassVar[str] = "races"
+
+    def is_new(self, event: KernelReport) -> bool:
+        """Tell whether this pair of lines was not reported yet."""
+        if event.other is None or (
+            self.explained(event.launch) and event.launch not in self._collector.in_kernel
+        ):
+            return False
+        if event.library:
+            return self._collector.tell(self.code, "library")
+        one, other = (event.access.file, event.access.line), (event.other.file, event.other.line)
+        return self._collector.tell(self.code, event.access.function, *sorted((one, other)))
+
+    def tell_pair(self, scene: Scene, text: str, help: str, related: tuple[Related, ...] = ()) -> None:
+        """Report two threads, in PyCUDA's own kernels as a note."""
+        event = scene.event
+        self.report(
+            event,
+            text,
+            help,
+            kernel=place_of(event),
+            related=(*other_place(event), *related),
+            severity=Severity.NOTE if event.library else None,
+        )
+
+
+def who(event: KernelReport) -> tuple[str, str]:
+    """Name both threads; the block once where it is the same."""
+    if event.block_index == event.other_block:
+        return f"thread {event.thread_index} of block {event.block_index}", f"thread {event.other_thread}"
+    return (
+        f"thread {event.thread_index} of block {event.block_index}",
+        f"thread {event.other_thread} of block {event.other_block}",
+    )
+
+
+def conflict(event: KernelReport) -> str:
+    """Return who does what: ``thread (1, 0, 0) of block (0, 0, 0) writes it, thread (2, 0, 0) reads it``."""
+    assert event.other is not None
+    first, second = who(event)
+    return f"{first} {_VERBS[event.access.kind]} it, {second} {_VERBS[event.other.kind]} it"
+
+
+def other_place(event: KernelReport) -> tuple[Related, ...]:
+    """Return the line of the other access, where it is the user's."""
+    other = event.other
+    if other is None or event.library or not other.line:
+        return ()
+    if (other.file, other.line) == (event.access.file, event.access.line):
+        return ()
+    return (Related(f"{_DONE[other.kind]} here", other.file, other.line),)
+
+
+def between(event: KernelReport) -> str:
+    """Return the lines of both accesses in short: ``between lines 4 and 6``, or nothing."""
+    other = event.other
+    if other is None or not other.line or event.library:
+        return "between the two accesses"
+    if (other.file, other.line) == (event.access.file, event.access.line):
+        return f"around line {event.access.line}"
+    low, high = sorted((event.access.line, other.line))
+    return f"between lines {low} and {high}"

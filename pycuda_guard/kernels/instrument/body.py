@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.instrument.accesses import accesses_of
+from pycuda_guard.kernels.instrument.asking import emit_asked
 from pycuda_guard.kernels.instrument.calls import emit_call, with_guarded
-from pycuda_guard.kernels.instrument.careful import emit_asked, emit_careful
+from pycuda_guard.kernels.instrument.careful import emit_careful
 from pycuda_guard.kernels.instrument.traps import Ending, ending, report_ending
 from pycuda_guard.kernels.instrument.variables import (
     check_in_variable,
@@ -99,7 +100,7 @@ def emit_instruction(frame: Frame, instruction: Instruction, added: AtAccess | N
 def emit_access(frame: Frame, access: Access, added: AtAccess | None = None) -> None:
     """Emit one access in its careful form, whatever memory it is to.
 
-    Without something to be added, an access to global memory is asked for.
+    Without something to be added, an access to global memory is asked about.
     """
     variable = watched_variable(frame, access)
     if variable is not None:

@@ -51,7 +51,7 @@ class Builder:
         self.prologue: list[Statement] = []
         self.main: list[Statement] = []
         self._outlined: list[list[Statement]] = []
-        self._variables: dict[str, Variable] = {}
+        self._locals: dict[str, int] = {}
         self._out = self.main
         self._source: dict[int, SourceLine | None] = {}
         self._counts: dict[str, int] = {}
@@ -76,9 +76,10 @@ class Builder:
     def _family(self, kind: str) -> str:
         return f"{_PREFIX}{self._stem}{kind}_"
 
-    def need(self, variable: Variable) -> None:
-        """Declare a variable of the function, once."""
-        self._variables.setdefault(variable.name, variable)
+    def need_local(self, name: str, size: int) -> None:
+        """Declare a variable in local memory that has at least ``size`` bytes."""
+        known = self._locals.get(name, 0)
+        self._locals[name] = max(known, size)
 
     # --- instructions -------------------------------------------------------------------------------
 
@@ -175,7 +176,10 @@ class Builder:
                 for kind, count in self._counts.items()
             ),
             *flat.variables.values(),
-            *self._variables.values(),
+            *(
+                Variable(name, Space.LOCAL, "b8", align=16, dims=(size,))
+                for name, size in self._locals.items()
+            ),
             *(TargetList(name, self._directive(names), names) for name, names in flat.tables.items()),
             *flat.prototypes.values(),
             *self.prologue,

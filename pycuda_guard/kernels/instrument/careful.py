@@ -10,11 +10,10 @@ What is emitted for an access through a root::
     NEXT:
         …
     SLOW:                       (outlined)
-        the access, asked for
+        the access, asked about
         bra NEXT
 
-An access is *asked for* where its address comes from no root, or its check has failed: ``pg_check`` says
-whether it may be done, reports if not, and finds the range that it is in.
+See :mod:`pycuda_guard.kernels.instrument.asking` for what it is to ask.
 """
 
 from __future__ import annotations
@@ -23,10 +22,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from pycuda_guard.kernels.instrument import abi, reports
+from pycuda_guard.kernels.instrument.asking import address_of, ask_one, emit_asked
 from pycuda_guard.kernels.instrument.builder import at, is_false, is_true
 from pycuda_guard.kernels.instrument.coverage import SHIFTS, STRAY_WORD, Place, note_write
 from pycuda_guard.kernels.instrument.zeros import emit_zeros, holds_too
-from pycuda_guard.kernels.ptx.ir import Guard, Space
+from pycuda_guard.kernels.ptx.ir import Guard
 
 if TYPE_CHECKING:
     from pycuda_guard.kernels.instrument.accesses import Access
@@ -58,7 +58,7 @@ def emit_careful(frame: Frame, access: Access, added: AtAccess) -> None:
     if root is None:
         _emit_looked_up(frame, access, added)
         return
-    address = _address(frame, access)
+    address = address_of(frame, access)
     slow, following = builder.label(), builder.label()
     known = frame.range_of(root[0])
     offset = builder.value("sub.u64", "b64", address, known.base)
@@ -73,35 +73,16 @@ def emit_careful(frame: Frame, access: Access, added: AtAccess) -> None:
         builder.branch(following)
 
 
-def emit_asked(frame: Frame, access: Access, guarded: bool = True) -> None:
-    """Emit an access that is asked for, and noted if it writes, without a check of its own.
-
-    Where it is not ``guarded``, its guard is known to hold.
-    """
-    builder = frame.builder
-    builder.mark(access.instruction.source)
-    following = builder.label()
-    guard = access.guard if guarded else None
-    if guard is not None:
-        builder.branch(following, Guard(guard.register, not guard.negated))
-    notes = reports.NOTES if access.writes else 0
-    found = _ask(frame, access, _address(frame, access), notes)
-    done = builder.value("setp.ne.u64", "pred", found, reports.SKIP)
-    builder.keep(replace(access.instruction, guard=is_true(done)))
-    emit_zeros(frame, access, is_false(done))
-    if guard is not None:
-        builder.place_label(following)
-
-
 def _emit_looked_up(frame: Frame, access: Access, added: AtAccess) -> None:
     """Emit an access by an address of unknown origin; what is added gets the place in the range found."""
     builder = frame.builder
     following, skipped, plain = builder.label(), builder.label(), builder.label()
     if access.guard is not None:
         builder.branch(following, Guard(access.guard.register, not access.guard.negated))
-    address = _address(frame, access)
-    found = _ask(frame, access, address, 0)
-    builder.branch(skipped, is_true(builder.value("setp.eq.u64", "pred", found, reports.SKIP)))
+    address = address_of(frame, access)
+    found = ask_one(frame, access, notes=False, guarded=False)
+    done = builder.value("setp.ne.u64", "pred", found, reports.SKIP)
+    builder.branch(skipped, is_false(done))
     builder.keep(replace(access.instruction, guard=None))
     builder.branch(plain, is_true(builder.value("setp.eq.u64", "pred", found, reports.ELSEWHERE)))
     added(frame, access, _place_found(frame, address, found), None)
@@ -114,22 +95,6 @@ def _emit_looked_up(frame: Frame, access: Access, added: AtAccess) -> None:
         builder.place_label(skipped)
         emit_zeros(frame, access)
         builder.branch(following)
-
-
-def _ask(frame: Frame, access: Access, address: Register, notes: int) -> Register:
-    """Call ``pg_check`` for an access; return its answer."""
-    root = frame.root_of(access)
-    site = frame.sites.of_access(frame.name, access, root[0] if root else None)
-    shape = access.width | notes | (reports.GENERIC if access.space is Space.GENERIC else 0)
-    return reports.call_check(frame, address, frame.range_of(root[0]) if root else None, site, shape)
-
-
-def _address(frame: Frame, access: Access) -> Register:
-    """Return a register with an access's address, which the access itself does not write."""
-    address = frame.address(access.address)
-    if address.name in access.destinations:
-        return frame.builder.value("mov.b64", "b64", address)
-    return address
 
 
 def add_write(frame: Frame, access: Access, place: Place | None, guard: Guard | None) -> None:

@@ -1,6 +1,6 @@
 """The fast variant: groups in two versions, one without checks between the accesses, one careful.
 
-Accesses that can't be in a group are asked for. What is emitted for a group::
+Accesses that can't be in a group are asked about. What is emitted for a group::
 
         the arithmetic that addresses need
         ok = all accesses are good
@@ -9,7 +9,8 @@ Accesses that can't be in a group are asked for. What is emitted for a group::
     JOIN:
         …
     CAREFUL:                    (outlined)
-        the same, each access asked for
+        what of the accesses may be done?
+        the same, with those alone that may
         bra JOIN
 """
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.instrument.accesses import Access, accesses_of
+from pycuda_guard.kernels.instrument.asking import ask, emit_answered
 from pycuda_guard.kernels.instrument.body import emit_instruction, emit_statement, statements
 from pycuda_guard.kernels.instrument.builder import is_false
 from pycuda_guard.kernels.instrument.checks import GroupChecks
@@ -92,8 +94,15 @@ def _emit_group(frame: Frame, group: Group) -> None:
     builder.place_label(join)
     with builder.outlined():
         builder.place_label(careful)
+        builder.mark(group.rest[0].source)
+        answers = ask(frame, group.accesses, notes=True)
         for instruction in group.rest:
-            emit_instruction(frame, instruction)
+            access = accesses.get(id(instruction))
+            done = answers.of(frame, access) if access is not None else None
+            if access is not None and done is not None:
+                emit_answered(frame, access, done)
+            else:
+                builder.keep(instruction)
         builder.branch(join)
 
 

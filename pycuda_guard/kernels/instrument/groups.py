@@ -22,8 +22,9 @@ _PURE = frozenset(
     {Category.ARITHMETIC, Category.LOGIC, Category.COMPARISON, Category.MOVE, Category.CONVERSION}
 )
 _INSIDE = _PURE | {Category.SPECIAL, Category.VIDEO}
-#: accesses and instructions of one group, at most: both of its forms stand in the kernel
-_MOST_ACCESSES = 64
+#: accesses and instructions of one group, at most: both of its forms stand in the kernel, and what is to be
+#: known of each access is in local memory if the group's check fails
+_MOST_ACCESSES = 24
 _MOST_INSTRUCTIONS = 512
 
 

@@ -1,6 +1,6 @@
 """The device functions by which kernels look addresses up and report, and calls of them.
 
-``pg_check`` is for an access that its own quick check did not pass: it looks for the range, reports, and
+``pg_check`` is for accesses that their own quick check did not pass: it looks for their ranges, reports, and
 may note what is written. ``pg_report`` makes a report.
 
 Arguments are in local memory, in the caller's *frame*: a kernel has as many registers as the most demanding
@@ -9,6 +9,7 @@ function that it calls, and how many it has decides how many of its threads run 
 
 from __future__ import annotations
 
+from enum import IntFlag
 from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.instrument import abi
@@ -28,32 +29,41 @@ from pycuda_guard.kernels.ptx.parser import parse
 
 if TYPE_CHECKING:
     from pycuda_guard.kernels.instrument.frame import Frame
-    from pycuda_guard.kernels.instrument.ranges import Range
     from pycuda_guard.kernels.ptx.ir import Operand, Statement
 
 CHECK = "pg_check"
 REPORT = "pg_report"
 
-#: what ``pg_check`` answers instead of a range: skip the access; do it, nothing is known of that memory
+#: what ``pg_check`` leaves in an entry instead of the address of a range: the access is to be skipped; it may
+#: be done, nothing is known of that memory
 SKIP, ELSEWHERE = 0, 1
-#: in what ``pg_check`` is told about the access, beside its width: the address is generic; if the access
-#: is right, note that it writes
-GENERIC, NOTES = 0x100, 0x200
 
-#: where the arguments are in the frame; the header follows
-_FRAME = {"address": 0, "base": 8, "size": 16, "what": 24, "detail": 8, "reason": 16, "site": 28}
-_FRAME_HEADER = 32
-_FRAME_NAME = "pg_frame"
+
+class Shape(IntFlag):
+    """What ``pg_check`` is told about an access, beside its width in bytes."""
+
+    GENERIC = 0x100  # the address is generic
+    NOTES = 0x200  # if it may be done and a range is found, note that it writes
+    SHARED = 0x400  # to a shared variable; the address is the offset in it
+    VARIABLE = 0x800  # to another variable
+    UNALIGNED = 0x1000  # whether it is aligned can't be told
+    LAST = 0x2000  # no entry follows
+
+
+#: the frame: the header, then an entry for each access
+_FRAME = "pg_frame"
+_ENTRY_SIZE = 32
+_ENTRY = {"address": 0, "base": 8, "size": 16, "what": 24, "detail": 8, "reason": 16, "site": 28}
 
 _TEXT = """
-.func pg_report(.param .b64 frame)
+.func pg_report(.param .b64 entry, .param .b64 header)
 {{
     .reg .pred %p;
-    .reg .b64 %frame, %address, %counter, %ring, %record, %low;
+    .reg .b64 %entry, %header, %address, %counter, %ring, %record, %low;
     .reg .b32 %site, %count, %slot, %x, %y, %z;
-    ld.param.b64 %frame, [frame];
-    ld.local.b32 %site, [%frame+{in_site}];
-    ld.local.b64 %address, [%frame+{in_address}];
+    ld.param.b64 %entry, [entry];
+    ld.local.b32 %site, [%entry+{in_site}];
+    ld.local.b64 %address, [%entry+{in_address}];
     mov.u64 %counter, {counters};
     mad.wide.u32 %counter, %site, {counter_size}, %counter;
     not.b64 %low, %address;
@@ -62,21 +72,22 @@ _TEXT = """
     atom.global.add.u32 %count, [%counter+{count}], 1;
     setp.ge.u32 %p, %count, {reports_per_site};
     @%p bra DONE;
-    ld.local.b64 %ring, [%frame+{in_reports}];
+    ld.param.b64 %header, [header];
+    ld.local.b64 %ring, [%header+{reports}];
     setp.eq.u64 %p, %ring, 0;
     @%p bra DONE;
     atom.global.add.u32 %slot, [%ring], 1;
     rem.u32 %x, %slot, {capacity};
     mad.wide.u32 %record, %x, {record_size}, %ring;
-    ld.local.b32 %x, [%frame+{in_launch}];
+    ld.local.b32 %x, [%header+{launch}];
     st.global.b32 [%record+{at_launch}], %x;
-    ld.local.b32 %x, [%frame+{in_site}];
+    ld.local.b32 %x, [%entry+{in_site}];
     st.global.b32 [%record+{at_site}], %x;
-    ld.local.b32 %x, [%frame+{in_reason}];
+    ld.local.b32 %x, [%entry+{in_reason}];
     st.global.b32 [%record+{at_reason}], %x;
-    ld.local.b64 %low, [%frame+{in_address}];
+    ld.local.b64 %low, [%entry+{in_address}];
     st.global.b64 [%record+{at_address}], %low;
-    ld.local.b64 %low, [%frame+{in_detail}];
+    ld.local.b64 %low, [%entry+{in_detail}];
     st.global.b64 [%record+{at_detail}], %low;
     mov.u32 %x, %ctaid.x;
     mov.u32 %y, %ctaid.y;
@@ -97,20 +108,30 @@ DONE:
     ret;
 }}
 
-.func (.param .b64 found) pg_check(.param .b64 frame)
+.func pg_check(.param .b64 frame)
 {{
     .reg .pred %p, %aligned;
-    .reg .b64 %frame, %address, %base, %size, %last, %offset, %table, %found, %word;
-    .reg .b32 %what, %low, %high, %middle, %reason, %shift;
+    .reg .b64 %frame, %entry, %address, %base, %size, %last, %offset, %found, %word;
+    .reg .b32 %what, %low, %high, %middle, %shift;
     ld.param.b64 %frame, [frame];
-    ld.local.b64 %address, [%frame+{in_address}];
-    ld.local.b32 %what, [%frame+{in_what}];
+    add.u64 %entry, %frame, {first_entry};
+ACCESS:
+    .pragma "nounroll";
+    ld.local.b32 %what, [%entry+{in_what}];
+    mov.u64 %found, {skip};
     and.b32 %low, %what, 255;
+    setp.eq.u32 %p, %low, 0;
+    @%p bra JUDGED;
+    ld.local.b64 %address, [%entry+{in_address}];
     cvt.u64.u32 %last, %low;
     sub.u64 %last, %last, 1;
     and.b64 %offset, %address, %last;
     setp.eq.u64 %aligned, %offset, 0;
     mov.u64 %found, {elsewhere};
+    ld.local.b32 %what, [%entry+{in_what}];
+    and.b32 %low, %what, {in_variable};
+    setp.ne.u32 %p, %low, 0;
+    @%p bra TOLD;
     and.b32 %low, %what, {generic};
     setp.eq.u32 %p, %low, 0;
     @%p bra IN_GLOBAL;
@@ -121,21 +142,24 @@ DONE:
     isspacep.const %p, %address;
     @%p bra ALIGNMENT;
 IN_GLOBAL:
-    ld.local.b64 %size, [%frame+{in_size}];
+    ld.local.b64 %size, [%entry+{in_size}];
     setp.eq.u64 %p, %size, 0;
     @%p bra SEARCH;
-    ld.local.b64 %base, [%frame+{in_base}];
+TOLD:
+    ld.local.b64 %size, [%entry+{in_size}];
+    ld.local.b64 %base, [%entry+{in_base}];
     bra INSIDE;
 SEARCH:
-    ld.local.b32 %high, [%frame+{in_entries}];
-    ld.local.b64 %table, [%frame+{in_table}];
+    ld.local.b32 %high, [%frame+{entries}];
     mov.u32 %low, 0;
 NEXT:
+    .pragma "nounroll";
     setp.ge.u32 %p, %low, %high;
     @%p bra SEARCHED;
     add.u32 %middle, %low, %high;
     shr.u32 %middle, %middle, 1;
-    mad.wide.u32 %offset, %middle, {range_size}, %table;
+    ld.local.b64 %word, [%frame+{table}];
+    mad.wide.u32 %offset, %middle, {range_size}, %word;
     ld.global.b64 %base, [%offset+{at_base}];
     setp.gt.u64 %p, %base, %address;
     @%p bra LOWER;
@@ -156,29 +180,43 @@ INSIDE:
     sub.u64 %size, %size, %last;
     setp.lt.u64 %p, %offset, %size;
     @%p bra ALIGNMENT;
-    ld.local.b64 %word, [%frame+{in_size}];
+    ld.local.b32 %what, [%entry+{in_what}];
+    and.b32 %low, %what, {in_variable};
+    setp.ne.u32 %p, %low, 0;
+    @%p bra OUTSIDE;
+    ld.local.b64 %word, [%entry+{in_size}];
     setp.ne.u64 %p, %word, 0;
     @%p bra OUTSIDE;
 MISSED:
     mov.u64 %found, {elsewhere};
-    ld.local.b32 %low, [%frame+{in_flags}];
+    ld.local.b32 %low, [%frame+{flags}];
     and.b32 %low, %low, {permissive};
     setp.ne.u32 %p, %low, 0;
     @%p bra ALIGNMENT;
 OUTSIDE:
-    mov.u32 %reason, {outside};
+    mov.u32 %low, {outside};
+    ld.local.b32 %what, [%entry+{in_what}];
+    and.b32 %high, %what, {shared};
+    setp.eq.u32 %p, %high, 0;
+    @%p bra REPORT;
+    mov.u32 %low, {shared_outside};
     bra REPORT;
 ALIGNMENT:
-    mov.u32 %reason, {misaligned};
+    mov.u32 %low, {misaligned};
+    ld.local.b32 %what, [%entry+{in_what}];
+    and.b32 %high, %what, {unaligned};
+    setp.ne.u32 %p, %high, 0;
+    or.pred %aligned, %aligned, %p;
     @!%aligned bra REPORT;
+    ld.local.b32 %what, [%entry+{in_what}];
     and.b32 %low, %what, {notes};
     setp.eq.u32 %p, %low, 0;
-    @%p bra DONE;
+    @%p bra JUDGED;
     setp.eq.u64 %p, %found, {elsewhere};
-    @%p bra DONE;
+    @%p bra JUDGED;
     ld.global.b32 %shift, [%found+{at_shift}];
     setp.ge.u32 %p, %shift, {untracked};
-    @%p bra DONE;
+    @%p bra JUDGED;
     ld.global.b64 %base, [%found+{at_base}];
     sub.u64 %offset, %address, %base;
     add.u64 %last, %last, %offset;
@@ -189,25 +227,43 @@ ALIGNMENT:
     add.u64 %last, %last, %word;
     mov.u32 %low, {stray};
 NOTE:
+    .pragma "nounroll";
     st.global.b8 [%offset], %low;
     add.u64 %offset, %offset, 1;
     setp.le.u64 %p, %offset, %last;
     @%p bra NOTE;
-DONE:
-    st.param.b64 [found], %found;
+JUDGED:
+    st.local.b64 [%entry+{in_address}], %found;
+    ld.local.b32 %what, [%entry+{in_what}];
+    and.b32 %low, %what, {last};
+    add.u64 %entry, %entry, {entry_size};
+    setp.eq.u32 %p, %low, 0;
+    @%p bra ACCESS;
     ret;
 REPORT:
-    st.local.b32 [%frame+{in_reason}], %reason;
     mov.u64 %word, 0;
-    st.local.b64 [%frame+{in_detail}], %word;
+    ld.local.b32 %what, [%entry+{in_what}];
+    and.b32 %high, %what, {in_variable};
+    setp.eq.u32 %p, %high, 0;
+    @%p bra DETAILED;
+    ld.local.b64 %word, [%entry+{in_size}];
+    ld.local.b32 %what, [%entry+{in_what}];
+    and.b32 %high, %what, {shared};
+    setp.ne.u32 %p, %high, 0;
+    @%p bra DETAILED;
+    sub.u64 %word, %address, %base;
+DETAILED:
+    st.local.b64 [%entry+{in_detail}], %word;
+    st.local.b32 [%entry+{in_reason}], %low;
     {{
+        .param .b64 entry_;
         .param .b64 frame_;
+        st.param.b64 [entry_], %entry;
         st.param.b64 [frame_], %frame;
-        call.uni pg_report, (frame_);
+        call.uni pg_report, (entry_, frame_);
     }}
     mov.u64 %found, {skip};
-    st.param.b64 [found], %found;
-    ret;
+    bra JUDGED;
 }}
 """
 
@@ -221,18 +277,21 @@ def support_items(sites: int) -> list[Variable | Function]:
         "capacity": abi.RING_CAPACITY,
         "record_size": abi.RECORD.size,
         "range_size": abi.RANGE.size,
-        "generic": GENERIC,
         "elsewhere": ELSEWHERE,
         "skip": SKIP,
-        "notes": NOTES,
+        "first_entry": abi.HEADER.size,
+        "entry_size": _ENTRY_SIZE,
+        "in_variable": int(Shape.SHARED | Shape.VARIABLE),
+        "shared_outside": int(abi.Reason.SHARED_OUTSIDE),
+        **{shape.name.lower(): int(shape) for shape in Shape if shape.name},
         "untracked": abi.UNTRACKED,
         "stray": abi.STRAY,
         "permissive": int(abi.Flag.PERMISSIVE),
         "outside": int(abi.Reason.OUTSIDE),
         "misaligned": int(abi.Reason.MISALIGNED),
         **abi.SITE_COUNTER_FIELDS,
-        **{f"in_{name}": offset for name, offset in _FRAME.items()},
-        **{f"in_{name}": _FRAME_HEADER + offset for name, offset in abi.HEADER_FIELDS.items()},
+        **abi.HEADER_FIELDS,
+        **{f"in_{name}": offset for name, offset in _ENTRY.items()},
         **{f"at_{name}": abi.RING_HEADER + offset for name, offset in abi.RECORD_FIELDS.items()},
         **{f"at_{name}": offset for name, offset in abi.RANGE_FIELDS.items()},
     }
@@ -252,20 +311,21 @@ def support_items(sites: int) -> list[Variable | Function]:
     return [counters, *functions]
 
 
-def call_check(frame: Frame, address: Register, known: Range | None, site: int, shape: int) -> Register:
-    """Call ``pg_check`` here with an address and the range of its root, if it has one.
+def fill(frame: Frame, index: int, **fields: Operand | int) -> None:
+    """Store fields of 64 bits of an entry of the frame: what is to be known of an access."""
+    for name, value in fields.items():
+        _store(frame, index, name, value, "b64")
 
-    Return the register that has its answer.
-    """
-    values: list[tuple[str, Operand | int]] = [
-        ("address", address),
-        ("base", known.base if known else 0),
-        ("size", known.size if known else 0),
-    ]
-    _fill(frame, values)
-    _store(frame, _FRAME["what"], site << 32 | shape, "b64")
+
+def call_check(frame: Frame, count: int) -> None:
+    """Call ``pg_check`` here for the first entries of the frame, the last of which says that it is."""
+    _call(frame, CHECK, count, with_entry=False)
+
+
+def found_range(frame: Frame, index: int) -> Register:
+    """Load what ``pg_check`` has left in an entry: SKIP, ELSEWHERE or the address of an abi.RANGE."""
     found = frame.builder.register("b64")
-    _call(frame, CHECK, found)
+    frame.builder.emit("ld.local.b64", found, at(Symbol(_FRAME), abi.HEADER.size + index * _ENTRY_SIZE))
     return found
 
 
@@ -277,10 +337,10 @@ def call_report(
     detail: Operand | int = 0,
 ) -> None:
     """Report from here."""
-    _fill(frame, [("address", address), ("detail", detail)])
-    _store(frame, _FRAME["reason"], reason, "b32")
-    _store(frame, _FRAME["site"], site, "b32")
-    _call(frame, REPORT, None)
+    fill(frame, 0, address=address, detail=detail)
+    _store(frame, 0, "reason", reason, "b32")
+    _store(frame, 0, "site", site, "b32")
+    _call(frame, REPORT, 1, with_entry=True)
 
 
 def pass_header(frame: Frame, name: str) -> list[Statement]:
@@ -294,35 +354,27 @@ def pass_header(frame: Frame, name: str) -> list[Statement]:
     return statements
 
 
-def _fill(frame: Frame, values: list[tuple[str, Operand | int]]) -> None:
-    """Store arguments of 64 bits and the header in the frame."""
+def _store(frame: Frame, index: int, name: str, value: Operand | int, kind: str) -> None:
+    offset = abi.HEADER.size + index * _ENTRY_SIZE + _ENTRY[name]
+    frame.builder.emit(f"st.local.{kind}", at(Symbol(_FRAME), offset), value)
+
+
+def _call(frame: Frame, function: str, entries: int, with_entry: bool) -> None:
+    """Call a function of ours with the frame, to which the header is added."""
     builder = frame.builder
-    builder.need(Variable(_FRAME_NAME, Space.LOCAL, "b8", align=16, dims=(_FRAME_HEADER + abi.HEADER.size,)))
-    for name, value in values:
-        _store(frame, _FRAME[name], value, "b64")
+    builder.need_local(_FRAME, abi.HEADER.size + entries * _ENTRY_SIZE)
     for start in range(0, abi.HEADER.size, 16):
         words = Vector((builder.register("b64"), builder.register("b64")))
         builder.emit("ld.param.v2.b64", words, at(Symbol(abi.LAUNCH_PARAMETER), start))
-        builder.emit("st.local.v2.b64", at(Symbol(_FRAME_NAME), _FRAME_HEADER + start), words)
-
-
-def _store(frame: Frame, offset: int, value: Operand | int, kind: str) -> None:
-    frame.builder.emit(f"st.local.{kind}", at(Symbol(_FRAME_NAME), offset), value)
-
-
-def _call(frame: Frame, function: str, result: Register | None) -> None:
-    """Call a function of ours with the frame."""
-    where = frame.builder.value("mov.u64", "b64", Symbol(_FRAME_NAME))
-    argument, returned = Symbol("pg_argument"), Symbol("pg_result")
-    body: list[Statement] = [
-        Variable(argument.name, Space.PARAM, "b64"),
-        Instruction("st", ("param", "b64"), (at(argument), where)),
-    ]
-    operands: tuple[Operand, ...] = (Symbol(function), Arguments((argument,)))
-    if result is not None:
-        body.append(Variable(returned.name, Space.PARAM, "b64"))
-        operands = (Arguments((returned,)), *operands)
-    body.append(Instruction("call", ("uni",), operands))
-    if result is not None:
-        body.append(Instruction("ld", ("param", "b64"), (result, at(returned))))
-    frame.builder.keep(Scope(body))
+        builder.emit("st.local.v2.b64", at(Symbol(_FRAME), start), words)
+    where = builder.value("mov.u64", "b64", Symbol(_FRAME))
+    values = [where]
+    if with_entry:
+        values = [builder.value("add.u64", "b64", where, abi.HEADER.size), where]
+    names = tuple(Symbol(f"pg_argument_{index}") for index in range(len(values)))
+    body: list[Statement] = []
+    for name, value in zip(names, values, strict=True):
+        body.append(Variable(name.name, Space.PARAM, "b64"))
+        body.append(Instruction("st", ("param", "b64"), (at(name), value)))
+    body.append(Instruction("call", ("uni",), (Symbol(function), Arguments(names))))
+    builder.keep(Scope(body))

@@ -111,7 +111,8 @@ class Scene:
     def target(self) -> str:
         """Return the memory as the reader knows it: parameter, array, shape and dtype."""
         parameter, name = self.parameter_name, self.array_name
-        inside = ", ".join(part for part in (name if parameter else "", self.array()) if part)
+        other = name if parameter and name != parameter else ""
+        inside = ", ".join(part for part in (other, self.array()) if part)
         first = parameter or name or "memory"
         return f"{first} ({inside})" if inside else first
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pycuda_guard.shadow.driver import Driver
 
 #: runs of equal codes that one answer can hold
-MAX_RUNS = 256
+MAX_RUNS = 1024
 
 #: an answer as codes.cu writes it: finished, runs, codes NEVER, complement of the first's index, one past
 #: the last's; then index and code of each run's first code

@@ -1,5 +1,5 @@
 typedef unsigned char u8; typedef unsigned int u32; typedef unsigned long long u64;
-#define ENTRIES 256
+#define ENTRIES 1024
 struct Answer { u32 finished, count; u64 never, first, last, entries[ENTRIES]; };
 
 __device__ __forceinline__ void look(u32 code, u32 before, bool is_first, u64 index, Answer *scratch,

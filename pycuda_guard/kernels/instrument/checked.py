@@ -40,7 +40,10 @@ def emit_checked(
 
     ``watch`` makes what looks for races, too, and is returned.
     """
-    definedness = Definedness(frame, find_taint(frame.flat, _loads(frame, shadow)))
+    loads = _loads(frame, shadow)
+    taint = find_taint(frame.flat, {index: state for index, (_, state) in loads.items()})
+    brought = [(access, is_shared(frame, access)) for access, _ in loads.values()]
+    definedness = Definedness(frame, taint, brought)
     initialization = Initialization(definedness)
     added: AtAccess = initialization
     watchers: list[Watcher] = [definedness]
@@ -90,15 +93,15 @@ class _Both:
         self.second(frame, access, place, guard)
 
 
-def _loads(frame: Frame, shadow: SharedShadow | None) -> dict[int, State]:
+def _loads(frame: Frame, shadow: SharedShadow | None) -> dict[int, tuple[Access, State]]:
     """Return what is loaded that may not be initialized, by position in the body."""
-    loads: dict[int, State] = {}
+    loads: dict[int, tuple[Access, State]] = {}
     for index, entry in enumerate(frame.flat.body):
         if isinstance(entry, Instruction):
             for access in accesses_of(entry):
                 state = _brings(frame, access, shadow)
                 if state and (access.kind == "read" or is_exchange(access)):
-                    loads[index] = state
+                    loads[index] = access, state
     return loads
 
 

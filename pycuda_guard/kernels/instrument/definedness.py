@@ -20,6 +20,8 @@ from pycuda_guard.kernels.instrument.zeros import holds_too
 from pycuda_guard.kernels.ptx.ir import Address, Instruction, Register, Space, Vector
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pycuda_guard.kernels.instrument.accesses import Access
     from pycuda_guard.kernels.instrument.frame import Frame
     from pycuda_guard.kernels.instrument.taint import Taint
@@ -40,7 +42,7 @@ class Definedness:
     what is uninitialized was computed. It holds only while a bit of the mask is set.
     """
 
-    def __init__(self, frame: Frame, taint: Taint) -> None:
+    def __init__(self, frame: Frame, taint: Taint, loads: Iterable[tuple[Access, bool]]) -> None:
         self.frame = frame
         self.taint = taint
         self.builder = frame.builder
@@ -53,7 +55,7 @@ class Definedness:
             self.flags = {name: self.builder.value("mov.pred", "pred", self.never) for name in mixed}
             for name in taint.states:
                 self._set(Register(name), None)
-        self.origins = Origins(frame, taint)
+        self.origins = Origins(frame, taint, loads)
 
     # --- masks ----------------------------------------------------------------------------------------
 

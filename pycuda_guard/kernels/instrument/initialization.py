@@ -8,7 +8,6 @@ from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.kernels.instrument.builder import at, is_true
 from pycuda_guard.kernels.instrument.careful import add_write
 from pycuda_guard.kernels.instrument.masks import type_of
-from pycuda_guard.kernels.instrument.model import Site
 from pycuda_guard.kernels.instrument.zeros import holds_too
 from pycuda_guard.kernels.ptx.ir import Register, Vector
 from pycuda_guard.kernels.ptx.opcodes import Role, operand_roles
@@ -103,10 +102,8 @@ class Initialization:
             self.definedness.set_mask(register, fit(self.masks, access, register, parts), guard)
         found = self.masks.any(32, union)
         if found is not None:
-            site = self.site(frame, access)
-            address = self._address(frame, access, place)
-            reason = abi.Reason.UNINITIALIZED
-            self.definedness.origins.note(elements[0][1].name, found, site, reason, address)
+            address = self._address(frame, place)
+            self.definedness.origins.note(elements[0][1].name, found, access, address)
 
     def _check_atomic(self, frame: Frame, access: Access, place: Place, guard: Guard | None) -> None:
         """Report an atomic operation on memory that was never written."""
@@ -114,24 +111,10 @@ class Initialization:
         union = self.masks.union(32, *(codes.mask(start, width) for start, width in pieces(access.width)))
         found = self.masks.any(32, union)
         if found is not None:
-            site = self.site(frame, access)
-            address = self._address(frame, access, place)
-            self.definedness.origins.report_here(found, site, abi.Reason.UNINITIALIZED, address)
+            address = self._address(frame, place)
+            self.definedness.origins.report_atomic(found, access, address)
 
-    def site(self, frame: Frame, access: Access) -> int:
-        """Return the number of the site that says where uninitialized bits were loaded."""
-        root = frame.root_of(access)
-        site = Site(
-            frame.name,
-            "use",
-            access.width,
-            access.space.value,
-            access.instruction.source,
-            root[0] if root else None,
-        )
-        return frame.sites.number(access.instruction, site)
-
-    def _address(self, frame: Frame, access: Access, place: Place) -> Register:
+    def _address(self, frame: Frame, place: Place) -> Register:
         """Return the address of an access; its own register may hold what was loaded by now."""
         return frame.builder.value("add.u64", "b64", place.offset, place.base)
 

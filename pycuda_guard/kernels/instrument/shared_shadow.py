@@ -23,7 +23,8 @@ from pycuda_guard.kernels.instrument.initialization import (
     read_elements,
     split,
 )
-from pycuda_guard.kernels.instrument.model import SharedShadow, Site
+from pycuda_guard.kernels.instrument.model import SharedShadow
+from pycuda_guard.kernels.instrument.origins import load_site
 from pycuda_guard.kernels.instrument.variables import is_dynamic, watched_variable
 from pycuda_guard.kernels.instrument.zeros import holds_too
 from pycuda_guard.kernels.ptx.ir import (
@@ -428,15 +429,11 @@ class SharedMemory:
         """Note where bits that are not initialized come from, or report them where they are used at once."""
         builder, masks = self.builder, self.masks
         variable = watched_variable(self.frame, access)
-        name, size = (variable.name, variable.size) if variable is not None else ("", 0)
-        site = self.frame.sites.number(
-            access.instruction,
-            Site(self.frame.name, "use", access.width, "shared", access.instruction.source, None, name, size),
-        )
+        site = load_site(self.frame, access, shared=True)
         origins = self.definedness.origins
         registers = [register for _, register in read_elements(access) if register.name in masks.registers]
         slow, following = builder.label(), builder.label()
-        origin = None if atomic else origins.of(registers[0].name, site, abi.Reason.SHARED_UNINITIALIZED)
+        origin = None if atomic else origins.of(registers[0].name)
         builder.branch(slow, is_true(found))
         builder.place_label(following)
         with builder.outlined():

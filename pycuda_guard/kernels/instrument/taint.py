@@ -102,6 +102,8 @@ def _join_groups(instruction: Instruction, taint: Taint, is_load: bool) -> None:
     names = [register.name for register in destinations(instruction)]
     if not is_load:
         names += [register.name for operand in sources(instruction) for register in registers_in(operand)]
+        if instruction.guard is not None:
+            names.append(instruction.guard.register)
     watched = [name for name in names if name in taint.states]
     for name in watched[1:]:
         taint.join(watched[0], name)

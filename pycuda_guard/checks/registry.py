@@ -128,9 +128,13 @@ def describe(rule: type[Rule]) -> RuleInfo:
     return RuleInfo(rule.code, rule.name, rule.severity, rule.source, summary, page)
 
 
-def live_codes(*, races: bool) -> frozenset[str]:
-    """Return the codes of the rules that can fire in a run that looks for races inside kernels, or not."""
-    return frozenset(code for code, rule in RULES.items() if races or rule.source != "races")
+def live_codes(*, races: bool, kernels: bool = True) -> frozenset[str]:
+    """Return the codes of the rules that can fire in a run.
+
+    ``kernels``: it instruments kernels; ``races``: it looks for races in them, too.
+    """
+    absent = {"kernel": not kernels, "races": not (kernels and races)}
+    return frozenset(code for code, rule in RULES.items() if not absent.get(rule.source, False))
 
 
 #: By code, in the order of the codes.

@@ -172,7 +172,7 @@ class Session:
             self._write_json()
             self._screen.finish(
                 self.findings,
-                live=live_codes(races=self.config.races),
+                live=self._live_codes(),
                 device=devices.NAMES[self.device],
                 blind=self.blind_spots(),
             )
@@ -204,8 +204,10 @@ class Session:
 
     def summary(self, findings: Sequence[Finding], blind: Sequence[str]) -> str:
         """Return the last line of a report on ``findings``; ``blind`` is what the run did not look at."""
-        live = live_codes(races=self.config.races)
-        return last_line(findings, live=live, device=devices.NAMES[self.device], blind=blind)
+        return last_line(findings, live=self._live_codes(), device=devices.NAMES[self.device], blind=blind)
+
+    def _live_codes(self) -> frozenset[str]:
+        return live_codes(races=self.config.races, kernels=not self.config.no_kernels)
 
     def dump(self, path: str | os.PathLike[str]) -> None:
         """Write the timeline so far to ``path``; raises :class:`GuardError` where that can't be done."""

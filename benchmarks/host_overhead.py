@@ -1,13 +1,15 @@
 """Measures what the hooks add to each call on the host, in microseconds.
 
-Every call is timed bare and hooked in turn, in one process, with a sink that only counts; the best
-of several rounds counts. Measured is processor time of the calling thread: the CPU device's own
-threads compete with it for the interpreter. Run ``python benchmarks/host_overhead.py [--device cpu|gpu]``.
+Every call is timed bare, hooked, and hooked with instrumented kernels, in one process, with a sink that
+only counts; the best of several rounds counts. Measured is processor time of the calling thread: the CPU
+device's own threads compete with it for the interpreter.
+Run ``python benchmarks/host_overhead.py [--device cpu|gpu]``.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import time
 import timeit
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pycuda_guard import hooks
+from pycuda_guard.shadow.world import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +60,8 @@ def calls() -> dict[str, Callable[[], object]]:
 
     host = np.zeros(16, np.float32)
     source, target = cuda.mem_alloc(host.nbytes), cuda.mem_alloc(host.nbytes)
+    cuda.memcpy_htod(source, host)
+    cuda.memcpy_htod(target, host)
     array = gpuarray.to_gpu(host)
     stream, event = cuda.Stream(), cuda.Event()
     function = SourceModule(KERNEL).get_function("scale").prepare("PPfi")
@@ -81,29 +86,34 @@ def calls() -> dict[str, Callable[[], object]]:
     }
 
 
-def measure() -> dict[str, tuple[float, float]]:
-    """Return bare and hooked microseconds of each call."""
+def measure() -> dict[str, list[float]]:
+    """Return microseconds of each call: bare, hooked, and hooked with instrumented kernels.
+
+    The objects of each are made under its hooks, so that they are known there.
+    """
+    best: dict[str, list[float]] = {}
+    for options in (None, hooks.install, functools.partial(hooks.install, kernels=Options(on_cpu=True))):
+        if options is not None:
+            options(Counter())
+        for name, microseconds in _rounds(calls()).items():
+            best.setdefault(name, []).append(microseconds)
+        hooks.uninstall()
+    return best
+
+
+def _rounds(named: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Return the best time of each call in microseconds."""
     import pycuda.driver as cuda
 
-    # The objects are made under the hooks, so that their identities are known.
-    sink = Counter()
-    hooks.install(sink)
-    names = calls()
-    best = {name: [float("inf"), float("inf")] for name in names}
-    for turn in range(2 * ROUNDS):
-        hooked = turn % 2 == 1
-        if hooked:
-            hooks.install(sink)
-        else:
-            hooks.uninstall()
-        for name, call in names.items():
+    best = dict.fromkeys(named, float("inf"))
+    for _ in range(ROUNDS):
+        for name, call in named.items():
             call()
             cuda.Context.synchronize()
             seconds = timeit.timeit(call, timer=time.thread_time, number=CALLS)
             cuda.Context.synchronize()
-            best[name][hooked] = min(best[name][hooked], 1e6 * seconds / CALLS)
-    hooks.uninstall()
-    return {name: (bare, hooked) for name, (bare, hooked) in best.items()}
+            best[name] = min(best[name], 1e6 * seconds / CALLS)
+    return best
 
 
 def main() -> None:
@@ -116,9 +126,9 @@ def main() -> None:
         cpu.load(cpu.DeviceOptions())
     import pycuda.autoinit  # noqa: F401
 
-    print(f"{'call':30}{'bare µs':>10}{'hooked µs':>11}{'added µs':>10}")
-    for name, (bare, hooked) in measure().items():
-        print(f"{name:30}{bare:10.2f}{hooked:11.2f}{hooked - bare:10.2f}")
+    print(f"{'call':30}{'bare µs':>10}{'hooks add':>11}{'with kernels':>14}")
+    for name, (bare, hooked, instrumented) in measure().items():
+        print(f"{name:30}{bare:10.2f}{hooked - bare:11.2f}{instrumented - bare:14.2f}")
 
 
 if __name__ == "__main__":

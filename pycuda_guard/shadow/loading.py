@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pycuda_guard.events.model import ContextId, ModuleId
     from pycuda_guard.shadow.images import Image, KernelPlan
+    from pycuda_guard.shadow.launching import Memo
     from pycuda_guard.shadow.source import Source
     from pycuda_guard.shadow.state import ContextState
     from pycuda_guard.shadow.world import World
@@ -70,8 +71,8 @@ class Variant:
     """A function of an instrumented module, as the program holds it."""
 
     __slots__ = (
-        "_ask_room", "_room", "bare", "checked", "is_wanted", "loaded", "most_shared", "name", "parameters",
-        "plan", "races", "settings",
+        "_ask_room", "_room", "bare", "checked", "is_wanted", "loaded", "memo", "most_shared", "name",
+        "parameters", "plan", "races", "settings",
     )  # fmt: skip
 
     def __init__(
@@ -88,6 +89,7 @@ class Variant:
         self.most_shared = 0  # bytes of dynamic shared memory that launches of ``races`` may ask for
         self.bare: Any = None
         self.parameters = bytearray()  # set for launches of the form before CUDA 4
+        self.memo: Memo | None = None  # of its last launch
         self.settings: list[tuple[str, tuple[Any, ...]]] = []  # what the program has set, for later variants
 
     def shared_room(self) -> int:

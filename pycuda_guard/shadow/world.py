@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pycuda_guard.shadow import foreign
 from pycuda_guard.shadow.allocations import AllocationMap
@@ -47,8 +47,7 @@ class Options:
         return self.first <= number and (self.last is None or number <= self.last)
 
 
-@dataclass(frozen=True, slots=True)
-class LaunchInfo:
+class LaunchInfo(NamedTuple):
     """A launch of an instrumented kernel: base and size of the allocation of each root."""
 
     loaded: Loaded

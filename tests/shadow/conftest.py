@@ -33,6 +33,12 @@ __global__ void put(unsigned char *to, int first, int n)
     if (i < n) to[first + i] = 7;
 }
 
+__global__ void stripes(unsigned char *to, int n)
+{
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) to[4 * i] = 7;
+}
+
 __global__ void follow(float **rows, int n)
 {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -133,7 +139,7 @@ class Program:
 
         self.cuda = cuda
         self.module = SourceModule(SOURCE)
-        for name in ("copy", "twice", "put", "follow", "count"):
+        for name in ("copy", "twice", "put", "stripes", "follow", "count"):
             setattr(self, name, self.module.get_function(name))
 
     def run(self, kernel, to, source, n, threads=None, **more):

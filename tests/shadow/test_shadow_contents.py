@@ -160,13 +160,12 @@ def test_rows_that_a_copy_wrote(program, recorder):
 
 
 def test_many_runs_are_counted_only(program, recorder):
-    to = program.cuda.mem_alloc(4000)
-    for place in range(0, 1200, 4):
-        program.put(to, np.int32(place), np.int32(1), block=(1, 1, 1))
-    program.read(to, 4000, np.uint8)
-    assert recorder.contents == [([], 3700)]
+    to = program.cuda.mem_alloc(8000)
+    program.stripes(to, np.int32(1000), block=(250, 1, 1), grid=(4, 1))
+    program.read(to, 8000, np.uint8)
+    assert recorder.contents == [([], 7000)]
     (contents,) = recorder.of(Contents)
-    assert (contents.first, contents.last) == (1, 4000)
+    assert (contents.first, contents.last) == (1, 8000)
 
 
 def test_the_answer_before_a_free(program, to, source, recorder):

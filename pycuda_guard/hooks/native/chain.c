@@ -71,6 +71,14 @@ static void call(struct sigaction *action, int signal, siginfo_t *info, void *co
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* Whether the handler that was called has left the fault to the default action. It may have done so because it
+ * was in front and had called us, so that for it there was nobody else; for us there may be. */
+static int has_given_up(void)
+{
+    struct sigaction now;
+    return !sigaction(SIGSEGV, NULL, &now) && !(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL;
+}
+
 void chain_pass_on(int signal, siginfo_t *info, void *context)
 {
     char here;
@@ -82,18 +90,20 @@ void chain_pass_on(int signal, siginfo_t *info, void *context)
         level = passing.level - 1;
     else if (is_synchronous)
         level -= useless_levels(info);
-    struct sigaction *action = level < 0 ? NULL : &actions[level];
-    if (!action || action->sa_handler == SIG_DFL || (action->sa_handler == SIG_IGN && is_synchronous)) {
-        take_default_action(signal, is_synchronous);
-        return;
-    }
-    if (action->sa_handler == SIG_IGN)
-        return;
     char *outer_frame = is_nested ? passing.frame : NULL;
     int outer_level = passing.level;
-    passing.frame = &here;
-    passing.level = level;
-    call(action, signal, info, context);
+    do {
+        struct sigaction *action = level < 0 ? NULL : &actions[level];
+        if (!action || action->sa_handler == SIG_DFL || (action->sa_handler == SIG_IGN && is_synchronous)) {
+            take_default_action(signal, is_synchronous);
+            break;
+        }
+        if (action->sa_handler == SIG_IGN)
+            break;
+        passing.frame = &here;
+        passing.level = level--;
+        call(action, signal, info, context);
+    } while (is_synchronous && has_given_up());
     passing.frame = outer_frame;
     passing.level = outer_level;
 }

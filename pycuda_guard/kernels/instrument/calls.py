@@ -44,6 +44,7 @@ class CallPlan:
     ``functions``: the flat device functions with bodies. ``left_out``: why a kernel or a function, or
     something that it calls, can't be instrumented. ``reached``: the device functions that each
     function can reach by calls. ``heap``: the functions that use the in-kernel heap.
+    ``indirect``: those that call by address, or call such a function.
     ``renames_addresses``: whether variables hold addresses of instrumented functions.
     """
 
@@ -52,6 +53,7 @@ class CallPlan:
     reached: Mapping[str, frozenset[str]]
     heap: frozenset[str]
     renames_addresses: bool
+    indirect: frozenset[str]
 
     def guarded(self, name: str) -> bool:
         """Tell whether a function has an instrumented copy."""
@@ -79,14 +81,20 @@ def plan_calls(module: Module, flat: Mapping[str, FlatFunction]) -> CallPlan:
             left_out[name] = reasons[0]
         if any(each in HEAP for each in reach):
             heap.add(name)
+    for name in flat:
+        recursive = sorted(each for each in reached[name] if each in reached[each])
+        if recursive:
+            # the stack has the size that the program asked for, and instrumented functions need more of it
+            left_out.setdefault(name, f"it calls {recursive[0]}, which is recursive")
     bad_indirect = next((left_out[name] for name in flat if name in left_out), "")
     indirect = bool(taken & functions.keys())
+    by_address = frozenset(name for name in flat if _is_indirect(name, calls, reached))
     if bad_indirect and indirect:
         # addresses of functions are one and the same for all kernels of the module
         for name in flat:
-            if _is_indirect(name, calls, reached):
+            if name in by_address:
                 left_out.setdefault(name, f"it calls functions by address, and {bad_indirect}")
-    return CallPlan(functions, left_out, reached, frozenset(heap), indirect and not bad_indirect)
+    return CallPlan(functions, left_out, reached, frozenset(heap), indirect and not bad_indirect, by_address)
 
 
 def header_parameter() -> Variable:

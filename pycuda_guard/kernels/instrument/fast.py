@@ -24,7 +24,7 @@ from pycuda_guard.kernels.instrument.body import emit_instruction, emit_statemen
 from pycuda_guard.kernels.instrument.builder import is_false
 from pycuda_guard.kernels.instrument.checks import GroupChecks
 from pycuda_guard.kernels.instrument.coverage import store_code
-from pycuda_guard.kernels.instrument.groups import Group, find_groups
+from pycuda_guard.kernels.instrument.groups import MOST_ACCESSES, Group, find_groups
 from pycuda_guard.kernels.instrument.variables import is_certain, watched_variable
 from pycuda_guard.kernels.instrument.zeros import holds_too
 from pycuda_guard.kernels.ptx.ir import Instruction, Register
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from pycuda_guard.kernels.instrument.checks import Span
     from pycuda_guard.kernels.instrument.frame import Frame
     from pycuda_guard.kernels.instrument.ranges import Range
+
+#: accesses of a group in functions that have to get by with the stack that the program asked for
+_FEW_ACCESSES = 2
 
 
 def emit_fast(frame: Frame) -> None:
@@ -50,7 +53,8 @@ def emit_fast(frame: Frame) -> None:
 
 def _emit_block(frame: Frame, block: list[Instruction]) -> None:
     """Emit instructions between which no label stands."""
-    for entry in find_groups(frame.flat, block, lambda instruction: _member(frame, instruction)):
+    most = _FEW_ACCESSES if frame.is_short_of_stack else MOST_ACCESSES
+    for entry in find_groups(frame.flat, block, lambda instruction: _member(frame, instruction), most):
         if isinstance(entry, Instruction):
             emit_instruction(frame, entry)
         else:

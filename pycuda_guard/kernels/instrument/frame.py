@@ -30,7 +30,8 @@ class Frame:
     """The function ``flat`` in the making.
 
     ``is_guarded`` tells which device functions have instrumented copies.
-    ``roots`` has the words of the parameters that it knows the ranges of.
+    ``is_short_of_stack``: ptxas can't tell how deep calls go, so the stack is as large as the program asked
+    for. ``roots`` has the words of the parameters that it knows the ranges of.
     Registers that hold what the host told are loaded in the prologue, once, where first asked for.
     """
 
@@ -43,6 +44,7 @@ class Frame:
         variables: Mapping[str, Variable],
         is_guarded: Callable[[str], bool],
         provenance: Provenance | None = None,
+        is_short_of_stack: bool = False,
     ) -> None:
         self.flat = flat
         self.name = name
@@ -50,6 +52,7 @@ class Frame:
         self.roots = roots
         self.variables = variables
         self.is_guarded = is_guarded
+        self.is_short_of_stack = is_short_of_stack
         self.builder = Builder(flat)
         self.provenance = provenance or find_provenance(flat)
         self._ranges: dict[int, Range] = {}

@@ -24,7 +24,7 @@ _PURE = frozenset(
 _INSIDE = _PURE | {Category.SPECIAL, Category.VIDEO}
 #: accesses and instructions of one group, at most: both of its forms stand in the kernel, and what is to be
 #: known of each access is in local memory if the group's check fails
-_MOST_ACCESSES = 24
+MOST_ACCESSES = 24
 _MOST_INSTRUCTIONS = 512
 
 
@@ -59,11 +59,15 @@ class _Open:
 
 
 def find_groups(
-    flat: FlatFunction, block: Iterable[Instruction], member: Callable[[Instruction], Access | None]
+    flat: FlatFunction,
+    block: Iterable[Instruction],
+    member: Callable[[Instruction], Access | None],
+    most: int = MOST_ACCESSES,
 ) -> Iterator[Instruction | Group]:
     """Yield the instructions of straight-line code in order, those of groups as one.
 
-    ``member`` returns the access of an instruction that may be in a group, None for others.
+    ``member`` returns the access of an instruction that may be in a group, None for others. A group has at
+    most ``most`` accesses.
     """
     parameters = {variable.name for variable in flat.function.parameters} if flat.function.entry else set()
     group: _Open | None = None
@@ -71,7 +75,7 @@ def find_groups(
         access = member(instruction)
         if access is not None:
             needed = {register.name for register in _steering(access)}
-            if group is not None and _full(group, needed, parameters):
+            if group is not None and _full(group, needed, parameters, most):
                 yield from _close(group)
                 group = None
             if group is None:
@@ -91,9 +95,9 @@ def find_groups(
         yield from _close(group)
 
 
-def _full(group: _Open, needed: set[str], parameters: set[str]) -> bool:
+def _full(group: _Open, needed: set[str], parameters: set[str], most: int) -> bool:
     """Tell whether a group can't take an access that needs these registers; else hoist what it needs."""
-    if len(group.accesses) >= _MOST_ACCESSES or len(group.body) >= _MOST_INSTRUCTIONS:
+    if len(group.accesses) >= most or len(group.body) >= _MOST_INSTRUCTIONS:
         return True
     hoisted = _hoist(group, needed, parameters)
     if hoisted is None:

@@ -238,7 +238,8 @@ class _Pipeline:
         """Return a new frame for a variant of a function."""
         provenance = plan.provenance if plan else None
         roots = plan.roots if plan else {}
-        return Frame(flat, name, self.sites, roots, self.variables, self.calls.guarded, provenance)
+        short = name in self.calls.indirect
+        return Frame(flat, name, self.sites, roots, self.variables, self.calls.guarded, provenance, short)
 
 
 def _hidden_offset(function: Function) -> int:

@@ -202,6 +202,26 @@ OPTIONS: tuple[Option, ...] = (
         default=None,
         form=r"[0-9]{1,9}(\.[0-9]+)?",
     ),
+    Option(
+        "cpu_devices",
+        "how many CPU devices there are",
+        metavar="N",
+        default="1",
+        form="[1-9]|1[0-6]",
+    ),
+    Option(
+        "cpu_memory",
+        "the size of each CPU device's memory, where 4G or half of the machine's is not right",
+        metavar="BYTES",
+        default=None,
+        smallest=16 << 20,
+    ),
+    Option(
+        "compute_capability",
+        "the compute capability of the CPU device",
+        choices=("7.5", "8.0", "8.6", "8.7", "8.9", "9.0"),
+        default="9.0",
+    ),
     Option("races", "look for races inside kernels, too"),
     Option("bare", "run the program on the chosen device without the guard, to compare", for_run=True),
 )
@@ -225,6 +245,9 @@ class Config:
     launches: str | None = None
     schedule: str = "late"
     kernel_timeout: str | None = None
+    cpu_devices: str = "1"
+    cpu_memory: int | None = None
+    compute_capability: str = "9.0"
     races: bool = False
     bare: bool = False
 

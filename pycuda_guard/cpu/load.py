@@ -33,6 +33,7 @@ def load(options: DeviceOptions | None = None) -> None:
         return
     _check()
     chosen = options or DeviceOptions()
+    chosen.check()
 
     from pycuda_guard.cpu import children, compile as compiling, curand
     from pycuda_guard.cpu.driver import export, state

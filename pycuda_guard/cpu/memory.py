@@ -15,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from typing import Protocol
 
 from pycuda_guard.cpu import abi
@@ -65,14 +66,21 @@ class Allocation:
     """A range of device-accessible memory.
 
     ``kind`` is ``device``, ``global`` (a module's variable), ``pinned`` or ``managed``. ``nbytes`` is the
-    requested size, ``reserved`` what it counts against the device's memory. ``flags`` are those of the call
-    that made it, ``owner`` is the context that it belongs to.
+    requested size, ``reserved`` what it counts against the memory of ``device``. ``flags`` are those of the
+    call that made it, ``owner`` is the context that it belongs to.
     """
 
-    __slots__ = ("address", "end", "flags", "kind", "nbytes", "owner", "reserved")
+    __slots__ = ("address", "device", "end", "flags", "kind", "nbytes", "owner", "reserved")
 
     def __init__(
-        self, address: int, nbytes: int, kind: str, reserved: int, flags: int = 0, owner: object = None
+        self,
+        address: int,
+        nbytes: int,
+        kind: str,
+        reserved: int,
+        flags: int = 0,
+        owner: object = None,
+        device: int = 0,
     ) -> None:
         self.address = address
         self.nbytes = nbytes
@@ -81,6 +89,7 @@ class Allocation:
         self.reserved = reserved
         self.flags = flags
         self.owner = owner
+        self.device = device
 
 
 class _Units:
@@ -123,13 +132,13 @@ class _Units:
 class DeviceMemory:
     """Allocator over the region, and the only way to the bytes behind device addresses.
 
-    ``total`` is the size of the device's memory in bytes. ``first`` is where its addresses begin, in bytes
+    ``total`` is the size of each device's memory in bytes. ``first`` is where its addresses begin, in bytes
     from the start of each window: those of two allocators must not meet. Safe to use from several threads.
     """
 
     def __init__(self, total: int, region: Region, first: int = 0) -> None:
         self.total = total
-        self.used = 0
+        self._used: Counter[int] = Counter()  # bytes by device
         self.base = region.base
         self._region = region
         # re-entrant: a garbage collection inside may free another allocation in the same thread
@@ -143,19 +152,30 @@ class DeviceMemory:
 
     # -- allocation ------------------------------------------------------------------------------
 
-    def allocate(self, nbytes: int, kind: str = "device", flags: int = 0, owner: object = None) -> int:
+    @property
+    def used(self) -> int:
+        """How many bytes are allocated, on all devices."""
+        return self._used.total()
+
+    def available(self, device: int = 0) -> int:
+        """Return how many bytes of a device's memory are free."""
+        return self.total - self._used[device]
+
+    def allocate(
+        self, nbytes: int, kind: str = "device", flags: int = 0, owner: object = None, device: int = 0
+    ) -> int:
         """Allocate ``nbytes`` (> 0) of device memory and return its address; raise OutOfDeviceMemoryError.
 
         Up to FILL_LIMIT bytes are filled with FRESH, larger ones are zero.
         """
         reserved = -(-nbytes // ALIGNMENT) * ALIGNMENT
         with self._lock:
-            if self.used + reserved > self.total:
-                raise OutOfDeviceMemoryError(f"{nbytes} bytes wanted, {self.total - self.used} are free")
+            if reserved > self.available(device):
+                raise OutOfDeviceMemoryError(f"{nbytes} bytes wanted, {self.available(device)} are free")
             large = reserved + GAP > UNIT
             address = self._place_large(reserved) if large else self._place_small(reserved)
-            self.used += reserved
-            self._enter(Allocation(address, nbytes, kind, reserved, flags, owner))
+            self._used[device] += reserved
+            self._enter(Allocation(address, nbytes, kind, reserved, flags, owner, device))
         if nbytes <= FILL_LIMIT:
             fill(address | abi.WINDOW, FRESH, reserved)
         return address
@@ -197,7 +217,9 @@ class DeviceMemory:
             self._region.decommit(unit, UNIT)
             self._units.retire(unit, UNIT)
 
-    def allocate_host(self, nbytes: int, kind: str, flags: int = 0, owner: object = None) -> int:
+    def allocate_host(
+        self, nbytes: int, kind: str, flags: int = 0, owner: object = None, device: int = 0
+    ) -> int:
         """Allocate ``nbytes`` (> 0) of pinned or managed memory and return its address.
 
         Raise OutOfDeviceMemoryError. The memory is zeroed. Managed memory counts against the device's memory,
@@ -206,16 +228,16 @@ class DeviceMemory:
         pages = -(-nbytes // PAGE) * PAGE
         reserved = pages if kind == "managed" else 0
         with self._lock:
-            if self.used + reserved > self.total:
-                raise OutOfDeviceMemoryError(f"{nbytes} bytes wanted, {self.total - self.used} are free")
+            if reserved > self.available(device):
+                raise OutOfDeviceMemoryError(f"{nbytes} bytes wanted, {self.available(device)} are free")
             address = self._host_pages.take(pages + PAGE)
             try:
                 self._region.commit_host(address, pages)
             except RegionError as error:
                 self._host_pages.retire(address, pages + PAGE)
                 raise OutOfDeviceMemoryError(f"the system gives no memory: {error}") from error
-            self.used += reserved
-            self._enter(Allocation(address, nbytes, kind, reserved, flags, owner))
+            self._used[device] += reserved
+            self._enter(Allocation(address, nbytes, kind, reserved, flags, owner, device))
         return address
 
     def _enter(self, allocation: Allocation) -> None:
@@ -233,7 +255,7 @@ class DeviceMemory:
             if allocation is None:
                 raise AddressRangeError(f"no allocation begins at {address:#x}")
             del self._starts[bisect_left(self._starts, address)]
-            self.used -= allocation.reserved
+            self._used[allocation.device] -= allocation.reserved
             if allocation.kind in ("pinned", "managed"):
                 pages = -(-allocation.nbytes // PAGE) * PAGE
                 self._region.decommit_host(address, pages)

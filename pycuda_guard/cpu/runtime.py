@@ -198,6 +198,10 @@ class Runtime:
         """
         self._interrupt(exception)
 
+    def resize_printf(self, nbytes: int) -> None:
+        """Set how many bytes of what kernels print are kept until they are written; the oldest are lost."""
+        self.library.pg_printf_resize(nbytes)
+
     def flush(self) -> None:
         """Write what kernels have printed to standard output."""
         self.library.pg_flush()
@@ -306,4 +310,5 @@ _PROTOTYPES: tuple[tuple[str, tuple[type, ...], type | None], ...] = (
     ),
     ("pg_cancel", (), None),
     ("pg_flush", (), None),
+    ("pg_printf_resize", (c_uint64,), None),
 )

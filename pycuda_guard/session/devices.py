@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,8 +49,13 @@ def choose(options: Config) -> str:
     if wanted == "cpu" or missing:
         from pycuda_guard import cpu
 
-        timeout = float(options.kernel_timeout or 0)
-        cpu.load(cpu.DeviceOptions(schedule=options.schedule, kernel_timeout=timeout))
+        chosen = cpu.DeviceOptions(
+            schedule=options.schedule,
+            kernel_timeout=float(options.kernel_timeout or 0),
+            devices=int(options.cpu_devices),
+            compute_capability=options.compute_capability,
+        )
+        cpu.load(replace(chosen, memory_bytes=options.cpu_memory) if options.cpu_memory else chosen)
         _is_cpu_loaded = True
         return "cpu"
     return "gpu"

@@ -65,6 +65,24 @@ def test_what_kernels_print_comes_out_in_order_when_somebody_waits(schedule):
     ]
 
 
+def test_the_oldest_output_is_lost_where_the_buffer_is_full():
+    out, _ = run(
+        """
+        cuda.Context.set_limit(cuda.limit.PRINTF_FIFO_SIZE, 1)
+        assert cuda.Context.get_limit(cuda.limit.PRINTF_FIFO_SIZE) == 512 << 10
+        many = SourceModule('''
+        #include <stdio.h>
+        __global__ void many(int n) { for (int i = 0; i < n; i++) printf("%09d\\\\n", i); }
+        ''').get_function("many")
+        many(np.int32(300000), **one)
+        cuda.Context.synchronize()
+        """
+    )
+    lines = out.split()
+    assert len(lines) == (512 << 10) // 10
+    assert lines == [f"{i:09d}" for i in range(300000 - len(lines), 300000)]
+
+
 def test_work_that_is_left_at_the_end_is_done():
     out, err = run(
         """

@@ -19,8 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pycuda_guard.cpu.abi import Suspension
-from pycuda_guard.cpu.codegen import graph as graphs
-from pycuda_guard.cpu.codegen import rematerialize
+from pycuda_guard.cpu.codegen import graph as graphs, rematerialize
 from pycuda_guard.cpu.codegen.graph import ENTRY, Branch, Switch
 from pycuda_guard.cpu.codegen.liveness import Liveness
 from pycuda_guard.cpu.codegen.operands import reads, space_of, writes

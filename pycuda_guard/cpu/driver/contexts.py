@@ -36,9 +36,14 @@ _LIMIT_GRANULARITY = {_PRINTF_FIFO: 512 << 10, _HEAP: 4 << 20}
 
 
 class Context:
-    """A context; ``handle`` is its number in ``handles``. It owns allocations and modules."""
+    """A context of a device; ``handle`` is its number in ``handles``. It owns allocations and modules.
 
-    def __init__(self, flags: int, primary: bool = False) -> None:
+    ``peers`` are the contexts whose memory it may access.
+    """
+
+    def __init__(self, device: int, flags: int, primary: bool = False) -> None:
+        self.device = device
+        self.peers: set[Context] = set()
         self.flags = flags
         self.primary = primary
         self.references = 1
@@ -69,8 +74,7 @@ class _Stack(threading.local):
 
 handles = state.Handles(0x1000_0000)
 _stack = _Stack()
-_primary: Context | None = None
-_primary_references = 0
+_primaries: dict[int, Context] = {}  # by device
 _lock = threading.Lock()
 
 
@@ -108,14 +112,18 @@ def _top() -> Context:
     return _stack.contexts[-1]
 
 
+def _check_device(device: int) -> None:
+    if not 0 <= device < state.options.devices:
+        raise DriverError(Result.INVALID_DEVICE)
+
+
 def create(out: int, flags: int, device: int) -> None:
     """Create a context and make it current."""
     state.require(True)
-    if device != 0:
-        raise DriverError(Result.INVALID_DEVICE)
+    _check_device(device)
     if flags & ~_FLAGS_MASK:
         raise DriverError(Result.INVALID_VALUE)
-    context = Context(flags)
+    context = Context(device, flags)
     put_u64(out, context.handle)
     _stack.contexts.append(context)
 
@@ -196,9 +204,8 @@ def set_current(handle: int) -> None:
 
 
 def get_device(out: int) -> None:
-    """Return the current context's device, which is 0."""
-    _top()
-    put_i32(out, 0)
+    """Return the current context's device."""
+    put_i32(out, _top().device)
 
 
 def get_flags(out: int) -> None:
@@ -231,7 +238,7 @@ def get_limit(out: int, limit: int) -> None:
 
 
 def set_limit(limit: int, value: int) -> None:
-    """Set a limit; sizes are rounded up as on a GPU. Only that of the kernels' heap has an effect."""
+    """Set a limit; sizes are rounded up as on a GPU. Those of the kernels' heap and printf have an effect."""
     context = current()
     if limit in _READ_ONLY_LIMITS:
         raise DriverError(Result.NOT_PERMITTED)
@@ -243,6 +250,9 @@ def set_limit(limit: int, value: int) -> None:
     rounded = max(1, -(-value // granularity)) * granularity
     if limit == _HEAP and not state.runtime.resize_heap(rounded):
         raise DriverError(Result.INVALID_VALUE)
+    if limit == _PRINTF_FIFO:
+        queues.finish(context.queues.goals())
+        state.runtime.resize_printf(rounded)
     context.limits[limit] = rounded
 
 
@@ -272,49 +282,54 @@ def set_shared_config(config: int) -> None:
 
 
 def enable_peer_access(handle: int, flags: int) -> None:
-    """Fail: there is only one device."""
-    current()
-    handles.get(handle)
-    raise DriverError(Result.INVALID_VALUE if flags else Result.PEER_ACCESS_UNSUPPORTED)
+    """Let the current context access the memory of a context of another device."""
+    context, peer = current(), handles.get(handle)
+    if flags:
+        raise DriverError(Result.INVALID_VALUE)
+    if peer.device == context.device:
+        raise DriverError(Result.PEER_ACCESS_UNSUPPORTED)
+    if peer in context.peers:
+        raise DriverError(Result.PEER_ACCESS_ALREADY_ENABLED)
+    context.peers.add(peer)
 
 
 def disable_peer_access(handle: int) -> None:
-    """Fail: there is only one device."""
-    current()
-    handles.get(handle)
-    raise DriverError(Result.PEER_ACCESS_NOT_ENABLED)
+    """Undo :func:`enable_peer_access`."""
+    context, peer = current(), handles.get(handle)
+    if peer not in context.peers:
+        raise DriverError(Result.PEER_ACCESS_NOT_ENABLED)
+    context.peers.remove(peer)
 
 
 def retain_primary(out: int, device: int) -> None:
-    """Return the primary context, making it if it is not there, and count one more user of it."""
-    global _primary, _primary_references
+    """Return a device's primary context, making it if it is not there, and count one more user of it."""
     state.require(True)
-    if device != 0:
-        raise DriverError(Result.INVALID_DEVICE)
+    _check_device(device)
     with _lock:
-        if _primary is None:
-            _primary = Context(0, primary=True)
-        put_u64(out, _primary.handle)
-        _primary_references += 1
+        primary = _primaries.get(device)
+        if primary is None:
+            primary = _primaries[device] = Context(device, 0, primary=True)
+            primary.references = 0
+        put_u64(out, primary.handle)
+        primary.references += 1
 
 
 def release_primary(device: int) -> None:
-    """Count one user of the primary context less; the last one destroys it."""
-    global _primary, _primary_references
-    if device != 0:
-        raise DriverError(Result.INVALID_DEVICE)
+    """Count one user of a device's primary context less; the last one destroys it."""
+    _check_device(device)
     with _lock:
-        if _primary is None:
+        primary = _primaries.get(device)
+        if primary is None:
             raise DriverError(Result.INVALID_CONTEXT)
-        _primary_references -= 1
-        if not _primary_references:
-            ended, _primary = _primary, None
-            ended.destroy()
+        primary.references -= 1
+        if primary.references:
+            return
+        del _primaries[device]
+    primary.destroy()
 
 
 def get_primary_state(device: int, flags: int, active: int) -> None:
-    """Return the primary context's flags and whether it is active."""
-    if device != 0:
-        raise DriverError(Result.INVALID_DEVICE)
+    """Return the flags of a device's primary context and whether it is active."""
+    _check_device(device)
     put_i32(flags, 0)
-    put_i32(active, int(_primary is not None))
+    put_i32(active, int(device in _primaries))

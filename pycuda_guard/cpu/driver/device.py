@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pycuda_guard.cpu.driver import state
-from pycuda_guard.cpu.driver.attributes import COMPUTE_CAPABILITY, LAST, MULTIPROCESSORS, VALUES
+from pycuda_guard.cpu.driver.attributes import CAPABILITY_MAJOR, CAPABILITY_MINOR, LAST, PCI_BUS
 from pycuda_guard.cpu.driver.cells import get_text, put_i32, put_text, put_u64
 from pycuda_guard.cpu.driver.errors import DriverError, Result, message_address, name_address
 
 NAME = "pycuda_guard CPU device"
 DRIVER_VERSION = 13000
-PCI_BUS_ID = "0000:00:00.0"
+PCI_BUS_ID = "0000:{:02x}:00.0"
 
 
 def initialize(flags: int) -> None:
@@ -43,20 +43,20 @@ def _put_string(out: int, address: int) -> None:
 def _check(device: int) -> None:
     if not state.status.initialized or state.status.forked:
         raise DriverError(Result.NOT_INITIALIZED)
-    if device != 0:
+    if not 0 <= device < state.options.devices:
         raise DriverError(Result.INVALID_DEVICE)
 
 
 def get(out: int, ordinal: int) -> None:
-    """Return the device with a number; there is only number 0."""
+    """Return the device with a number."""
     _check(ordinal)
-    put_i32(out, 0)
+    put_i32(out, ordinal)
 
 
 def get_count(out: int) -> None:
-    """Return the number of devices: 1."""
+    """Return the number of devices."""
     _check(0)
-    put_i32(out, 1)
+    put_i32(out, state.options.devices)
 
 
 def get_name(out: int, capacity: int, device: int) -> None:
@@ -72,33 +72,36 @@ def get_total_memory(out: int, device: int) -> None:
 
 
 def get_compute_capability(major: int, minor: int, device: int) -> None:
-    """Return the compute capability: 9.0."""
+    """Return the compute capability."""
     _check(device)
-    put_i32(major, COMPUTE_CAPABILITY[0])
-    put_i32(minor, COMPUTE_CAPABILITY[1])
+    put_i32(major, state.attributes[CAPABILITY_MAJOR])
+    put_i32(minor, state.attributes[CAPABILITY_MINOR])
 
 
 def get_pci_bus_id(out: int, capacity: int, device: int) -> None:
     """Return the device's PCI address, a made-up one."""
     _check(device)
-    if capacity <= len(PCI_BUS_ID):
+    text = PCI_BUS_ID.format(device)
+    if capacity <= len(text):
         raise DriverError(Result.INVALID_VALUE)
-    put_text(out, PCI_BUS_ID, capacity)
+    put_text(out, text, capacity)
 
 
 def get_by_pci_bus_id(out: int, text: int) -> None:
     """Return the device with a PCI address."""
     _check(0)
-    parts = get_text(text).decode("ascii", "replace").replace(".", ":").split(":")
+    name = get_text(text).decode("ascii", "replace")
     try:
-        numbers = [int(part, 16) for part in parts]
+        numbers = [int(part, 16) for part in name.replace(".", ":").split(":")]
     except ValueError:
         raise DriverError(Result.INVALID_VALUE) from None
     if len(numbers) not in (2, 3, 4):
         raise DriverError(Result.INVALID_VALUE)
-    if any(numbers):
+    # domain:bus:device.function, domain:bus:device, bus:device.function, bus:device
+    bus = numbers.pop(0 if len(numbers) == 2 or (len(numbers) == 3 and "." in name) else 1)
+    if any(numbers) or bus >= state.options.devices:
         raise DriverError(Result.INVALID_DEVICE)
-    put_i32(out, 0)
+    put_i32(out, bus)
 
 
 def get_attribute(out: int, attribute: int, device: int) -> None:
@@ -106,11 +109,11 @@ def get_attribute(out: int, attribute: int, device: int) -> None:
     _check(device)
     if not 1 <= attribute <= LAST:
         raise DriverError(Result.INVALID_VALUE)
-    put_i32(out, state.options.threads if attribute == MULTIPROCESSORS else VALUES.get(attribute, 0))
+    put_i32(out, device if attribute == PCI_BUS else state.attributes.get(attribute, 0))
 
 
 def can_access_peer(out: int, device: int, other: int) -> None:
-    """Say that the device is no peer of itself."""
+    """Say whether a device can access another's memory: any other's, but it is no peer of itself."""
     _check(device)
     _check(other)
-    put_i32(out, 0)
+    put_i32(out, int(device != other))

@@ -119,7 +119,7 @@ def set_attribute(handle: int, number: int, value: int) -> None:
     contexts.current_waiting()
     function = lookup(handle)
     if number == _MAX_DYNAMIC_SHARED:
-        if value < 0 or function.kernel.plan.static_shared + value > SHARED_PER_BLOCK_OPTIN:
+        if value < 0 or function.kernel.plan.static_shared + value > state.attributes[SHARED_PER_BLOCK_OPTIN]:
             raise DriverError(Result.INVALID_VALUE)
         function.max_dynamic_shared = value
     elif number == _CARVEOUT:

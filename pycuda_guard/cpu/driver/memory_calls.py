@@ -21,9 +21,9 @@ _ELEMENT_SIZES = (4, 8, 16)
 
 def get_info(free: int, total: int) -> None:
     """Return how many bytes of device memory are free, and how many there are."""
-    contexts.current_waiting()
+    context = contexts.current_waiting()
     memory = state.memory
-    put_u64(free, memory.total - memory.used)
+    put_u64(free, memory.available(context.device))
     put_u64(total, memory.total)
 
 
@@ -33,7 +33,7 @@ def allocate(out: int, nbytes: int) -> None:
     if not out or not nbytes:
         raise DriverError(Result.INVALID_VALUE)
     try:
-        put_u64(out, state.memory.allocate(nbytes, "device", 0, context))
+        put_u64(out, state.memory.allocate(nbytes, "device", 0, context, context.device))
     except OutOfDeviceMemoryError:
         raise DriverError(Result.OUT_OF_MEMORY) from None
 
@@ -102,7 +102,7 @@ def allocate_managed(out: int, nbytes: int, flags: int) -> None:
 
 def _allocate_in_host_window(nbytes: int, kind: str, flags: int, context: contexts.Context) -> int:
     try:
-        return state.memory.allocate_host(nbytes, kind, flags, context)
+        return state.memory.allocate_host(nbytes, kind, flags, context, context.device)
     except OutOfDeviceMemoryError:
         raise DriverError(Result.OUT_OF_MEMORY) from None
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from typing import TYPE_CHECKING
 
 from pycuda_guard.cpu.driver import contexts, functions, queues, state
+from pycuda_guard.cpu.driver.attributes import CAPABILITY_MAJOR, CAPABILITY_MINOR
 from pycuda_guard.cpu.driver.cells import get_text, put_u64
 from pycuda_guard.cpu.driver.errors import DriverError, Result
 from pycuda_guard.cpu.driver.logs import Logs
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 #: beginnings of images that hold a GPU's machine code: ELF and fat binaries
 _BINARIES = (b"\x7fELF", b"\x50\xed\x55\xba", b"\x45\xba\xb2\x46")
+
+#: for which devices PTX is
+_TARGET = re.compile(rb"^\s*\.target\s+sm_([0-9]+)", re.MULTILINE)
 
 _modules = state.Handles(0x5000_0000)
 
@@ -76,8 +81,19 @@ def _load(image: bytes) -> LoadedModule:
         raise DriverError(Result.OUT_OF_MEMORY) from None
 
 
+def _check_target(image: bytes) -> None:
+    """Raise if PTX is for devices of a higher compute capability than this one's."""
+    target = _TARGET.search(image)
+    have = state.attributes[CAPABILITY_MAJOR] * 10 + state.attributes[CAPABILITY_MINOR]
+    if target is not None and int(target[1]) > have:
+        raise DriverError(
+            Result.INVALID_PTX, f"the PTX is for sm_{target[1].decode()}, and the CPU device is an sm_{have}"
+        )
+
+
 def load_image(image: bytes, context: contexts.Context) -> Module:
     """Load PTX into a context."""
+    _check_target(image)
     return Module(context, _load(image))
 
 

@@ -206,6 +206,8 @@ def _take_turn(goals: Goals, once: bool = False) -> None:
     finally:
         _runner = 0
         _turn.release()
+        if state.status.trouble:
+            state.runtime.flush()
     while _postponed:
         try:
             _postponed.popleft()()

@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pycuda_guard.cpu.driver.attributes import attributes as attributes_of
 from pycuda_guard.cpu.driver.errors import DriverError, Result
 from pycuda_guard.cpu.schedule import parse
 
@@ -24,6 +25,7 @@ options: DeviceOptions
 memory: DeviceMemory
 runtime: Runtime
 schedule: Schedule
+attributes: dict[int, int]
 
 
 @dataclass(slots=True)
@@ -50,11 +52,12 @@ status = Status()
 
 def start(chosen: DeviceOptions, device_memory: DeviceMemory, native: Runtime) -> None:
     """Give the driver its device. Called once, before any driver function."""
-    global options, memory, runtime, schedule
+    global options, memory, runtime, schedule, attributes
     options = chosen
     memory = device_memory
     runtime = native
     schedule = parse(chosen.schedule)
+    attributes = attributes_of(chosen)
     os.register_at_fork(after_in_child=_after_fork)
 
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FLUSH_BYTES ((size_t)64 << 10)
+#define DEFAULT_FIFO ((size_t)8650752)
 /* widths and precisions beyond this are cut: a kernel must not make the host allocate gigabytes */
 #define MAX_WIDTH (1 << 20)
 
@@ -18,7 +18,12 @@ struct text {
     size_t length, capacity;
 };
 
+/* What has been printed and not been written: the last calls' output of up to `fifo` bytes, from `first` on. */
 static struct text gathered;
+static size_t first;
+static size_t *ends; /* of the output of each call since, from ends[first_call] on */
+static size_t calls, first_call, most_calls;
+static size_t fifo = DEFAULT_FIFO;
 static pthread_mutex_t gathered_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Make room for `more` bytes and a NUL; whether there is. */
@@ -235,11 +240,35 @@ static void print_argument(struct call *call, struct conversion *spec, const cha
     }
 }
 
-static void write_out(void)
+/* Forget the oldest calls' output if there is more than the buffer holds, as on a GPU. */
+static void drop_oldest(void)
 {
-    fwrite(gathered.text, 1, gathered.length, stdout);
-    fflush(stdout);
-    gathered.length = 0;
+    while (first_call < calls && gathered.length - first > fifo)
+        first = ends[first_call++];
+    if (first <= fifo)
+        return;
+    memmove(gathered.text, gathered.text + first, gathered.length - first);
+    gathered.length -= first;
+    memmove(ends, ends + first_call, (calls - first_call) * sizeof *ends);
+    calls -= first_call;
+    for (size_t i = 0; i < calls; i++)
+        ends[i] -= first;
+    first = first_call = 0;
+}
+
+static void gather(const struct text *output)
+{
+    if (calls == most_calls) {
+        size_t more = most_calls ? 2 * most_calls : 1024;
+        size_t *grown = realloc(ends, more * sizeof *ends);
+        if (!grown)
+            return;
+        ends = grown;
+        most_calls = more;
+    }
+    append(&gathered, output->text, output->length);
+    ends[calls++] = gathered.length;
+    drop_oldest();
 }
 
 int32_t pg_vprintf(uint64_t format, uint64_t arguments)
@@ -265,9 +294,7 @@ int32_t pg_vprintf(uint64_t format, uint64_t arguments)
     free(pattern.text);
     if (!call.wrong && call.output.length) {
         pthread_mutex_lock(&gathered_lock);
-        append(&gathered, call.output.text, call.output.length);
-        if (gathered.length >= FLUSH_BYTES)
-            write_out();
+        gather(&call.output);
         pthread_mutex_unlock(&gathered_lock);
     }
     free(call.output.text);
@@ -282,7 +309,17 @@ int32_t pg_vprintf(uint64_t format, uint64_t arguments)
 void pg_flush(void)
 {
     pthread_mutex_lock(&gathered_lock);
-    if (gathered.length)
-        write_out();
+    if (gathered.length > first) {
+        fwrite(gathered.text + first, 1, gathered.length - first, stdout);
+        fflush(stdout);
+    }
+    gathered.length = first = calls = first_call = 0;
+    pthread_mutex_unlock(&gathered_lock);
+}
+
+void pg_printf_resize(uint64_t nbytes)
+{
+    pthread_mutex_lock(&gathered_lock);
+    fifo = nbytes;
     pthread_mutex_unlock(&gathered_lock);
 }

@@ -173,7 +173,8 @@ PG_EXPORT _Noreturn void pg_assert_fail(const struct pg_block *block, uint32_t t
  * arguments, or -1 if the format is null. */
 PG_EXPORT int32_t pg_vprintf(uint64_t format, uint64_t arguments);
 
-/* Write what pg_vprintf has gathered to standard output. */
+/* Write what pg_vprintf has gathered to standard output. Of more bytes than the size set, the oldest are lost. */
+PG_EXPORT void pg_printf_resize(uint64_t nbytes);
 PG_EXPORT void pg_flush(void);
 
 /* -- heap.c --------------------------------------------------------------------------------------------- */

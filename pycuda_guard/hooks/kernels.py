@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pycuda_guard.events.model import CallFailed, Synchronized
 from pycuda_guard.hooks.sources import digest, is_ptx, text_of
 from pycuda_guard.hooks.tap import Connect, Tap, Wrapped, like
+from pycuda_guard.shadow.assembler import assemble, ptxas_options
 from pycuda_guard.shadow.runtime import Runtime
 from pycuda_guard.shadow.source import Source
 
@@ -55,6 +56,7 @@ class Kernels:
         self._get_attribute = driver.Function.get_attribute
         loader.set_up = self._set_up
         loader.ask_room = self._shared_room
+        loader.ask_threads = self._most_threads
         loader.widen = self._widen
         self._linker = {
             name: getattr(driver.Linker, name)
@@ -78,9 +80,8 @@ class Kernels:
         def emit_and_fold(event: Event) -> int:
             kind = type(event)
             if kind is Synchronized or kind is CallFailed:
-                self.runtime.collect(
-                    event.context
-                )  # what kernels reported comes before what the program is told
+                # what kernels reported comes before what the program is told
+                self.runtime.collect(event.context)
             number = emit(event)
             if kind in interests:
                 fold(event)
@@ -106,8 +107,8 @@ class Kernels:
         options = kwargs.get("options", args[1] if len(args) > 1 else [])
         handler = kwargs.get("message_handler", args[2] if len(args) > 2 else None)
 
-        def instead(text: bytes) -> Any:
-            return self._module_from_buffer(text, list(options) if is_ptx(image) else [])
+        def instead(text: bytes, registers: int) -> Any:
+            return self._load(text, list(options) if is_ptx(image) else [], compiled, registers)
 
         try:
             # The compiler's words about the program's own image are for its handler. What the driver thinks
@@ -131,8 +132,10 @@ class Kernels:
         source = self._source(compiled, images[0][0])
         assert source is not None
 
-        def instead(text: bytes) -> Any:
+        def instead(text: bytes, registers: int) -> Any:
             options = link.keywords.get("options", link.arguments[1] if len(link.arguments) > 1 else None)
+            if registers:
+                options = [*(options or ()), (self.driver.jit_option.MAX_REGISTERS, registers)]
             linker = self.driver.Linker(None, options)
             tap.linked.pop(id(linker), None)
             for data, kind, name in link.data:
@@ -147,6 +150,22 @@ class Kernels:
         finally:
             if compiled is not None:
                 compiled.forget()
+
+    def _load(
+        self, text: bytes, options: list[tuple[Any, int]], compiled: Compiled | None, registers: int
+    ) -> Any:
+        """Load PTX with what the program asked the compiler for, by way of ptxas where that takes it."""
+        flags = [] if compiled is None or self.on_cpu else ptxas_options(compiled.options)
+        if flags:
+            return self._module_from_buffer(assemble(text, flags, registers))
+        limit = [(self.driver.jit_option.MAX_REGISTERS, registers)] if registers else []
+        try:
+            return self._module_from_buffer(text, options + limit)
+        except self.driver.Error:
+            if self.on_cpu:
+                raise
+        # a driver that is older than the compiler does not know its PTX
+        return self._module_from_buffer(assemble(text, flags, registers))
 
     @staticmethod
     def _source(compiled: Compiled | None, image: bytes) -> Source | None:
@@ -235,6 +254,11 @@ class Kernels:
         if hasattr(attributes, "MAX_DYNAMIC_SHARED_SIZE_BYTES"):
             return int(self._get_attribute(function, attributes.MAX_DYNAMIC_SHARED_SIZE_BYTES))
         return _SHARED_MEMORY - int(self._get_attribute(function, attributes.SHARED_SIZE_BYTES))
+
+    def _most_threads(self, function: Any) -> int:
+        """Return how many threads a block of a function can have."""
+        attribute = self.driver.function_attribute.MAX_THREADS_PER_BLOCK
+        return int(self._get_attribute(function, attribute))
 
     def _set_up(self, function: Any, name: str, arguments: tuple[Any, ...]) -> None:
         self._setters[name](function, *arguments)

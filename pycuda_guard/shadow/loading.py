@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pycuda_guard.shadow.world import World
 
 
+#: registers of a multiprocessor, and threads of the largest block
+_REGISTERS, _MOST_THREADS = 65_536, 1024
+
+
 class _LeftOutError(GuardError):
     """A module is loaded as it is, for this reason; an empty one is no news."""
 
@@ -117,7 +121,7 @@ class Loader:
     def load(
         self,
         plain: Callable[[], Any],
-        instead: Callable[[bytes], Any],
+        instead: Callable[[bytes, int], Any],
         source: Source,
         context: ContextId,
         *,
@@ -125,8 +129,9 @@ class Loader:
     ) -> tuple[Any, dict[str, str]]:
         """Load an instrumented module, or the program's own where that can't be.
 
-        ``plain()`` is the program's own call, ``instead(text)`` loads PTX. Returns the module and what was
-        left out: reasons by kernel, under the empty name for all. Raises what ``plain`` raises alone.
+        ``plain()`` is the program's own call, ``instead(text, registers)`` loads PTX under a limit of
+        registers a thread (0: none). Returns the module and what was left out: reasons by kernel, under the
+        empty name for all. Raises what ``plain`` raises alone.
         """
         bare = plain() if bare_first else None
         try:
@@ -136,12 +141,16 @@ class Loader:
             if not any(map(self._world.options.wants, image.plans)):
                 raise _LeftOutError("")
             state = self._world.open_state(context)
-            module = instead(image.text)
+            module = instead(image.text, 0)
         except Exception as error:
             return (bare if bare_first else plain()), _reason(error)
         loaded = Loaded(next(self._numbers), image, source, context, state, plain)
         loaded._bare = bare
         try:
+            if not self._world.options.on_cpu and (threads := self._missing_threads(loaded, module)):
+                module = instead(image.text, _REGISTERS // threads // 8 * 8)
+                if self._missing_threads(loaded, module):
+                    raise _LeftOutError("an instrumented kernel needs too many registers for its blocks")
             self._learn(loaded, module)
         except Exception as error:
             return (bare if bare_first else plain()), _reason(error)
@@ -181,6 +190,7 @@ class Loader:
     widen: Callable[[Any], int]
     set_up: Callable[[Any, str, tuple[Any, ...]], None]
     ask_room: Callable[[Any], int]
+    ask_threads: Callable[[Any], int]
 
     def bare_function(self, variant: Variant) -> Any:
         """Return the function as the program gave it, to ask for its attributes; never launched."""
@@ -191,6 +201,16 @@ class Loader:
         return variant.bare
 
     # -- inside ---------------------------------------------------------------------------------
+
+    def _missing_threads(self, loaded: Loaded, module: Any) -> int:
+        """Return the threads that the program's blocks can have and instrumented ones can't; 0 if none."""
+        missing = 0
+        for name in loaded.image.plans:
+            allowed = self.ask_threads(self.get_function(module, name))
+            if allowed < _MOST_THREADS:
+                bare = self.ask_threads(self.get_function(loaded.bare_module(), name))
+                missing = max(missing, bare if allowed < bare else 0)
+        return missing
 
     def _learn(self, loaded: Loaded, module: Any) -> None:
         """Find the module's variables: kernels may reach them by pointers."""

@@ -129,7 +129,7 @@ class Runtime:
     def load(
         self,
         plain: Callable[[], Any],
-        instead: Callable[[bytes], Any],
+        instead: Callable[[bytes, int], Any],
         source: Source,
         context: ContextId,
         *,

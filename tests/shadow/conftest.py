@@ -162,6 +162,12 @@ class Program:
 
 
 @pytest.fixture
+def kernel_source():
+    """The source of the kernels."""
+    return SOURCE
+
+
+@pytest.fixture
 def new_program(cuda):
     """Return a function that compiles the kernels under the hooks that are in place."""
     return lambda: Program(cuda)

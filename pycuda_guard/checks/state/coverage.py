@@ -19,7 +19,7 @@ from pycuda_guard.kernels.analysis.uniforms import add_uniforms
 if TYPE_CHECKING:
     from pycuda_guard.checks.state.ranges import Ranges
     from pycuda_guard.events.formulas import Coverage, MeantStore
-    from pycuda_guard.events.model import KernelSignature, Launch
+    from pycuda_guard.events.model import KernelSignature, Launch, ModuleId
 
 _MAX_KNOWN = 4096
 
@@ -41,30 +41,55 @@ class Meant(NamedTuple):
     grid: tuple[int, int, int] | None = None
 
 
+class _Plan(NamedTuple):
+    """What formulas need of a launch: position, size and offset of each argument that they name."""
+
+    parameters: int
+    needed: tuple[tuple[int, int, int], ...]
+
+
 class Coverages:
     """What launches mean to write. A launch with the same numbers as one before is not worked out again."""
 
     def __init__(self) -> None:
+        self._plans: dict[tuple[ModuleId, str], _Plan] = {}
         self._known: dict[tuple[object, ...], tuple[Meant, ...]] = {}
 
     def of_launch(self, launch: Launch, signature: KernelSignature) -> tuple[Meant, ...]:
         """Return what a launch means to write through each parameter, as far as that is known."""
         coverage, arguments = signature.coverage, launch.arguments
-        if coverage is None or arguments is None or len(arguments) != len(signature.parameters):
+        if coverage is None or arguments is None:
             return ()
-        numbers: dict[int, int] = {}
-        written = {store.parameter for store in coverage.stores}
-        for position, (argument, parameter) in enumerate(zip(arguments, signature.parameters, strict=True)):
-            fits = argument.size == parameter.size and argument.offset == parameter.offset
-            if fits and isinstance(argument.value, int) and position not in written:
-                numbers[position] = int(argument.value)
-        key = (launch.module, launch.function, launch.block, launch.grid, *numbers.items())
+        plan = self._plans.get((launch.module, launch.function))
+        if plan is None:
+            plan = self._plans[launch.module, launch.function] = _plan(signature, coverage)
+        if len(arguments) != plan.parameters:
+            return ()
+        values: list[int | None] = []
+        for position, size, offset in plan.needed:
+            argument = arguments[position]
+            value = argument.value
+            fits = argument.size == size and argument.offset == offset and isinstance(value, int)
+            values.append(int(value) if fits and value is not None else None)
+        key = (launch.module, launch.function, launch.block, launch.grid, *values)
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
-            found = self._known[key] = _work_out(launch, coverage, numbers)
+            numbers = zip((position for position, _, _ in plan.needed), values, strict=True)
+            known = {position: value for position, value in numbers if value is not None}
+            found = self._known[key] = _work_out(launch, coverage, known)
         return found
+
+
+def _plan(signature: KernelSignature, coverage: Coverage) -> _Plan:
+    polynomials = [operand for uniform in coverage.uniforms for operand in uniform.operands]
+    for store in coverage.stores:
+        polynomials += [store.offset, *(condition for _, condition in store.conditions)]
+    named = {name for polynomial in polynomials for _, symbols in polynomial.terms for name in symbols}
+    parameters = signature.parameters
+    needed = sorted(name for name in named if 0 <= name < len(parameters))
+    return _Plan(len(parameters), tuple((n, parameters[n].size, parameters[n].offset) for n in needed))
 
 
 def _work_out(launch: Launch, coverage: Coverage, numbers: dict[int, int]) -> tuple[Meant, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +13,9 @@ import pytest
 from pycuda_guard.kernels.instrument import abi, instrument
 from pycuda_guard.kernels.ptx import parse, print_module
 from pycuda_guard.toolchain import find_nvcc
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HEADER = ".version 8.0\n.target sm_80\n.address_size 64\n"
 

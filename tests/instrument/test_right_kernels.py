@@ -32,31 +32,38 @@ __global__ void vectors(float4 *y, const float2 *x)
 __global__ void bytes(byte *y, const byte *x, int n) { int i = I; if (i < n) y[n - 1 - i] = x[i] + 1; }
 __global__ void halves(__half *y, const __half *x, int n) { int i = I; if (i < n) y[i] = __hadd(x[i], x[i]); }
 __global__ void doubles(double *y, const double *x) { y[I] = x[I] * 2; }
-__global__ void wrapped(float *y, const float *x, unsigned n) { unsigned i = I; y[i] = x[i - n + 8 * n - 7 * n]; }
+__global__ void wrapped(float *y, const float *x, unsigned n)
+{ unsigned i = I; y[i] = x[i - n + 8 * n - 7 * n]; }
 __global__ void long_indices(char *y, const char *x, const long long *where) { y[where[I]] = x[where[I]]; }
 __global__ void sizes(float *y, const float *x, size_t n) { size_t i = I; if (i < n) y[n - 1 - i] = x[i]; }
 __global__ void histogram(int *bins, const byte *x) { atomicAdd(&bins[x[I] & 15], 1); }
 __global__ void atomics(unsigned *a, unsigned long long *b, float *c)
-{ a[I] = atomicMax(&a[0], I) ? 1 : 2; atomicCAS(&b[1], 0ull, 7ull); atomicExch(&c[I], 1.5f); atomicInc(&a[40], 9); }
+{ a[I] = atomicMax(&a[0], I) ? 1 : 2; atomicCAS(&b[1], 0ull, 7ull); atomicExch(&c[I], 1.5f);
+  atomicInc(&a[40], 9); }
 __global__ void by_value(Pair p) { int i = I; if (i < p.n) p.to[i + p.offset] = p.from[i]; }
 __global__ void constants(float *y) { y[I] = weights[I & 3]; }
 __global__ void variables(int *y) { counter[I & 7] = 3; y[I] = counter[I & 7]; }
 __global__ void rows(float **row, int n) { for (int k = 0; k < n; ++k) row[k][I] = k + I; }
 __global__ void local(int *y, const int *where)
-{ int buffer[16]; for (int k = 0; k < 16; ++k) buffer[(k * 7 + where[I]) & 15] = k; y[I] = buffer[where[I] & 15]; }
+{ int buffer[16]; for (int k = 0; k < 16; ++k) buffer[(k * 7 + where[I]) & 15] = k;
+  y[I] = buffer[where[I] & 15]; }
 __global__ void tile(float *y, const float *x)
-{ __shared__ float t[2][33]; t[threadIdx.x & 1][threadIdx.x] = x[I]; __syncthreads(); y[I] = t[(threadIdx.x + 1) & 1][31 - threadIdx.x]; }
+{ __shared__ float t[2][33]; t[threadIdx.x & 1][threadIdx.x] = x[I]; __syncthreads();
+  y[I] = t[(threadIdx.x + 1) & 1][31 - threadIdx.x]; }
 __global__ void dynamic(float *y, const float *x, int n)
 { extern __shared__ float s[]; double *d = (double *)(s + n); s[threadIdx.x] = x[I]; d[threadIdx.x] = x[I];
   __syncthreads(); y[I] = s[n - 1 - threadIdx.x] + d[threadIdx.x]; }
 __global__ void switched(int *y, const int *x)
-{ int v = x[I], r; switch (v & 7) { case 0: r = y[I]; break; case 1: r = v * v; break; case 2: r = x[0]; break;
-  case 3: r = x[1] - v; break; case 4: r = 77; break; case 5: r = v ^ 5; break; case 6: r = x[2]; break; default: r = 9; }
+{ int v = x[I], r; switch (v & 7) { case 0: r = y[I]; break; case 1: r = v * v; break; case 2: r = x[0];
+  break;
+  case 3: r = x[1] - v; break; case 4: r = 77; break; case 5: r = v ^ 5; break; case 6: r = x[2]; break;
+  default: r = 9; }
   y[I] = r; }
 __global__ void spin(volatile int *flag, int *y)
 { if (threadIdx.x == 0) *flag = 1; while (*flag == 0) {} y[I] = *flag; }
 }
-__device__ __noinline__ float deep(const float *x, int n) { return n == 0 ? x[0] : x[n] + deep(x, n - 1) * 0.5f; }
+__device__ __noinline__ float deep(const float *x, int n)
+{ return n == 0 ? x[0] : x[n] + deep(x, n - 1) * 0.5f; }
 __device__ __noinline__ void put(float *y, float v) { *y = v; }
 __device__ __noinline__ float add(const float *x) { return x[0] + 1; }
 __device__ __noinline__ float twice(const float *x) { return x[0] * 2; }
@@ -68,7 +75,8 @@ __global__ void recursive(float *y, const float *x, int n) { put(&y[I], deep(x, 
 __global__ void pointers(float *y, const float *x) { y[I] = operations[I & 1](&x[I]); }
 __global__ void handed(float *y, const float *x, int w) { y[I] = apply(w ? add : twice, &x[I]); }
 __global__ void generic(float *y, const float *x)
-{ __shared__ float s[40]; float l[2] = {x[I], 2.0f}; s[threadIdx.x] = x[I]; if (threadIdx.x == 0) s[32] = 1; __syncthreads();
+{ __shared__ float s[40]; float l[2] = {x[I], 2.0f}; s[threadIdx.x] = x[I];
+  if (threadIdx.x == 0) s[32] = 1; __syncthreads();
   y[I] = any_space(x + I) + any_space(s) + any_space(l) + any_space(weights); }
 }
 """

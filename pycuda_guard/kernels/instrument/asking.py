@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.instrument import reports
 from pycuda_guard.kernels.instrument.builder import is_false, is_true
+from pycuda_guard.kernels.instrument.coverage import note_write, place_in
 from pycuda_guard.kernels.instrument.reports import Shape
 from pycuda_guard.kernels.instrument.variables import (
     is_certain,
@@ -25,7 +26,7 @@ from pycuda_guard.kernels.ptx.ir import Register, Space
 if TYPE_CHECKING:
     from pycuda_guard.kernels.instrument.accesses import Access
     from pycuda_guard.kernels.instrument.frame import Frame
-    from pycuda_guard.kernels.ptx.ir import Operand, Variable
+    from pycuda_guard.kernels.ptx.ir import Guard, Operand, Variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +72,29 @@ def emit_answered(frame: Frame, access: Access, done: Register, guarded: bool = 
     builder.mark(access.instruction.source)
     if not access.destinations:
         builder.keep(replace(access.instruction, guard=is_true(done)))
+        _note(frame, access, is_true(done))
         return
     skipped, following = builder.label(), builder.label()
     builder.branch(skipped, is_false(done))
+    address = address_of(frame, access) if access.writes else None
     builder.keep(replace(access.instruction, guard=None))
+    _note(frame, access, None, address)
     builder.place_label(following)
     with builder.outlined():
         builder.place_label(skipped)
         emit_zeros(frame, access, access.guard if guarded else None)
         builder.branch(following)
+
+
+def _note(frame: Frame, access: Access, guard: Guard | None, address: Register | None = None) -> None:
+    """Note what an access wrote through a root that the host has told the range of."""
+    root = frame.root_of(access)
+    if root is None or not access.writes:
+        return
+    known = frame.range_of(root[0])
+    address = address or address_of(frame, access)
+    offset = frame.builder.value("sub.u64", "b64", address, known.base)
+    note_write(frame, place_in(known, offset), access.width, guard)
 
 
 def emit_asked(frame: Frame, access: Access, guarded: bool = True) -> None:

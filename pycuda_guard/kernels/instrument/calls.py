@@ -81,20 +81,32 @@ def plan_calls(module: Module, flat: Mapping[str, FlatFunction]) -> CallPlan:
             left_out[name] = reasons[0]
         if any(each in HEAP for each in reach):
             heap.add(name)
-    for name in flat:
-        recursive = sorted(each for each in reached[name] if each in reached[each])
-        if recursive:
-            # the stack has the size that the program asked for, and instrumented functions need more of it
-            left_out.setdefault(name, f"it calls {recursive[0]}, which is recursive")
-    bad_indirect = next((left_out[name] for name in flat if name in left_out), "")
+    _leave_recursive_out(left_out, reached)
     indirect = bool(taken & functions.keys())
     by_address = frozenset(name for name in flat if _is_indirect(name, calls, reached))
+    takers = {name for name, each in flat.items() if not taken.isdisjoint(_addresses_taken(each))}
+    bad_indirect = ""
+    for name in flat:
+        deals = name in by_address or not takers.isdisjoint({name, *reached[name]})
+        if name in left_out and deals:
+            bad_indirect = bad_indirect or left_out[name]
     if bad_indirect and indirect:
         # addresses of functions are one and the same for all kernels of the module
         for name in flat:
             if name in by_address:
                 left_out.setdefault(name, f"it calls functions by address, and {bad_indirect}")
     return CallPlan(functions, left_out, reached, frozenset(heap), indirect and not bad_indirect, by_address)
+
+
+def _leave_recursive_out(left_out: dict[str, str], reached: Mapping[str, frozenset[str]]) -> None:
+    """Say of functions that come to recursion why they are left out.
+
+    The stack has the size that the program asked for, and instrumented functions need more of it.
+    """
+    for name, names in reached.items():
+        recursive = sorted(each for each in names if each in reached[each])
+        if recursive:
+            left_out.setdefault(name, f"it calls {recursive[0]}, which is recursive")
 
 
 def header_parameter() -> Variable:

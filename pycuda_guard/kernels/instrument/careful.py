@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 from pycuda_guard.kernels.instrument import abi, reports
 from pycuda_guard.kernels.instrument.asking import address_of, ask_one, emit_asked
 from pycuda_guard.kernels.instrument.builder import at, is_false, is_true
-from pycuda_guard.kernels.instrument.coverage import SHIFTS, STRAY_WORD, Place, note_write
+from pycuda_guard.kernels.instrument.coverage import SHIFTS, STRAY_WORD, Place, note_write, place_in
 from pycuda_guard.kernels.instrument.zeros import emit_zeros, holds_too
 from pycuda_guard.kernels.ptx.ir import Guard
 
@@ -64,7 +64,7 @@ def emit_careful(frame: Frame, access: Access, added: AtAccess) -> None:
     offset = builder.value("sub.u64", "b64", address, known.base)
     builder.branch(slow, is_true(_is_bad(frame, access, address, offset, known, root[1])))
     builder.keep(access.instruction)
-    added(frame, access, place_in(frame, known, offset), access.guard)
+    added(frame, access, place_in(known, offset), access.guard)
     builder.place_label(following)
     with builder.outlined():
         builder.place_label(slow)
@@ -101,12 +101,6 @@ def add_write(frame: Frame, access: Access, place: Place | None, guard: Guard | 
     """Note what an access wrote."""
     if access.writes and place is not None:
         note_write(frame, place, access.width, guard)
-
-
-def place_in(frame: Frame, known: Range, offset: Register) -> Place:
-    """Return the place at an offset in a root's range."""
-    tracked = {shift: known.tracked(shift) for shift in SHIFTS}
-    return Place(offset, known.shadow, tracked, known.code, known.base)
 
 
 def _is_bad(

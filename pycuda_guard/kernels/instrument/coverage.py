@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pycuda_guard.kernels.instrument.frame import Frame
+    from pycuda_guard.kernels.instrument.ranges import Range
     from pycuda_guard.kernels.ptx.ir import Guard, Operand, Register
 
 #: granularities of codes, as ``shift`` of an abi.RANGE
@@ -35,6 +36,12 @@ class Place:
     tracked: Mapping[int, Register]
     code: Operand
     base: Register
+
+
+def place_in(known: Range, offset: Register) -> Place:
+    """Return the place at an offset in a root's range."""
+    tracked = {shift: known.tracked(shift) for shift in SHIFTS}
+    return Place(offset, known.shadow, tracked, known.code, known.base)
 
 
 def note_write(frame: Frame, place: Place, width: int, guard: Guard | None = None) -> None:

@@ -7,6 +7,7 @@ cache, so that a module seen before is loaded without being parsed.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,10 +20,11 @@ from pycuda_guard.diskcache import Cache, directory
 from pycuda_guard.errors import GuardError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pycuda_guard.cpu.codegen.plan import LoweredModule
+    from pycuda_guard.cpu.objects import LoadedObject
 
 _ADDRESS_TABLE = "pg.globals"
 _FUNCTION_TABLE = "pg.functions"
@@ -71,7 +73,9 @@ class Compiled:
         self.functions = functions
 
     def symbols(self) -> Iterator[str]:
-        """Yield the names in the object file that loading needs."""
+        """Yield the names in the object file that loading needs; none where nothing was compiled."""
+        if not self.image:
+            return
         for plan in self.plans:
             if plan.unsupported:
                 continue
@@ -113,22 +117,47 @@ class Compiled:
 class LoadedModule:
     """A module in memory: ``kernels`` by name, ``globals`` as (address, bytes) by name.
 
-    A kernel that cannot run says why in ``plan.unsupported`` and must not be launched.
+    A kernel that cannot run says why in ``plan.unsupported`` and must not be launched. ``compile``
+    compiles a kernel by name: those that ``compiled`` has only names of are compiled when first asked for.
     """
 
-    def __init__(self, compiled: Compiled, memory: Memory) -> None:
-        from pycuda_guard.cpu.objects import LoadedObject
-
-        code = LoadedObject(compiled.image, compiled.symbols())
+    def __init__(
+        self, compiled: Compiled, memory: Memory, compile: Callable[[str], Compiled] | None = None
+    ) -> None:
         self._memory = memory
-        self.kernels = {plan.name: Kernel(plan, code.addresses, code) for plan in compiled.plans}
+        self._compile = compile
         self.globals: dict[str, tuple[int, int]] = {}
+        self._functions: list[int] = []  # addresses, in the order of the table
+        self.kernels: Mapping[str, Kernel]
+        code = self._load(compiled) if compiled.image else None
+        if compile is not None:
+            self.kernels = _Kernels([plan.name for plan in compiled.plans], self._compiled)
+        else:
+            addresses = code.addresses if code is not None else {}
+            self.kernels = {plan.name: Kernel(plan, addresses, code) for plan in compiled.plans}
         try:
             self._place(compiled.variables)
-            self._initialize(compiled, code.addresses)
+            if code is not None:
+                self._link(compiled, code.addresses)
+            self._initialize(compiled)
         except BaseException:
             self.unload()
             raise
+
+    @staticmethod
+    def _load(compiled: Compiled) -> LoadedObject:
+        from pycuda_guard.cpu.objects import LoadedObject
+
+        return LoadedObject(compiled.image, compiled.symbols())
+
+    def _compiled(self, name: str) -> Kernel:
+        """Compile and link one kernel."""
+        assert self._compile is not None
+        compiled = self._compile(name)
+        code = self._load(compiled)
+        self._link(compiled, code.addresses)
+        (plan,) = compiled.plans
+        return Kernel(plan, code.addresses, code)
 
     def unload(self) -> None:
         """Free the module's variables and let go of its code, which stays while a kernel is referenced."""
@@ -144,14 +173,21 @@ class LoadedModule:
                 variable.nbytes,
             )
 
-    def _initialize(self, compiled: Compiled, code: dict[str, int]) -> None:
-        addresses = {name: address for name, (address, _) in self.globals.items()}
+    def _link(self, compiled: Compiled, code: dict[str, int]) -> None:
+        """Tell code where the variables are. Functions have the same addresses in all code of the module."""
         if compiled.variables:
-            table = [addresses[variable.name] for variable in compiled.variables]
+            table = [self.globals[variable.name][0] for variable in compiled.variables]
             ctypes.memmove(code[_ADDRESS_TABLE], (ctypes.c_uint64 * len(table))(*table), 8 * len(table))
         if compiled.functions:
             entries = (ctypes.c_uint64 * len(compiled.functions)).from_address(code[_FUNCTION_TABLE])
-            addresses.update(zip(compiled.functions, entries, strict=True))
+            if not self._functions:
+                self._functions = list(entries)
+            for index, address in enumerate(self._functions):
+                entries[index] = address
+
+    def _initialize(self, compiled: Compiled) -> None:
+        addresses = {name: address for name, (address, _) in self.globals.items()}
+        addresses.update(zip(compiled.functions, self._functions, strict=True))
         for variable in compiled.variables:
             data = variable.resolved(addresses.__getitem__)
             if data:
@@ -160,32 +196,69 @@ class LoadedModule:
                 self._memory.fill(addresses[variable.name], 0, variable.nbytes)
 
 
-def load_module(image: bytes, memory: Memory) -> LoadedModule:
+class _Kernels(Mapping[str, Kernel]):
+    """The kernels of a module by name, each compiled when first asked for."""
+
+    def __init__(self, names: list[str], compile: Callable[[str], Kernel]) -> None:
+        self._names = dict.fromkeys(names)
+        self._compile = compile
+        self._known: dict[str, Kernel] = {}
+
+    def __getitem__(self, name: str) -> Kernel:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._known:
+            self._known[name] = self._compile(name)
+        return self._known[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def load_module(image: bytes, memory: Memory, *, whole: bool = True) -> LoadedModule:
     """Load a PTX image (as given to cuModuleLoadData, trailing NULs allowed), compiling it if it is new.
 
-    Raises InvalidPtx, UnsupportedPtx, and what ``memory`` raises.
+    Not ``whole``: each kernel is compiled when it is first asked for. Raises InvalidPtx, UnsupportedPtx, and
+    what ``memory`` raises.
     """
     ptx = _check(image)
+    if whole:
+        return LoadedModule(_known_or_compiled(ptx, None), memory)
+    return LoadedModule(
+        _known_or_compiled(ptx, frozenset()), memory, lambda name: _known_or_compiled(ptx, frozenset({name}))
+    )
+
+
+def _known_or_compiled(ptx: bytes, kernels: frozenset[str] | None) -> Compiled:
+    """Take some kernels of a module (None: all) from the cache, or compile them."""
     kept = _cache(directory())
-    key = kept.key(ptx, _environment())
+    key = kept.key(ptx, _environment(), "all" if kernels is None else f"only {sorted(kernels)}")
     entry = kept.get(key)
-    if entry is None:
-        compiled = compile_ptx(ptx)
-        kept.put(key, *compiled.pack())
-    else:
-        compiled = Compiled.unpack(*entry)
-    return LoadedModule(compiled, memory)
+    if entry is not None:
+        return Compiled.unpack(*entry)
+    compiled = compile_ptx(ptx, kernels)
+    kept.put(key, *compiled.pack())
+    return compiled
 
 
-def compile_ptx(ptx: bytes) -> Compiled:
-    """Compile the text of a PTX module. Raises InvalidPtx, UnsupportedPtx."""
+def compile_ptx(ptx: bytes, kernels: frozenset[str] | None = None) -> Compiled:
+    """Compile kernels of a PTX module: all, or those that are named; none gives the names of all.
+
+    Raises InvalidPtx, UnsupportedPtx.
+    """
     # imported here, as a module that is in the cache needs none of it
     from pycuda_guard.cpu.codegen.errors import Unsupported
     from pycuda_guard.cpu.codegen.module import lower_module
     from pycuda_guard.kernels.ptx import PtxSyntaxError, parse
 
     try:
-        lowered = lower_module(parse(ptx.decode(errors="replace")))
+        lowered = lower_module(parse(ptx.decode(errors="replace")), kernels)
     except PtxSyntaxError as error:
         raise InvalidPtx(str(error)) from error
     except Unsupported as error:
@@ -203,7 +276,8 @@ def compile_lowered(lowered: LoweredModule) -> Compiled:
         variables = [image_of(variable, symbols) for variable in lowered.globals]
     except VariableError as error:
         raise InvalidPtx(str(error)) from error
-    return Compiled(compile_ir(lowered.ir), lowered.kernels, variables, list(lowered.functions))
+    image = compile_ir(lowered.ir) if lowered.ir else b""
+    return Compiled(image, lowered.kernels, variables, list(lowered.functions))
 
 
 def _check(image: bytes) -> bytes:

@@ -18,21 +18,27 @@ if TYPE_CHECKING:
     from pycuda_guard.kernels.ptx.ir import Module
 
 
-def lower_module(module: Module) -> LoweredModule:
-    """Lower all kernels of a module, and the device functions that they call.
+def lower_module(module: Module, kernels: frozenset[str] | None = None) -> LoweredModule:
+    """Lower all kernels of a module, or those that are named, and the device functions that they call.
+
+    Where no name is given, and no address of a function is taken, there is no text: the plans have
+    nothing but the kernels' names.
 
     A kernel that the device cannot run gets a plan that says why (``unsupported``), so that the others of
     the module still work. Raises Unsupported only for what concerns the module as a whole.
     """
     layout = ModuleLayout(module)
+    entries = [name for name in layout.flat if layout.functions[name].entry]
+    if kernels is not None and not kernels and not layout.table:
+        return LoweredModule("", [KernelPlan(name) for name in entries], layout.globals, layout.table)
     inliner = Inliner(layout)
     refused: dict[str, str] = {}  # device functions that cannot be lowered → why
     while True:
         context = ModuleContext(layout)
         plans = [
             _lower_kernel(context, inliner, name, refused)
-            for name in layout.flat
-            if layout.functions[name].entry
+            for name in entries
+            if kernels is None or name in kernels
         ]
         for name in layout.table:
             if name not in refused:
@@ -43,6 +49,8 @@ def lower_module(module: Module) -> LoweredModule:
         refused.update(found)
     _define_function_table(context)
     text = metadata.finish(str(context.module))
+    if kernels is not None and not kernels:
+        plans = [KernelPlan(name) for name in entries]
     return LoweredModule(text, plans, layout.globals, layout.table)
 
 

@@ -20,6 +20,8 @@ from pycuda_guard.cpu.driver.errors import DriverError, InterruptedWaitError, Re
 from pycuda_guard.cpu.driver.faults import failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pycuda_guard.cpu.driver.queues import Queue
     from pycuda_guard.cpu.runtime import Kernel, Triple
 
@@ -36,16 +38,39 @@ _EXTRA_END, _EXTRA_POINTER, _EXTRA_SIZE = 0, 1, 2  # CU_LAUNCH_PARAM_*
 class Function:
     """A kernel of a context, with what callers have set for it."""
 
-    def __init__(self, context: contexts.Context, kernel: Kernel) -> None:
+    def __init__(self, context: contexts.Context, find: Callable[[], Kernel]) -> None:
+        """``find`` returns the kernel; it is called when something is asked that needs its code."""
         self.context = context
-        self.kernel = kernel
-        plan = kernel.plan
-        self.max_threads = min(plan.max_threads or MAX_THREADS_PER_BLOCK, MAX_THREADS_PER_BLOCK)
-        self.max_dynamic_shared = max(0, SHARED_PER_BLOCK - plan.static_shared)
+        self._find = find
+        self._kernel: Kernel | None = None
+        self._max_dynamic_shared = -1  # not set
         self.carveout = -1
         self.block: Triple = (1, 1, 1)
         self.dynamic_shared = 0
         self.parameters = bytearray()
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel, compiled when first asked for."""
+        if self._kernel is None:
+            self._kernel = self._find()
+        return self._kernel
+
+    @property
+    def max_threads(self) -> int:
+        """Threads that a block may have."""
+        return min(self.kernel.plan.max_threads or MAX_THREADS_PER_BLOCK, MAX_THREADS_PER_BLOCK)
+
+    @property
+    def max_dynamic_shared(self) -> int:
+        """Bytes of dynamic shared memory that a launch may ask for."""
+        if self._max_dynamic_shared >= 0:
+            return self._max_dynamic_shared
+        return max(0, SHARED_PER_BLOCK - self.kernel.plan.static_shared)
+
+    @max_dynamic_shared.setter
+    def max_dynamic_shared(self, nbytes: int) -> None:
+        self._max_dynamic_shared = nbytes
 
     def attribute(self, number: int) -> int:
         """Return an attribute by number of CU_FUNC_ATTRIBUTE_*."""

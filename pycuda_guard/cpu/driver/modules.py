@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pycuda_guard.cpu.driver import contexts, functions, queues, state
@@ -15,6 +16,7 @@ from pycuda_guard.cpu.memory import OutOfDeviceMemoryError
 
 if TYPE_CHECKING:
     from pycuda_guard.cpu.jit import LoadedModule
+    from pycuda_guard.cpu.runtime import Kernel
 
 #: beginnings of images that hold a GPU's machine code: ELF and fat binaries
 _BINARIES = (b"\x7fELF", b"\x50\xed\x55\xba", b"\x45\xba\xb2\x46")
@@ -38,10 +40,10 @@ class Module:
     def function(self, name: str) -> int:
         """Return the handle of a kernel; the same one each time."""
         if name not in self._functions:
-            kernel = self.loaded.kernels.get(name)
-            if kernel is None:
+            if name not in self.loaded.kernels:
                 raise DriverError(Result.NOT_FOUND)
-            self._functions[name] = functions.handles.add(functions.Function(self.context, kernel))
+            function = functions.Function(self.context, partial(_kernel, self.loaded, name))
+            self._functions[name] = functions.handles.add(function)
         return self._functions[name]
 
     def unload(self) -> None:
@@ -51,6 +53,16 @@ class Module:
         for handle in self._functions.values():
             functions.handles.remove(handle)
         self.loaded.unload()
+
+
+def _kernel(loaded: LoadedModule, name: str) -> Kernel:
+    """Return a kernel of a module, compiled if it is not yet."""
+    from pycuda_guard.cpu.jit import InvalidPtx, UnsupportedPtx
+
+    try:
+        return loaded.kernels[name]
+    except (InvalidPtx, UnsupportedPtx) as error:
+        raise DriverError(Result.INVALID_PTX, str(error)) from error
 
 
 def _image(address: int) -> bytes:
@@ -71,7 +83,7 @@ def _load(image: bytes) -> LoadedModule:
     from pycuda_guard.cpu.jit import InvalidPtx, UnsupportedPtx, load_module
 
     try:
-        return load_module(image, state.memory)
+        return load_module(image, state.memory, whole=False)
     except InvalidPtx as error:
         result = Result.INVALID_PTX if b".version" in image else Result.INVALID_IMAGE
         raise DriverError(result, str(error)) from error

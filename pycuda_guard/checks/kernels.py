@@ -146,8 +146,8 @@ class Scene:
         return launch_text(self.launch) if self.launch is not None else f"`{self.event.access.function}`"
 
     def story(self) -> tuple[Related, ...]:
-        """Return where the memory was allocated and, if so, freed."""
-        return messages.story(self.region) if self.region is not None else ()
+        """Return where the memory was allocated."""
+        return messages.allocated(self.region) if self.region is not None else ()
 
 
 _VERBS = {"read": "reads", "write": "writes", "atomic": "updates"}

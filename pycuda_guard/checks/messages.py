@@ -64,10 +64,15 @@ def related(message: str, site: Site | None) -> tuple[Related, ...]:
     return () if site is None else (Related(message, site.file, site.line),)
 
 
+def allocated(region: Region) -> tuple[Related, ...]:
+    """Return where memory was allocated."""
+    return related(f"{region_name(region)} is allocated here", region.site)
+
+
 def story(region: Region) -> tuple[Related, ...]:
     """Return where memory was allocated and, if so, freed."""
     name = region_name(region)
-    places = related(f"{name} is allocated here", region.site)
+    places = allocated(region)
     if region.freed:
         how = {"free": "freed", "collected": "freed by garbage collection"}.get(region.freed_how, "freed")
         if region.kind is MemoryKind.POOL:

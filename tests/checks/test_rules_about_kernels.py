@@ -108,6 +108,11 @@ def test_help_by_what_went_wrong(fields, help):
     assert only(*ARRAYS, add(), report("outside", **fields)).help.startswith(help)
 
 
+def test_what_became_of_the_array_later_is_not_told():
+    found = only(*ARRAYS, add(n=1024), free(A, line=40), report("outside", A + 4000, **Y))
+    assert [related.line for related in found.related] == [1]
+
+
 def test_indices_count_from_the_argument():
     inside = only(*ARRAYS, add(y=A + 400), report("outside", A + 4000, **Y))
     assert "element 900 in" in inside.message

@@ -112,7 +112,7 @@ class KernelOutOfBounds(KernelRule):
                 parameters = scene.signature.parameters if scene.signature is not None else ()
                 told = messages.declared(parameters[position]) if parameters else f"argument {position + 1}"
                 return f"pass {room} for `{told}`, or allocate {needed} bytes for {name}"
-        if last < threads(launch):
+        if last + 1 == threads(launch):
             return f"let only the threads below {room} get there: if (i < n), with n = {room}"
         return f"compare the index with the {room} elements of {name} first, or allocate {needed} bytes"
 

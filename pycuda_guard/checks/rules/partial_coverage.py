@@ -150,5 +150,5 @@ class PartialCoverage(Rule):
             outputs.covering_grid(gap),
             site=launch.site,
             kernel=messages.kernel_location(launch),
-            related=(*places, *messages.story(gap.region)),
+            related=(*places, *messages.allocated(gap.region)),
         )

@@ -140,7 +140,7 @@ class UncoveredOutput(Rule):
             outputs.covering_grid(gap),
             site=launch.site,
             kernel=messages.kernel_location(launch),
-            related=(*messages.related("read here", copy.site), *messages.story(gap.region)),
+            related=(*messages.related("read here", copy.site), *messages.allocated(gap.region)),
         )
 
     def _report_never(self, event: Contents, copy: Copy, region: Region) -> None:
@@ -154,7 +154,7 @@ class UncoveredOutput(Rule):
             "was allocated: no copy, no memset and no kernel",
             "copy from the array that the kernel wrote, or fill this one first",
             site=copy.site,
-            related=messages.story(region),
+            related=messages.allocated(region),
         )
 
     def _note(self, event: Contents, copy: Copy, region: Region, missing: Ranges) -> None:
@@ -182,6 +182,6 @@ class UncoveredOutput(Rule):
             f"nobody has written, the first at byte {missing[0][0] - region.base}",
             "copy only what was written, or clear the array first, with gpuarray.zeros or a memset",
             site=copy.site,
-            related=messages.story(region),
+            related=messages.allocated(region),
             severity=Severity.NOTE,
         )

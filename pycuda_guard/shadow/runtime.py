@@ -10,6 +10,7 @@ to a queue first, which whoever has the lock works through; nobody waits for the
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -259,6 +260,9 @@ class Runtime:
             event = inbox.popleft()
             try:
                 self._handlers[type(event)](event)
+                state = self.world.states.get(event.context)
+                if state is not None and state.has_reports:
+                    self._reporting.collect(state)  # of kernels before a copy that waited, say
             except Exception as error:
                 self.world.guard_error(f"the shadow's view of {type(event).__name__}", error)
 
@@ -287,13 +291,23 @@ class Runtime:
     def _stream_destroyed(self, event: StreamDestroyed) -> None:
         for state in self.world.states.values():
             if event.stream in state.streams:
-                state.end_stream(event.stream)
+                end = functools.partial(state.end_stream, event.stream)
+                self.world.inside(state.handle, event.context, end)
 
     def _context_changed(self, event: ContextChanged) -> None:
         world = self.world
         if event.subject not in world.states:
             return
-        if event.change == "created" or (event.change == "detached" and not world.is_alive(event.subject)):
+        if event.change == "popped":
+            # It may be gone before anything else happens in it.
+            try:
+                with world.driver.current(event.subject):
+                    self._reporting.collect(world.states[event.subject])
+                    self._tidy(event.subject)
+            except DriverError:
+                self._asking.forget(world.states[event.subject])
+                world.forget_context(event.subject)
+        elif event.change == "created" or (event.change == "detached" and not world.is_alive(event.subject)):
             self._asking.forget(world.states[event.subject])
             world.forget_context(event.subject)
 

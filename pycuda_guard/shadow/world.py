@@ -100,6 +100,18 @@ class World:
             if allocation.context == context:
                 self.allocations.remove(allocation.address)
 
+    def inside(self, context: ContextId, current: ContextId, work: Callable[[], None]) -> None:
+        """Do ``work`` that needs ``context`` to be current; it is left if that context is gone."""
+        if context == current:
+            work()
+            return
+        try:
+            with self.driver.current(context):
+                work()
+        except DriverError:
+            if self.is_alive(context):
+                raise
+
     def is_alive(self, context: ContextId) -> bool:
         """Tell whether a context still exists."""
         try:

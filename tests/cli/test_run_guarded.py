@@ -161,7 +161,7 @@ def test_demo_shows_both_bugs_and_exits_with_1(tmp_path: Path) -> None:
 EXAMPLE_FINDINGS = {
     "missing_synchronization.py": {"PG103"},
     "undersized_allocation.py": {"PG201"},
-    "short_grid.py": set(),
+    "short_grid.py": {"PG301"},
     "invalid_argument.py": {"PG401"},
     "wrong_pointer.py": {"PG204"},
 }

@@ -194,3 +194,4 @@ def test_any_sequence_of_allocations_and_frees_keeps_the_books(steps):
         assert memory.find(address + nbytes) is None
         memory.free(address)
     assert memory.used == 0
+    release(memory)

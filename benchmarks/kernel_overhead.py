@@ -73,15 +73,17 @@ def under(tool: str, sanitizer: str, scale: int) -> dict[str, float]:
 def compare(device: str, scale: int, *, races: bool) -> tuple[list[dict[str, Any]], list[Finding]]:
     """Measure every kernel bare and guarded, in turn; return a row each, and what the guard found."""
     import pycuda_guard
-    from pycuda_guard.session import devices
 
-    devices.choose(device)
+    if device == "cpu":
+        from pycuda_guard import cpu
+
+        cpu.load(cpu.DeviceOptions())
     import pycuda.autoinit  # noqa: F401
     import pycuda.driver as cuda
     from pycuda.compiler import SourceModule
 
     plain = SourceModule(SOURCE, no_extern_c=True)
-    pycuda_guard.enable(device=device, races=races, quiet=True)
+    pycuda_guard.enable(device="auto", races=races, quiet=True)
     guarded = SourceModule(SOURCE, no_extern_c=True, options=["-O3"])  # not the module that is loaded
     rows = []
     for program in PROGRAMS:

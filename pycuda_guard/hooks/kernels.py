@@ -55,6 +55,7 @@ class Kernels:
         loader.get_global = driver.Module.get_global
         self._get_attribute = driver.Function.get_attribute
         loader.set_up = self._set_up
+        loader.set_checked = self._set_checked
         loader.ask_room = self._shared_room
         loader.ask_threads = self._most_threads
         loader.widen = self._widen
@@ -274,20 +275,26 @@ class Kernels:
             return wrapped(function, *arguments)
         result = wrapped(bare, *arguments)
         variant.note_setting(name, arguments)
+        if self._sets_shared(name, arguments):
+            variant.own_shared = int(arguments[1])
         # where a variant can't have it, its launch will fail, and the program's own runs instead
         with contextlib.suppress(self.driver.Error):
             wrapped(function, *arguments)
         if variant.checked is not None:
-            with contextlib.suppress(self.driver.Error):
-                wrapped(variant.checked, *self._for_checked(variant, name, arguments))
+            self._set_checked(variant, name, arguments)
         return result
 
-    def _for_checked(self, variant: Variant, name: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        if name == "set_attribute" and len(arguments) == 2:
-            attribute, value = arguments
-            if attribute == getattr(self.driver.function_attribute, "MAX_DYNAMIC_SHARED_SIZE_BYTES", None):
-                return attribute, variant.plan.kernel.shared_bytes(value)
-        return arguments
+    def _set_checked(self, variant: Variant, name: str, arguments: tuple[Any, ...]) -> None:
+        """Set for the checked variant what the program has set; it may need more shared memory."""
+        if self._sets_shared(name, arguments):
+            arguments = arguments[0], variant.plan.kernel.shared_bytes(arguments[1])
+        with contextlib.suppress(self.driver.Error):
+            self._set_up(variant.checked, name, arguments)
+
+    def _sets_shared(self, name: str, arguments: tuple[Any, ...]) -> bool:
+        """Tell whether the program sets how much dynamic shared memory a launch may ask for."""
+        attribute = getattr(self.driver.function_attribute, "MAX_DYNAMIC_SHARED_SIZE_BYTES", None)
+        return name == "set_attribute" and len(arguments) == 2 and arguments[0] == attribute
 
 
 def with_room(connect: Connect) -> Connect:

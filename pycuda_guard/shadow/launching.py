@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.shadow import codes
@@ -12,6 +12,8 @@ from pycuda_guard.shadow.racing import Racing
 from pycuda_guard.shadow.world import LaunchInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pycuda_guard.events.model import Launch
     from pycuda_guard.kernels.instrument.model import Root
     from pycuda_guard.shadow.allocations import Allocation
@@ -104,9 +106,10 @@ def _joined(plan: KernelPlan, packed: bytes, hidden: bytes) -> bytes:
 class Launching:
     """Prepares launches."""
 
-    def __init__(self, world: World, asking: Asking) -> None:
+    def __init__(self, world: World, asking: Asking, checked_function: Callable[[Variant], Any]) -> None:
         self._world = world
         self._asking = asking
+        self._checked_function = checked_function
         self.racing = Racing()
         self._looked: dict[tuple[int, str, tuple[int, ...], int], int] = {}
 
@@ -149,7 +152,8 @@ class Launching:
         )
         state.launched = True
         world.remember(LaunchInfo(loaded, event, tuple(roots.told)))
-        if variant.races is not None and kernel.races is not None:
+        # more shared memory than the program may have is for the driver to refuse
+        if variant.races is not None and kernel.races is not None and shared <= variant.own_shared:
             allocations = [None if isinstance(entry, bytes) else entry[0] for entry in roots.ranges]
             hidden += self.racing.prepare(state, kernel, kernel.races, allocations, event)
             asked = kernel.races.shared_bytes(shared)
@@ -159,7 +163,7 @@ class Launching:
             return Prepared("races", _joined(plan, packed, hidden), asked)
         if is_checked and kernel.checked:
             asked = kernel.shared_bytes(shared)
-            if asked > variant.shared_room():
+            if asked > variant.shared_room(self._checked_function(variant)):
                 asked = shared  # shared memory is not watched
             return Prepared("checked", _joined(plan, packed, hidden), asked)
         is_simple = not (loads or stores or roots.is_foreign or is_checked or kernel.checks_shared)

@@ -75,8 +75,8 @@ class Variant:
     """A function of an instrumented module, as the program holds it."""
 
     __slots__ = (
-        "_ask_room", "_room", "bare", "checked", "is_wanted", "loaded", "memo", "most_shared", "name",
-        "parameters", "plan", "races", "settings",
+        "_ask_room", "_room", "bare", "checked", "is_wanted", "loaded", "memo", "module", "most_shared", "name",
+        "own_shared", "parameters", "plan", "races", "settings",
     )  # fmt: skip
 
     def __init__(
@@ -88,18 +88,20 @@ class Variant:
         self.name = name
         self.plan = plan
         self.is_wanted = is_wanted
-        self.checked: Any = None
+        self.checked: Any = None  # see Loader.checked_function
+        self.module: Any = None  # to get it from
         self.races: Any = None
-        self.most_shared = 0  # bytes of dynamic shared memory that launches of ``races`` may ask for
+        # bytes of dynamic shared memory: what the program may ask for, and what launches of ``races`` may
+        self.own_shared = self.most_shared = 0
         self.bare: Any = None
         self.parameters = bytearray()  # set for launches of the form before CUDA 4
         self.memo: Memo | None = None  # of its last launch
         self.settings: list[tuple[str, tuple[Any, ...]]] = []  # what the program has set, for later variants
 
-    def shared_room(self) -> int:
+    def shared_room(self, checked: Any) -> int:
         """Return how much dynamic shared memory the checked variant can have, in bytes."""
         if self._room < 0:
-            self._room = self._ask_room(self.checked)
+            self._room = self._ask_room(checked)
         return self._room
 
     def note_setting(self, name: str, arguments: tuple[Any, ...]) -> None:
@@ -176,10 +178,10 @@ class Loader:
         if loaded is None or (plan := loaded.image.plans.get(name)) is None:
             return
         variant = Variant(loaded, name, plan, self._world.options.wants(name), self.ask_room)
-        if plan.kernel.checked:
-            variant.checked = self.get_function(module, plan.kernel.checked)
+        variant.module = module
         if plan.kernel.races is not None:
             variant.races = self.get_function(module, plan.kernel.races.name)
+            variant.own_shared = self.ask_room(variant.races)
             variant.most_shared = self.widen(variant.races)
         self.variants[id(function)] = variant
         self._hold(function, loaded, self.variants)
@@ -189,8 +191,20 @@ class Loader:
     get_global: Callable[[Any, str], tuple[int, int]]
     widen: Callable[[Any], int]
     set_up: Callable[[Any, str, tuple[Any, ...]], None]
+    set_checked: Callable[[Variant, str, tuple[Any, ...]], None]
     ask_room: Callable[[Any], int]
     ask_threads: Callable[[Any], int]
+
+    def checked_function(self, variant: Variant) -> Any:
+        """Return the variant that checks what is read, got when it is first asked for.
+
+        The CPU device compiles a kernel then, and most programs never need it.
+        """
+        if variant.checked is None:
+            variant.checked = self.get_function(variant.module, variant.plan.kernel.checked)
+            for name, arguments in variant.settings:
+                self.set_checked(variant, name, arguments)
+        return variant.checked
 
     def bare_function(self, variant: Variant) -> Any:
         """Return the function as the program gave it, to ask for its attributes; never launched."""

@@ -75,8 +75,8 @@ class Variant:
     """A function of an instrumented module, as the program holds it."""
 
     __slots__ = (
-        "_ask_room", "_room", "bare", "checked", "is_wanted", "loaded", "memo", "module", "most_shared", "name",
-        "own_shared", "parameters", "plan", "races", "settings",
+        "_ask_room", "_room", "bare", "checked", "is_wanted", "loaded", "memo", "module",
+        "most_shared", "name", "own_shared", "parameters", "plan", "races", "settings",
     )  # fmt: skip
 
     def __init__(

@@ -59,8 +59,8 @@ class Runtime:
         self._asking = Asking(self.world)
         self._following = Following(self.world, self._asking)
         self._reporting = Reporting(self.world)
-        self._launching = Launching(self.world, self._asking)
         self.loader = Loader(self.world)
+        self._launching = Launching(self.world, self._asking, self.loader.checked_function)
         self._launches = 0
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             Allocated: self._following.allocated,
@@ -170,7 +170,9 @@ class Runtime:
                 self._is_busy = False
         if self.world.outbox:
             self.deliver()
-        chosen = {"": function, "checked": variant.checked, "races": variant.races}[prepared.variant]
+        chosen = function
+        if prepared.variant:
+            chosen = variant.checked if prepared.variant == "checked" else variant.races
         return chosen, prepared.packed, prepared.shared
 
     @staticmethod

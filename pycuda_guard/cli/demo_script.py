@@ -5,22 +5,25 @@ import pycuda.autoinit
 import pycuda.driver as cuda
 from pycuda.compiler import SourceModule
 
-scale = SourceModule("""
-__global__ void scale(float *x, float factor, int n)
+twice = SourceModule("""
+__global__ void twice(const float *x, float *y, int n)
 {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < n)
-        x[i] *= factor;
+        y[i] = 2 * x[i];
 }
-""").get_function("scale")
+""").get_function("twice")
 
 x = np.arange(1000, dtype=np.float32)
 x_gpu = cuda.mem_alloc(x.nbytes)
+y_gpu = cuda.mem_alloc(x.nbytes)
 cuda.memcpy_htod(x_gpu, x)
-scale(x_gpu, np.float32(2), block=(256, 1, 1), grid=(4, 1))
+twice(x_gpu, y_gpu, np.int32(x.size), block=(256, 1, 1), grid=(x.size // 256, 1))
 
-doubled = np.empty(x.size)
+y = np.empty(x.size)
 try:
-    cuda.memcpy_dtoh(doubled, x_gpu)
+    cuda.memcpy_dtoh(y, y_gpu)
 except cuda.Error as error:
     print("PyCUDA says:", error)
+    y = np.empty_like(x)
+    cuda.memcpy_dtoh(y, y_gpu)

@@ -151,9 +151,9 @@ def test_enable_inside_a_guarded_program_changes_nothing(tmp_path: Path) -> None
 def test_demo_shows_both_bugs_and_exits_with_1(tmp_path: Path) -> None:
     done = guard("demo", cwd=tmp_path)
     assert done.returncode == 1
-    assert "error[PG402]" in done.stderr
+    assert "error[PG301]" in done.stderr
     assert "error[PG201]" in done.stderr
-    assert "memcpy_dtoh(doubled, x_gpu)" in done.stdout
+    assert "memcpy_dtoh(y, y_gpu)" in done.stdout
     assert "PyCUDA says: cuMemcpyDtoH failed: invalid argument" in done.stdout
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pycuda_guard.diskcache import Cache, directory, fingerprint
 from pycuda_guard.kernels.instrument.abi import CHECKED_SUFFIX
+from pycuda_guard.kernels.instrument.bounds import Bound, Reach
 from pycuda_guard.kernels.instrument.model import InstrumentedKernel, Root, SharedShadow, Site
 from pycuda_guard.kernels.instrument.races.model import RACES_SUFFIX, RaceVariant
 from pycuda_guard.kernels.ptx import parse, print_module
@@ -107,6 +108,7 @@ def _unpack(data: dict[str, Any], text: bytes) -> Image:
         if kernel.get("races") is not None:
             kernel["races"] = _unpack_races(kernel["races"])
         kernel["roots"] = tuple(Root(**root) for root in kernel["roots"])
+        kernel["bounds"] = tuple(_unpack_bound(bound) for bound in kernel["bounds"])
         if kernel["shadow"] is not None:
             kernel["shadow"] = SharedShadow(**kernel["shadow"])
         plans[name] = KernelPlan(InstrumentedKernel(**kernel), plan["bare_bytes"], tuple(plan["positions"]))
@@ -115,6 +117,10 @@ def _unpack(data: dict[str, Any], text: bytes) -> Image:
         # the line of the kernel has been found; the line that it came from is not needed any more
         sites.append(SiteInfo(Site(**{**info["site"], "source": None}), info["file"], info["line"]))
     return Image(text, plans, tuple(sites), tuple(data["variables"]), data["left_out"])
+
+
+def _unpack_bound(data: dict[str, Any]) -> Bound:
+    return Bound(tuple(Reach(**reach) for reach in data["reaches"]), data["relative"])
 
 
 def _unpack_races(data: dict[str, Any]) -> RaceVariant:

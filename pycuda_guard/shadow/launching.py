@@ -6,6 +6,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pycuda_guard.kernels.instrument import abi
+from pycuda_guard.kernels.instrument.bounds import UNBOUNDED
 from pycuda_guard.shadow import codes
 from pycuda_guard.shadow.driver import DriverError
 from pycuda_guard.shadow.racing import Racing
@@ -68,7 +69,9 @@ class Memo:
     def __init__(
         self, version: tuple[int, int], packed: bytes, shared: int, hidden: bytes, roots: _Roots, offset: int
     ) -> None:
-        form = Struct("<" + (abi.HEADER.format + abi.RANGE.format * len(roots.ranges)).replace("<", ""))
+        rest = (len(hidden) - abi.HEADER.size - abi.RANGE.size * len(roots.ranges)) // abi.BOUND.size
+        formats = abi.HEADER.format + abi.RANGE.format * len(roots.ranges) + abi.BOUND.format * rest
+        form = Struct("<" + formats.replace("<", ""))
         self.version = version
         self.packed = packed
         self.shared = shared
@@ -89,7 +92,8 @@ def neutral(variant: Variant, packed: bytes, shared: int) -> Prepared:
     kernel = variant.plan.kernel
     ring = 0 if variant.loaded.state is None else variant.loaded.state.ring
     header = abi.HEADER.pack(ring, 0, 0, 0, abi.Flag.PERMISSIVE, shared)
-    return Prepared("", _joined(variant.plan, packed, header + _ANYWHERE * len(kernel.roots)), shared)
+    hidden = header + _ANYWHERE * len(kernel.roots) + abi.BOUND.pack(*UNBOUNDED) * len(kernel.bounds)
+    return Prepared("", _joined(variant.plan, packed, hidden), shared)
 
 
 def _joined(plan: KernelPlan, packed: bytes, hidden: bytes) -> bytes:
@@ -145,7 +149,7 @@ class Launching:
             table = state.table(version, lambda: self._table(event.context), stream)
             if world.uses_heap or world.is_shared() or state.maps_pageable_memory:
                 flags = abi.Flag.PERMISSIVE
-        if kernel.checks_shared and not is_checked:
+        if kernel.checks_shared and not is_checked and not event.library:
             is_checked = self._is_new(loaded.number, kernel.name, event.block, shared)
         hidden = abi.HEADER.pack(state.ring, *table, number, flags, shared) + b"".join(
             [entry if isinstance(entry, bytes) else _range(*entry) for entry in roots.ranges]
@@ -162,11 +166,14 @@ class Launching:
                 asked = shared
             return Prepared("races", _joined(plan, packed, hidden), asked)
         if is_checked and kernel.checked:
-            asked = kernel.shared_bytes(shared)
-            if asked > variant.shared_room(self._checked_function(variant)):
-                asked = shared  # shared memory is not watched
+            checked = self._checked_function(variant)
+            asked = shared
+            if kernel.checks_shared and kernel.shared_bytes(shared) <= variant.shared_room(checked):
+                asked = kernel.shared_bytes(shared)  # else shared memory is not watched
             return Prepared("checked", _joined(plan, packed, hidden), asked)
-        is_simple = not (loads or stores or roots.is_foreign or is_checked or kernel.checks_shared)
+        hidden += _bounds(plan, packed, roots.told)
+        watches_shared = kernel.checks_shared and not event.library
+        is_simple = not (loads or stores or roots.is_foreign or is_checked or watches_shared)
         if is_simple and len(packed) <= plan.bare_bytes:
             version = (world.allocations.version, state.layout)
             variant.memo = Memo(version, packed, shared, hidden, roots, kernel.hidden_offset)
@@ -328,6 +335,15 @@ class Launching:
             self._looked.clear()
         self._looked[key] = count + 1
         return True
+
+
+def _bounds(plan: KernelPlan, packed: bytes, told: list[tuple[int, int]]) -> bytes:
+    """Return the bounds of a launch whose roots point into the ranges ``told``."""
+    kernel = plan.kernel
+    if not kernel.bounds or len(packed) < plan.bare_bytes:
+        return bytes(abi.BOUND.size * len(kernel.bounds))
+    values = [_POINTER.unpack_from(packed, position)[0] for position in plan.positions]
+    return b"".join([abi.BOUND.pack(*bound.words(values, told)) for bound in kernel.bounds])
 
 
 def _shift(root: Root) -> int:

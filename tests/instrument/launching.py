@@ -125,6 +125,7 @@ class Launcher:
         if rows:
             cuda.memcpy_htod(entries, b"".join(row for _, row in rows))
         hidden = abi.HEADER.pack(int(ring), int(entries), len(rows), 99, flags, shared)
+        values, ranges = [], []
         for root in kernel.roots:
             argument = arguments[root.parameter]
             told = known is None or root.parameter in known
@@ -133,7 +134,11 @@ class Launcher:
                 argument = next((b for b in buffers if b.address == value), None)
             is_buffer = isinstance(argument, Buffer) and told
             hidden += argument.range(code) if is_buffer else abi.RANGE.pack(0, 0, 0, 0, abi.UNTRACKED)
+            values.append(argument.address if is_buffer else 0)
+            ranges.append((argument.address, argument.array.nbytes) if is_buffer else (0, 0))
         assert len(hidden) == kernel.hidden_bytes
+        if not checked:
+            hidden += b"".join(abi.BOUND.pack(*bound.words(values, ranges)) for bound in kernel.bounds)
         function = self.loaded.get_function(kernel.checked if checked else name)
         asked = kernel.shared_bytes(shared) if checked else shared
         self._launch(function, arguments, hidden, kernel.hidden_offset, grid, block, asked)

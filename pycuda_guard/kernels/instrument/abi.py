@@ -33,6 +33,10 @@ HEADER_FIELDS = {"reports": 0, "table": 8, "entries": 16, "launch": 20, "flags":
 RANGE = struct.Struct("<QQQII")
 RANGE_FIELDS = {"base": 0, "size": 8, "shadow": 16, "code": 24, "shift": 28}
 
+#: ``low``, ``extent``: for each Bound of a kernel, behind the ranges in the hidden parameter of its fast
+#: variant; see bounds.py
+BOUND = struct.Struct("<QQ")
+
 #: no shadow is kept: loads count as initialized, stores are not noted
 UNTRACKED = 3
 

@@ -54,9 +54,15 @@ def note_write(frame: Frame, place: Place, width: int, guard: Guard | None = Non
 
 
 def store_code(
-    frame: Frame, address: Register, offset: int, width: int, shift: int, code: Operand, holds: Register
+    frame: Frame,
+    address: Register,
+    offset: int,
+    width: int,
+    shift: int,
+    code: Operand,
+    holds: Register | None = None,
 ) -> None:
-    """Store the code for ``width`` bytes at ``[address+offset]``, where the predicate ``holds``."""
+    """Store the code for ``width`` bytes at ``[address+offset]``, where the predicate ``holds`` if any."""
     count = max(1, width >> shift)
     for start in range(0, count, 16):
         target = at(address, offset + start)
@@ -68,4 +74,5 @@ def store_code(
         else:
             words = min(count, 16) // 4
             data, kind = Vector((code,) * words), f"v{words}.b32"
-        frame.builder.emit(f"st.global.{kind}", target, data, guard=is_true(holds))
+        guard = None if holds is None else is_true(holds)
+        frame.builder.emit(f"st.global.{kind}", target, data, guard=guard)

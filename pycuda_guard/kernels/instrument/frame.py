@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pycuda_guard.kernels.instrument.accesses import Access
+    from pycuda_guard.kernels.instrument.bounds import Bound
     from pycuda_guard.kernels.instrument.ranges import KnownRoot
     from pycuda_guard.kernels.instrument.sites import Sites
     from pycuda_guard.kernels.ptx.ir import Address, FlatFunction, Variable
@@ -31,7 +32,8 @@ class Frame:
 
     ``is_guarded`` tells which device functions have instrumented copies.
     ``is_short_of_stack``: ptxas can't tell how deep calls go, so the stack is as large as the program asked
-    for. ``roots`` has the words of the parameters that it knows the ranges of.
+    for. ``roots`` has the words of the parameters that it knows the ranges of. ``bounds`` are those that
+    the host has to compute, ``most_bounds`` at most.
     Registers that hold what the host told are loaded in the prologue, once, where first asked for.
     """
 
@@ -45,6 +47,7 @@ class Frame:
         is_guarded: Callable[[str], bool],
         provenance: Provenance | None = None,
         is_short_of_stack: bool = False,
+        most_bounds: int = 0,
     ) -> None:
         self.flat = flat
         self.name = name
@@ -55,6 +58,9 @@ class Frame:
         self.is_short_of_stack = is_short_of_stack
         self.builder = Builder(flat)
         self.provenance = provenance or find_provenance(flat)
+        self.bounds: list[Bound] = []
+        self._most_bounds = most_bounds
+        self._bounded: dict[Bound, tuple[Register, Register]] = {}
         self._ranges: dict[int, Range] = {}
         self._dynamic: dict[tuple[int, int], Register] = {}
 
@@ -76,6 +82,20 @@ class Frame:
             parameter = self.flat.function.parameters[word.position].name
             known = self._ranges[root] = Range(self.builder, word, parameter, self.roots[word])
         return known.here() if self.builder.is_outlined else known
+
+    def bounded(self, bound: Bound) -> tuple[Register, Register] | None:
+        """Return the registers with a bound's ``low`` and ``extent``; None where there is no room for it."""
+        known = self._bounded.get(bound)
+        if known is None and len(self.bounds) < self._most_bounds:
+            place = abi.HEADER.size + len(self.roots) * abi.RANGE.size + len(self.bounds) * abi.BOUND.size
+            self.bounds.append(bound)
+            known = self.builder.register("b64"), self.builder.register("b64")
+            with self.builder.in_prologue():
+                for index, target in enumerate(known):
+                    address = at(Symbol(abi.LAUNCH_PARAMETER), place + 8 * index)
+                    self.builder.emit("ld.param.b64", target, address)
+            self._bounded[bound] = known
+        return known
 
     def dynamic_limit(self, width: int, bits: int) -> Register:
         """Return the offset at and above which ``width`` bytes don't lie in dynamic shared memory.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pycuda_guard.kernels.instrument import abi
 
 if TYPE_CHECKING:
+    from pycuda_guard.kernels.instrument.bounds import Bound
     from pycuda_guard.kernels.instrument.races.model import RaceVariant
     from pycuda_guard.kernels.ptx.ir import Module, SourceLine
 
@@ -83,6 +84,7 @@ class InstrumentedKernel:
     origin is not known, for which the launch needs the table. ``shadow`` is what the checked variant
     needs to watch shared memory, None where it does not. Its launch may ask for :func:`shared_bytes`
     then; with less it watches global memory alone. ``races`` is the variant that looks for races.
+    ``bounds``: what the host computes for the fast variant, one abi.BOUND each behind the hidden parameter.
     """
 
     name: str
@@ -95,6 +97,7 @@ class InstrumentedKernel:
     uses_heap: bool = False
     shadow: SharedShadow | None = None
     races: RaceVariant | None = None
+    bounds: tuple[Bound, ...] = ()
 
     @property
     def checks_shared(self) -> bool:

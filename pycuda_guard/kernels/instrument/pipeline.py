@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _PARAMETER_LIMIT = 4096
 #: words of the parameters whose ranges the host is asked for, at most, in one kernel
 _MOST_ROOTS = 64
+#: bounds that the host computes for a launch, at most: each takes it half a microsecond
+_MOST_BOUNDS = 16
 #: instructions of a kernel above which it is left out: ptxas would take minutes
 _MOST_INSTRUCTIONS = 400_000
 #: registers with which all threads of a multiprocessor can be resident; kernels that need them need few
@@ -160,9 +162,12 @@ class _Pipeline:
         hidden = Variable(abi.LAUNCH_PARAMETER, Space.PARAM, "b8", align=16, dims=(hidden_bytes,))
         declared = replace(flat.function, parameters=[*flat.function.parameters, hidden])
         # each variant is made from a frame of its own, with the same plan
-        fast = self.frame(flat, name, plan)
+        room = (_PARAMETER_LIMIT - _hidden_offset(flat.function) - hidden_bytes) // abi.BOUND.size
+        fast = self.frame(flat, name, plan, min(room, _MOST_BOUNDS))
         emit_fast(fast)
-        functions = [fast.builder.function(name, self.limited(flat, declared))]
+        longer = replace(hidden, dims=(hidden_bytes + len(fast.bounds) * abi.BOUND.size,))
+        bounded = replace(declared, parameters=[*flat.function.parameters, longer])
+        functions = [fast.builder.function(name, self.limited(flat, bounded))]
         shadow = plan_shadow(flat, accesses, self.variables)
         checked = ""
         if is_worthwhile(fast, accesses, shadow):
@@ -185,6 +190,7 @@ class _Pipeline:
             name in self.calls.heap,
             shadow if checked else None,
             races,
+            tuple(fast.bounds),
         )
         return functions
 
@@ -234,12 +240,13 @@ class _Pipeline:
         emit_fast(frame)
         return frame.builder.function(name + SUFFIX, takes_header(flat.function))
 
-    def frame(self, flat: FlatFunction, name: str, plan: KernelPlan | None) -> Frame:
+    def frame(self, flat: FlatFunction, name: str, plan: KernelPlan | None, bounds: int = 0) -> Frame:
         """Return a new frame for a variant of a function."""
         provenance = plan.provenance if plan else None
         roots = plan.roots if plan else {}
         short = name in self.calls.indirect
-        return Frame(flat, name, self.sites, roots, self.variables, self.calls.guarded, provenance, short)
+        guarded = self.calls.guarded
+        return Frame(flat, name, self.sites, roots, self.variables, guarded, provenance, short, bounds)
 
 
 def _hidden_offset(function: Function) -> int:

@@ -140,6 +140,7 @@ class Runtime:
         self._interrupt = ctypes.PyDLL(library._name).pg_interrupt
         self._interrupt.argtypes = (ctypes.py_object,)
         self._interrupt.restype = None
+        self._has_output = c_int.in_dll(library, "pg_has_output")
         self.base = self.reserve()
         library.pg_arm()
 
@@ -204,7 +205,8 @@ class Runtime:
 
     def flush(self) -> None:
         """Write what kernels have printed to standard output."""
-        self.library.pg_flush()
+        if self._has_output.value:
+            self.library.pg_flush()
 
     def commit(self, address: int, nbytes: int) -> None:
         """Put memory (zeros) behind a range of the device window, in whole pages. Raises RegionError."""

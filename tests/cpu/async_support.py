@@ -60,6 +60,15 @@ def tried(call):
         return f"{{type(error).__name__}}: {{error}}".splitlines()[0]
     return "no error"
 
+def interrupt(function):
+    # send SIGINT when the main thread is in a function of this name
+    def watch():
+        while sys._current_frames()[threading.main_thread().ident].f_code.co_name != function:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+    threading.Thread(target=watch, daemon=True).start()
+
 said = {{}}
 """
 

@@ -8,7 +8,8 @@ from async_support import answers, run
 pytest.importorskip("pycuda")
 
 GIVEN_UP = "unspecified launch failure: kernel {}, given up when the program was interrupted"
-INTERRUPT = "threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()"
+#: Runtime.launch runs a kernel
+INTERRUPT = "interrupt('launch')"
 MANY = "grid=(8, 1), block=(1024, 1, 1)"
 
 
@@ -173,7 +174,7 @@ def test_other_threads_go_on_while_a_kernel_runs():
 
 def test_ctrl_c_ends_the_kernel_that_another_thread_waits_for():
     said = answers(
-        f"""
+        """
         a, context = zeros(), pycuda.autoinit.context
 
         def wait():
@@ -184,8 +185,9 @@ def test_ctrl_c_ends_the_kernel_that_another_thread_waits_for():
         spin(a, **all_)
         thread = threading.Thread(target=wait)
         thread.start()
-        time.sleep(0.2)
-        {INTERRUPT}
+        while sys._current_frames()[thread.ident].f_code.co_name != "launch":
+            time.sleep(0.01)
+        interrupt('_take_turn')
         try:
             cuda.Context.synchronize()
         except KeyboardInterrupt:

@@ -193,13 +193,7 @@ def _take_turn(goals: Goals, once: bool = False) -> None:
         raise InterruptedWaitError from None
     try:
         _runner = get_ident()
-        if not once:
-            _add_conditions(goals)
-        while ready := _ready(goals):
-            candidates = [(queue.first(), len(queue.work)) for queue in ready]
-            _run_first(ready[state.schedule.choose(candidates)])
-            if once:
-                break
+        _run_until(goals, once)
     except KeyboardInterrupt as error:
         state.runtime.raise_later(error)
         raise InterruptedWaitError from None
@@ -213,6 +207,25 @@ def _take_turn(goals: Goals, once: bool = False) -> None:
             _postponed.popleft()()
         except (DriverError, IndexError):
             break  # of a broken device nothing can be freed; or another thread has taken the last
+
+
+def _run_until(goals: Goals, once: bool) -> None:
+    busy = [queue for group in list(_groups) for queue in list(group.queues) if queue.work]
+    if len(busy) == 1:  # there is nothing to order, and nothing to choose
+        queue = busy[0]
+        limit = goals.get(queue, 0)
+        while queue.first() <= limit:
+            _run_first(queue)
+            if once:
+                break
+        return
+    if not once:
+        _add_conditions(goals)
+    while ready := _ready(goals):
+        candidates = [(queue.first(), len(queue.work)) for queue in ready]
+        _run_first(ready[state.schedule.choose(candidates)])
+        if once:
+            break
 
 
 def _add_conditions(goals: Goals) -> None:

@@ -3,6 +3,8 @@
  * - A driver function may be called while a Python exception is being raised: a failing call destroys PyCUDA's
  *   objects among its arguments, and these free memory. Python code must not run with an exception set, and the
  *   exception must not be lost.
+ * - A signal that has come in before makes its handler run, and perhaps raise an exception, where Python code begins
+ *   to run next: in the callback, which has nobody to give it to. So handlers run here, before it.
  * - It may be called when the interpreter is gone, from the destructors of a process that ends. Then there is
  *   nothing left to do, and it succeeds. (While the interpreter is torn down, Python code still runs, though
  *   Py_IsInitialized() already says no.) */
@@ -25,6 +27,7 @@ __attribute__((used)) static int gate_enter(struct gate_state *state)
     state->gil = PyGILState_Ensure();
     PyErr_Fetch(&state->type, &state->value, &state->traceback);
     depth++;
+    pg_handle_signals();
     return 1;
 }
 

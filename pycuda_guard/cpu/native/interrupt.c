@@ -35,17 +35,24 @@ static void keep(PyObject *type, PyObject *value, PyObject *traceback)
     kept.traceback = traceback;
 }
 
+void pg_handle_signals(void)
+{
+    /* pending calls include handlers of signals, and what pg_raise_interruption has scheduled if PyCUDA calls
+     * another driver function before the program goes on */
+    while (Py_MakePendingCalls() < 0) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        keep(type, value, traceback);
+    }
+}
+
 int pg_is_interrupted(void)
 {
     if (!is_main_thread() || !Py_IsInitialized())
         return 0;
     PyGILState_STATE gil = PyGILState_Ensure();
-    int is_raised = PyErr_CheckSignals() < 0;
-    if (is_raised) {
-        PyObject *type, *value, *traceback;
-        PyErr_Fetch(&type, &value, &traceback);
-        keep(type, value, traceback);
-    }
+    pg_handle_signals();
+    int is_raised = kept.type != NULL;
     PyGILState_Release(gil);
     return is_raised;
 }

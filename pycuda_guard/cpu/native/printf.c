@@ -24,6 +24,8 @@ static size_t first;
 static size_t *ends; /* of the output of each call since, from ends[first_call] on */
 static size_t calls, first_call, most_calls;
 static size_t fifo = DEFAULT_FIFO;
+
+int pg_has_output;
 static pthread_mutex_t gathered_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Make room for `more` bytes and a NUL; whether there is. */
@@ -268,6 +270,7 @@ static void gather(const struct text *output)
     }
     append(&gathered, output->text, output->length);
     ends[calls++] = gathered.length;
+    pg_has_output = 1;
     drop_oldest();
 }
 
@@ -314,6 +317,7 @@ void pg_flush(void)
         fflush(stdout);
     }
     gathered.length = first = calls = first_call = 0;
+    pg_has_output = 0;
     pthread_mutex_unlock(&gathered_lock);
 }
 

@@ -174,6 +174,7 @@ PG_EXPORT _Noreturn void pg_assert_fail(const struct pg_block *block, uint32_t t
 PG_EXPORT int32_t pg_vprintf(uint64_t format, uint64_t arguments);
 
 /* Write what pg_vprintf has gathered to standard output. Of more bytes than the size set, the oldest are lost. */
+extern PG_EXPORT int pg_has_output; /* whether there is any */
 PG_EXPORT void pg_printf_resize(uint64_t nbytes);
 PG_EXPORT void pg_flush(void);
 
@@ -208,9 +209,11 @@ void pg_open_gate(void);
 
 /* -- interrupt.c ----------------------------------------------------------------------------------------- */
 
-/* Run the Python handlers of signals that have come in; whether one of them raised an exception. The exception is
- * kept, and raised in the program when the driver function that waits has returned. Only for the main thread: in
- * others always 0. Called without the GIL. */
+/* Run the Python handlers of signals that have come in, if this is the main thread. An exception that one raises is
+ * kept, and raised in the program when the driver function has returned. With the GIL. */
+void pg_handle_signals(void);
+
+/* The same without the GIL; whether an exception is kept. In other threads always 0. */
 int pg_is_interrupted(void);
 
 /* Keep an exception to be raised in the program when the main thread's driver function has returned; for the main

@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pycuda_guard.cpu.cache import fingerprint
-from pycuda_guard.cpu.codegen.plan import KernelPlan
+from pycuda_guard.cpu.codegen.plan import KernelPlan, is_close_watch
 from pycuda_guard.cpu.runtime import Kernel
 from pycuda_guard.cpu.variables import Image
 from pycuda_guard.diskcache import Cache, directory
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from pycuda_guard.cpu.codegen.layout import ModuleLayout
     from pycuda_guard.cpu.codegen.plan import LoweredModule
     from pycuda_guard.cpu.objects import LoadedObject
 
@@ -227,43 +228,48 @@ def load_module(image: bytes, memory: Memory, *, whole: bool = True) -> LoadedMo
     Not ``whole``: each kernel is compiled when it is first asked for. Raises InvalidPtx, UnsupportedPtx, and
     what ``memory`` raises.
     """
-    ptx = _check(image)
+    source = _Source(_check(image))
     if whole:
-        return LoadedModule(_known_or_compiled(ptx, None), memory)
-    return LoadedModule(
-        _known_or_compiled(ptx, frozenset()), memory, lambda name: _known_or_compiled(ptx, frozenset({name}))
-    )
+        return LoadedModule(source.compiled(None), memory)
+    return LoadedModule(source.compiled(frozenset()), memory, lambda name: source.compiled(frozenset({name})))
 
 
-def _known_or_compiled(ptx: bytes, kernels: frozenset[str] | None) -> Compiled:
-    """Take some kernels of a module (None: all) from the cache, or compile them."""
-    kept = _cache(directory())
-    key = kept.key(ptx, _environment(), "all" if kernels is None else f"only {sorted(kernels)}")
-    entry = kept.get(key)
-    if entry is not None:
-        return Compiled.unpack(*entry)
-    compiled = compile_ptx(ptx, kernels)
-    kept.put(key, *compiled.pack())
-    return compiled
+class _Source:
+    """The text of a module, parsed when something of it is not in the cache."""
 
+    def __init__(self, ptx: bytes) -> None:
+        self._ptx = ptx
+        self._layout: ModuleLayout | None = None
 
-def compile_ptx(ptx: bytes, kernels: frozenset[str] | None = None) -> Compiled:
-    """Compile kernels of a PTX module: all, or those that are named; none gives the names of all.
+    def compiled(self, kernels: frozenset[str] | None) -> Compiled:
+        """Take kernels from the cache, or compile them: all (None), or those named; none gives all names.
 
-    Raises InvalidPtx, UnsupportedPtx.
-    """
-    # imported here, as a module that is in the cache needs none of it
-    from pycuda_guard.cpu.codegen.errors import Unsupported
-    from pycuda_guard.cpu.codegen.module import lower_module
-    from pycuda_guard.kernels.ptx import PtxSyntaxError, parse
+        Raises InvalidPtx, UnsupportedPtx.
+        """
+        kept = _cache(directory())
+        key = kept.key(self._ptx, _environment(), "all" if kernels is None else f"only {sorted(kernels)}")
+        entry = kept.get(key)
+        if entry is not None:
+            return Compiled.unpack(*entry)
+        compiled = compile_lowered(self._lowered(kernels))
+        kept.put(key, *compiled.pack())
+        return compiled
 
-    try:
-        lowered = lower_module(parse(ptx.decode(errors="replace")), kernels)
-    except PtxSyntaxError as error:
-        raise InvalidPtx(str(error)) from error
-    except Unsupported as error:
-        raise UnsupportedPtx(str(error)) from error
-    return compile_lowered(lowered)
+    def _lowered(self, kernels: frozenset[str] | None) -> LoweredModule:
+        # imported here, as a module that is in the cache needs none of it
+        from pycuda_guard.cpu.codegen.errors import Unsupported
+        from pycuda_guard.cpu.codegen.layout import ModuleLayout
+        from pycuda_guard.cpu.codegen.module import lower_kernels
+        from pycuda_guard.kernels.ptx import PtxSyntaxError, parse
+
+        try:
+            if self._layout is None:
+                self._layout = ModuleLayout(parse(self._ptx.decode(errors="replace")))
+            return lower_kernels(self._layout, kernels)
+        except PtxSyntaxError as error:
+            raise InvalidPtx(str(error)) from error
+        except Unsupported as error:
+            raise UnsupportedPtx(str(error)) from error
 
 
 def compile_lowered(lowered: LoweredModule) -> Compiled:
@@ -276,7 +282,8 @@ def compile_lowered(lowered: LoweredModule) -> Compiled:
         variables = [image_of(variable, symbols) for variable in lowered.globals]
     except VariableError as error:
         raise InvalidPtx(str(error)) from error
-    image = compile_ir(lowered.ir) if lowered.ir else b""
+    quickly = bool(lowered.kernels) and all(is_close_watch(plan.name) for plan in lowered.kernels)
+    image = compile_ir(lowered.ir, quickly=quickly) if lowered.ir else b""
     return Compiled(image, lowered.kernels, variables, list(lowered.functions))
 
 

@@ -24,8 +24,8 @@ from pycuda_guard.errors import GuardError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: LLVM's optimization level
-SPEED_LEVEL = 2
+#: LLVM's optimization level, and that of long code which is not to run long
+SPEED_LEVEL, QUICK_LEVEL = 2, 1
 
 _SYMBOL_TABLE = 2  # SHT_SYMTAB
 _names = itertools.count(1)
@@ -42,10 +42,13 @@ def describe_target() -> str:
     return f"llvmlite {llvmlite.__version__}, LLVM {version}, {_processor()}, {_features()}, -O{SPEED_LEVEL}"
 
 
-def compile_ir(text: str) -> bytes:
-    """Return the object file of an LLVM module, optimized for this processor. Raises CompilationError."""
+def compile_ir(text: str, *, quickly: bool = False) -> bytes:
+    """Return the object file of an LLVM module, optimized for this processor, ``quickly`` less so.
+
+    Raises CompilationError.
+    """
     with _lock:
-        machine = _target_machine()
+        machine = _target_machine(QUICK_LEVEL if quickly else SPEED_LEVEL)
         try:
             module = llvm.parse_assembly(text)
             module.triple = llvm.get_process_triple()
@@ -53,11 +56,11 @@ def compile_ir(text: str) -> bytes:
             module.verify()
         except RuntimeError as error:
             raise CompilationError(f"LLVM refuses the generated code: {error}") from error
-        options = llvm.create_pipeline_tuning_options(speed_level=SPEED_LEVEL)
-        options.loop_vectorization = True
-        options.slp_vectorization = True
-        options.loop_interleaving = True
-        options.loop_unrolling = True
+        options = llvm.create_pipeline_tuning_options(speed_level=QUICK_LEVEL if quickly else SPEED_LEVEL)
+        options.loop_vectorization = not quickly
+        options.slp_vectorization = not quickly
+        options.loop_interleaving = not quickly
+        options.loop_unrolling = not quickly
         builder = llvm.create_pass_builder(machine, options)
         builder.getModulePassManager().run(module, builder)
         return bytes(machine.emit_object(module))
@@ -133,20 +136,20 @@ def _features() -> str:
     return str(llvm.get_host_cpu_features().flatten())
 
 
-def _make_target_machine() -> llvm.TargetMachine:
+def _make_target_machine(level: int) -> llvm.TargetMachine:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
-        cpu=_processor(), features=_features(), opt=SPEED_LEVEL, reloc="pic", codemodel="small", jit=True
+        cpu=_processor(), features=_features(), opt=level, reloc="pic", codemodel="small", jit=True
     )
 
 
 @cache
-def _target_machine() -> llvm.TargetMachine:
-    return _make_target_machine()
+def _target_machine(level: int) -> llvm.TargetMachine:
+    return _make_target_machine(level)
 
 
 @cache
 def _jit() -> llvm.LLJIT:
     # a target machine of its own, which LLJIT takes apart
-    return llvm.create_lljit_compiler(_make_target_machine(), suppress_errors=True)
+    return llvm.create_lljit_compiler(_make_target_machine(SPEED_LEVEL), suppress_errors=True)

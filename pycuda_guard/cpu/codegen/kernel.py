@@ -12,7 +12,7 @@ from pycuda_guard.cpu.codegen.context import FunctionContext, prepare
 from pycuda_guard.cpu.codegen.emitter import Emitter
 from pycuda_guard.cpu.codegen.fields import Invariants
 from pycuda_guard.cpu.codegen.graph import ENTRY
-from pycuda_guard.cpu.codegen.plan import KernelPlan
+from pycuda_guard.cpu.codegen.plan import KernelPlan, is_close_watch
 from pycuda_guard.cpu.codegen.regions import Regions
 from pycuda_guard.cpu.codegen.special import THREAD_TYPES, thread_of
 from pycuda_guard.cpu.codegen.types import I1, I32, width
@@ -82,7 +82,7 @@ class _Region:
         self.function = ir.Function(context.module.module, kind, f"{context.flat.name}.region.{number}")
         self.function.linkage = "internal"
         prepare(self.function)
-        self.function.attributes.add("alwaysinline")
+        self.function.attributes.add("noinline" if is_close_watch(context.flat.name) else "alwaysinline")
         # no noalias on the block: inlined, it leaves a marker in the loop over threads, which counts there
         # as one more memory access
         arguments = list(self.function.args)

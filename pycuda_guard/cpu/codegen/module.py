@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from pycuda_guard.kernels.ptx.ir import Module
 
 
-def lower_module(module: Module, kernels: frozenset[str] | None = None) -> LoweredModule:
+def lower_module(module: Module) -> LoweredModule:
+    """Lower a module whole, as :func:`lower_kernels` does."""
+    return lower_kernels(ModuleLayout(module))
+
+
+def lower_kernels(layout: ModuleLayout, kernels: frozenset[str] | None = None) -> LoweredModule:
     """Lower all kernels of a module, or those that are named, and the device functions that they call.
 
     Where no name is given, and no address of a function is taken, there is no text: the plans have
@@ -27,7 +32,6 @@ def lower_module(module: Module, kernels: frozenset[str] | None = None) -> Lower
     A kernel that the device cannot run gets a plan that says why (``unsupported``), so that the others of
     the module still work. Raises Unsupported only for what concerns the module as a whole.
     """
-    layout = ModuleLayout(module)
     entries = [name for name in layout.flat if layout.functions[name].entry]
     if kernels is not None and not kernels and not layout.table:
         return LoweredModule("", [KernelPlan(name) for name in entries], layout.globals, layout.table)

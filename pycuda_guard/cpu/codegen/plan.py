@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pycuda_guard.kernels.ptx.ir import Variable
 
+#: what names of kernels end in that the guard has added to a module: long code around the program's own
+_CLOSE_WATCHES = ("$checked", "$races")
+
+
+def is_close_watch(name: str) -> bool:
+    """Tell whether a kernel is one that watches the program's own closely: better compiled soon than fast."""
+    return name.endswith(_CLOSE_WATCHES)
+
 
 @dataclass(slots=True)
 class KernelPlan:

@@ -62,7 +62,7 @@ class Barriers:
         least = self.builder.value("mov.b32", "b32", _NONE)
         largest = self.builder.value("mov.b32", "b32", 0)
         target = at(slot, offset)
-        self.builder.emit("st.volatile.shared.v2.b32", target, Vector((least, largest)), guard=is_true(guard))
+        self.builder.emit("st.shared.v2.b32", target, Vector((least, largest)), guard=is_true(guard))
 
     def before(self, instruction: Instruction) -> None:
         """Emit what goes before an instruction."""
@@ -92,9 +92,7 @@ class Barriers:
         holds = self._holds(instruction)
         for register in (least, largest):
             self.builder.emit("mov.b32", register, number)
-        self.builder.emit(
-            "ld.volatile.shared.v2.b32", Vector((least, largest)), at(own), guard=is_true(holds)
-        )
+        self.builder.emit("ld.shared.v2.b32", Vector((least, largest)), at(own), guard=is_true(holds))
         differ = value("setp.ne.u32", "pred", least, largest)
         slow, following = self.builder.label(), self.builder.label()
         self.builder.branch(slow, is_true(differ))

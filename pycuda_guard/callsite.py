@@ -129,9 +129,14 @@ def target_name(site: Site | None) -> str:
     if site is None:
         return ""
     source = _read(site.file)
-    assigning = [
-        node for node in source.statements_at(site.line) if isinstance(node, ast.Assign | ast.AnnAssign)
-    ]
+    known = source.targets.get(site.line)
+    if known is None:
+        known = source.targets[site.line] = _target_name(source, site.line)
+    return known
+
+
+def _target_name(source: _Source, line: int) -> str:
+    assigning = [node for node in source.statements_at(line) if isinstance(node, ast.Assign | ast.AnnAssign)]
     if len(assigning) > 1:
         assigning = [node for node in assigning if node.value is not None and _calls(node.value)]
     if len(assigning) != 1:
@@ -220,7 +225,9 @@ class _Source:
             self.tree = ast.parse(self.whole)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             self.tree = None
+        self._rows: list[str] = []  # lines as ast counts them
         self._statements: dict[int, list[ast.stmt]] = {}
+        self.targets: dict[int, str] = {}  # see target_name
 
     def line(self, number: int) -> str:
         """Return line ``number`` (from 1) without its indentation; empty outside the file."""
@@ -229,9 +236,9 @@ class _Source:
     def text(self, node: ast.stmt | ast.expr) -> str:
         """Return the node's text: as written if it is on one line, else put on one."""
         if node.lineno == node.end_lineno:
-            segment = ast.get_source_segment(self.whole, node)
-            if segment is not None:
-                return segment
+            if not self._rows:
+                self._rows = self.whole.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+            return self._rows[node.lineno - 1].encode()[node.col_offset : node.end_col_offset].decode()
         return " ".join(ast.unparse(node).split())
 
     def statement_at(self, line: int) -> ast.stmt | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pycuda_guard.checks.state import State
     from pycuda_guard.checks.state.outputs import Gap
     from pycuda_guard.checks.state.ranges import Ranges
-    from pycuda_guard.events.model import Contents, KernelSignature
+    from pycuda_guard.events.model import Contents, KernelSignature, Parameter
 
 _MAX_ROWS = 20_000
 _AXES = ("x", "y", "z")
@@ -107,9 +107,19 @@ def blame(gap: Gap, signature: KernelSignature | None) -> str:
 
 def _bounds(gap: Gap, signature: KernelSignature | None) -> str:
     """Return the arguments that a kernel's guard names, with their values."""
+    arguments = gap.launch.arguments or ()
+    told = [
+        f"`{messages.declared(parameter)}` = {arguments[position].value}"
+        for position, parameter in _named(gap, signature)
+    ]
+    return messages.listed(told) if told else ""
+
+
+def _named(gap: Gap, signature: KernelSignature | None) -> list[tuple[int, Parameter]]:
+    """Return the integer parameters that a kernel's guard names, with their positions."""
     if signature is None or signature.coverage is None:
-        return ""
-    coverage, arguments = signature.coverage, gap.launch.arguments or ()
+        return []
+    coverage = signature.coverage
     polynomials = [
         polynomial
         for store in coverage.stores
@@ -118,22 +128,30 @@ def _bounds(gap: Gap, signature: KernelSignature | None) -> str:
     ]
     polynomials += [operand for uniform in coverage.uniforms for operand in uniform.operands]
     named = {name for polynomial in polynomials for _, symbols in polynomial.terms for name in symbols}
-    told = [
-        f"`{messages.declared(parameter)}` = {arguments[position].value}"
+    return [
+        (position, parameter)
         for position, parameter in enumerate(signature.parameters)
         if position in named and parameter.kind is ParameterKind.INTEGER
     ]
-    return messages.listed(told) if told else ""
 
 
-def covering_grid(gap: Gap) -> str:
+def covering_grid(gap: Gap, signature: KernelSignature | None) -> str:
     """Return what to write for the launch to cover all that it means to."""
     grid, launch = gap.meant.grid, gap.launch
     if grid is None:
         return "give the block a thread for each element, or let each thread do several in a loop"
     used = max(len(launch.grid), max((axis + 1 for axis in range(3) if grid[axis] > 1), default=1))
-    wanted = f"grid=({', '.join(map(str, grid[:used]))}{',' if used == 1 else ''})"
     padded, block = (*launch.grid, 1, 1), (*launch.block, 1, 1)
-    axes = [axis for axis in range(3) if grid[axis] > padded[axis]]
-    blocks = [f"-(-extent // {block[axis]}) blocks along {_AXES[axis]}" for axis in axes]
-    return f"with this block, {wanted} covers them" + (f": {messages.listed(blocks)}" if blocks else "")
+    wanted = _tuple([str(extent) for extent in grid[:used]])
+    short = [axis for axis in range(used) if grid[axis] > padded[axis]]
+    named = [parameter.name for _, parameter in _named(gap, signature)]
+    parts = []
+    for axis in range(used):
+        extent = named[0] if len(named) == len(short) == 1 else f"extent in {_AXES[axis]}"
+        ceiling = f"({extent} + {block[axis] - 1}) // {block[axis]}" if block[axis] > 1 else extent
+        parts.append(ceiling if axis in short else str(grid[axis]))
+    return f"with this block, grid={wanted} covers them: {_tuple(parts)}"
+
+
+def _tuple(parts: list[str]) -> str:
+    return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"

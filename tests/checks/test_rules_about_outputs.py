@@ -93,7 +93,7 @@ def test_uncovered_output_names_all_that_there_is_to_say():
     assert found.message.startswith("232 of 1000 elements of ")
     assert "memcpy_dtoh reads them: elements 768 to 999; kernel `fill` is to write them" in found.message
     assert "(`int n` = 1000), but block=(256, 1, 1), grid=(3, 1) has too few threads" in found.message
-    assert found.help == "with this block, grid=(4, 1) covers them: -(-extent // 256) blocks along x"
+    assert found.help == "with this block, grid=(4, 1) covers them: ((n + 255) // 256, 1)"
     assert [related.line for related in found.related] == [20, 1]
 
 

@@ -147,7 +147,7 @@ class PartialCoverage(Rule):
         self.report(
             event,
             f"{text}; {outputs.blame(gap, signature)}",
-            outputs.covering_grid(gap),
+            outputs.covering_grid(gap, signature),
             site=launch.site,
             kernel=messages.kernel_location(launch),
             related=(*places, *messages.allocated(gap.region)),

@@ -137,7 +137,7 @@ class UncoveredOutput(Rule):
         self.report(
             event,
             f"{text}; {outputs.blame(gap, signature)}",
-            outputs.covering_grid(gap),
+            outputs.covering_grid(gap, signature),
             site=launch.site,
             kernel=messages.kernel_location(launch),
             related=(*messages.related("read here", copy.site), *messages.allocated(gap.region)),

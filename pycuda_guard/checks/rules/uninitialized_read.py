@@ -134,7 +134,7 @@ class UninitializedRead(KernelRule):
         if gap is not None:
             signature = self.state.signature(gap.launch)
             text += f"; {outputs.blame(gap, signature).replace('write them', 'write it')}"
-            help = outputs.covering_grid(gap)
+            help = outputs.covering_grid(gap, signature)
             cause = messages.related("the launch that should have written it", gap.launch.site)
             places = (*cause, *places)
         self.tell(scene, text, help, related=places, skipped=False)

@@ -51,6 +51,13 @@ class Displacements:
         """Return what an address is made of; at least itself."""
         return self._steps.get(base.name) or Step(base.name, "", 0)
 
+    def copy(self, register: str, original: str) -> None:
+        """Say that a register has what another has wherever that is known for good."""
+        if original in self._roots:
+            self._roots[register] = self._roots[original]
+        if original in self._narrow:
+            self._narrow.add(register)
+
     def note(self, instruction: Instruction) -> None:
         """Take in an instruction that has been emitted."""
         written = definitions(instruction)

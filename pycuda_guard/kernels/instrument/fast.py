@@ -1,6 +1,7 @@
 """The fast variant: groups in two versions, one without checks between the accesses, one careful.
 
-Accesses that can't be in a group are asked about. What is emitted for a group::
+Several groups may be in a region (see versions.py). Accesses that can't be in a group are asked about.
+What is emitted for a group::
 
         the arithmetic that addresses need
         ok = all accesses are good
@@ -16,6 +17,7 @@ Accesses that can't be in a group are asked about. What is emitted for a group::
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.instrument.accesses import Access, accesses_of
@@ -23,17 +25,21 @@ from pycuda_guard.kernels.instrument.asking import ask, emit_answered
 from pycuda_guard.kernels.instrument.body import emit_instruction, emit_statement, statements
 from pycuda_guard.kernels.instrument.builder import is_false
 from pycuda_guard.kernels.instrument.checks import GroupChecks
-from pycuda_guard.kernels.instrument.coverage import store_code
+from pycuda_guard.kernels.instrument.coverage import note, note_all
 from pycuda_guard.kernels.instrument.displacements import Displacements
 from pycuda_guard.kernels.instrument.groups import MOST_ACCESSES, Group, find_groups
+from pycuda_guard.kernels.instrument.regions import find_regions
 from pycuda_guard.kernels.instrument.variables import is_certain, watched_variable
-from pycuda_guard.kernels.instrument.zeros import holds_too
+from pycuda_guard.kernels.instrument.versions import emit_region
 from pycuda_guard.kernels.ptx.ir import Instruction, Register
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pycuda_guard.kernels.instrument.checks import Span
     from pycuda_guard.kernels.instrument.frame import Frame
-    from pycuda_guard.kernels.instrument.ranges import Range
+    from pycuda_guard.kernels.instrument.traps import Ending
+    from pycuda_guard.kernels.ptx.ir import Label, Pragma
 
 #: accesses of a group in functions that have to get by with the stack that the program asked for
 _FEW_ACCESSES = 2
@@ -42,8 +48,22 @@ _FEW_ACCESSES = 2
 def emit_fast(frame: Frame) -> None:
     """Emit the body of a function in its fast variant."""
     displacements = Displacements(frame.flat)
+    body = list(statements(frame.flat))
+    regions = {} if frame.is_short_of_stack else find_regions(frame.flat, body, partial(_early, frame))
+    start = 0
+    for index in sorted(regions):
+        _emit_statements(frame, displacements, body[start:index])
+        emit_region(frame, displacements, regions[index], partial(_emit_statements, frame, displacements))
+        start = index + len(regions[index].body)
+    _emit_statements(frame, displacements, body[start:])
+
+
+def _emit_statements(
+    frame: Frame, displacements: Displacements, body: Sequence[Instruction | Label | Pragma | Ending]
+) -> None:
+    """Emit statements, in groups where they have accesses."""
     block: list[Instruction] = []
-    for statement in statements(frame.flat):
+    for statement in body:
         if isinstance(statement, Instruction):
             block.append(statement)
             continue
@@ -51,6 +71,13 @@ def emit_fast(frame: Frame) -> None:
         block = []
         emit_statement(frame, statement)
     _emit_block(frame, displacements, block)
+
+
+def _early(frame: Frame, instruction: Instruction) -> Access | None:
+    """Return the access of an instruction if it is through a root that tells whether it is aligned."""
+    access = _member(frame, instruction)
+    root = frame.root_of(access) if access is not None else None
+    return access if access is not None and root and root[1] % access.width == 0 else None
 
 
 def _emit_block(frame: Frame, displacements: Displacements, block: list[Instruction]) -> None:
@@ -106,8 +133,8 @@ def _emit_group(frame: Frame, displacements: Displacements, group: Group) -> Non
         if access.guard is None:
             written.append((access, span))
         else:  # what its guard is may change
-            _note(frame, access, span)
-    _note_all(frame, written, join)
+            note(frame, access, span)
+    note_all(frame, written, join)
     builder.place_label(join)
     with builder.outlined():
         builder.place_label(careful)
@@ -121,62 +148,3 @@ def _emit_group(frame: Frame, displacements: Displacements, group: Group) -> Non
             else:
                 builder.keep(instruction)
         builder.branch(join)
-
-
-def _note_all(frame: Frame, written: list[tuple[Access, Span]], join: str) -> None:
-    """Note what was written, where all codes are as coarse as expected; else in outlined code."""
-    builder = frame.builder
-    roots = {span.root: frame.range_of(span.root) for _, span in written if span.root is not None}
-    if not roots:
-        return
-    usual: Register | None = None
-    for known in roots.values():
-        each = known.tracked(known.expected)
-        usual = each if usual is None else builder.value("and.pred", "pred", usual, each)
-    assert usual is not None
-    other = builder.label()
-    builder.branch(other, is_false(usual))
-    for access, span in written:
-        assert span.root is not None
-        known = roots[span.root]
-        place, start = _code_place(frame, access, span, known, known.expected)
-        store_code(frame, place, start, access.width, known.expected, known.code)
-    with builder.outlined():
-        builder.place_label(other)
-        for access, span in written:
-            _note(frame, access, span)
-        builder.branch(join)
-
-
-def _note(frame: Frame, access: Access, span: Span) -> None:
-    """Note what an access of a span wrote, at each granularity that codes may have."""
-    assert span.root is not None
-    known = frame.range_of(span.root)
-    for shift in range(known.expected, -1, -1):
-        place, start = _code_place(frame, access, span, known, shift)
-        holds = known.tracked(shift)
-        if access.guard is not None:
-            holds = holds_too(frame, holds, access.guard)
-        store_code(frame, place, start, access.width, shift, known.code, holds)
-
-
-def _code_place(frame: Frame, access: Access, span: Span, known: Range, shift: int) -> tuple[Register, int]:
-    """Emit an address near the code of what an access of a span writes; return how far it is from that."""
-    assert span.offset is not None
-    distance = access.address.offset - span.low
-    if distance % (1 << shift):  # what is accessed first is narrower than what is written
-        offset = frame.builder.value("add.u64", "b64", span.offset, distance)
-        return _code_address(frame, offset, shift, known), 0
-    if frame.builder.is_outlined:
-        return _code_address(frame, span.offset, shift, known), distance >> shift
-    place = span.codes.get(shift)
-    if place is None:
-        place = span.codes[shift] = _code_address(frame, span.offset, shift, known)
-    return place, distance >> shift
-
-
-def _code_address(frame: Frame, offset: Register, shift: int, known: Range) -> Register:
-    """Emit the address of the code of what is at an offset."""
-    builder = frame.builder
-    place = builder.value("shr.u64", "b64", offset, shift) if shift else offset
-    return builder.value("add.u64", "b64", place, known.shadow)

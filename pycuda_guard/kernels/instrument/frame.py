@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.analysis.provenance import (
@@ -33,7 +34,8 @@ class Frame:
     ``is_guarded`` tells which device functions have instrumented copies.
     ``is_short_of_stack``: ptxas can't tell how deep calls go, so the stack is as large as the program asked
     for. ``roots`` has the words of the parameters that it knows the ranges of. ``bounds`` are those that
-    the host has to compute, ``most_bounds`` at most.
+    the host has to compute, ``most_bounds`` at most. ``copies``: new registers that have what these of the
+    program will have.
     Registers that hold what the host told are loaded in the prologue, once, where first asked for.
     """
 
@@ -58,6 +60,7 @@ class Frame:
         self.is_short_of_stack = is_short_of_stack
         self.builder = Builder(flat)
         self.provenance = provenance or find_provenance(flat)
+        self.copies: dict[str, str] = {}
         self.bounds: list[Bound] = []
         self._most_bounds = most_bounds
         self._bounded: dict[Bound, tuple[Register, Register]] = {}
@@ -121,7 +124,10 @@ class Frame:
         """Return the position of an access's root and the alignment of what is added to that, or None."""
         if access.space not in (Space.GLOBAL, Space.GENERIC):
             return None
-        origin = self.provenance.origin(access.address)
+        address = access.address
+        if isinstance(address.base, Register) and address.base.name in self.copies:
+            address = replace(address, base=Register(self.copies[address.base.name]))
+        origin = self.provenance.origin(address)
         if origin is None or not isinstance(origin.source, ParameterWord):
             return None
         known = self.roots.get(origin.source)

@@ -85,7 +85,7 @@ def find_groups(
             group.end = len(group.body)
         elif group is None:
             yield instruction
-        elif _stays(instruction, parameters):
+        elif stays(instruction, parameters):
             group.append(instruction)
         else:
             yield from _close(group)
@@ -114,13 +114,13 @@ def _steering(access: Access) -> Iterator[Register]:
         yield Register(access.guard.register)
 
 
-def _stays(instruction: Instruction, parameters: set[str]) -> bool:
+def stays(instruction: Instruction, parameters: set[str]) -> bool:
     """Tell whether an instruction that is no access may stand in a group."""
     row = OPCODES.get(instruction.opcode)
-    return row is not None and (row.category in _INSIDE or _is_parameter(instruction, parameters))
+    return row is not None and (row.category in _INSIDE or is_parameter_load(instruction, parameters))
 
 
-def _is_parameter(instruction: Instruction, parameters: set[str]) -> bool:
+def is_parameter_load(instruction: Instruction, parameters: set[str]) -> bool:
     """Tell whether an instruction loads a parameter of the kernel."""
     return instruction.opcode == "ld" and any(
         isinstance(operand, Address) and isinstance(operand.base, Symbol) and operand.base.name in parameters
@@ -128,14 +128,14 @@ def _is_parameter(instruction: Instruction, parameters: set[str]) -> bool:
     )
 
 
-def _is_pure(instruction: Instruction, parameters: set[str]) -> bool:
+def is_pure(instruction: Instruction, parameters: set[str]) -> bool:
     """Tell whether an instruction may be done earlier, once its operands are known."""
     row = OPCODES.get(instruction.opcode)
     if row is None or instruction.guard is not None or row.reads_carry or writes_carry(instruction):
         return False
     if any("clock" in each.name or "timer" in each.name for each in uses(instruction) if each.special):
         return False
-    return row.category in _PURE or _is_parameter(instruction, parameters)
+    return row.category in _PURE or is_parameter_load(instruction, parameters)
 
 
 def _hoist(group: _Open, needed: set[str], parameters: set[str]) -> set[int] | None:
@@ -148,7 +148,7 @@ def _hoist(group: _Open, needed: set[str], parameters: set[str]) -> set[int] | N
         if index is None or index in group.hoisted or index in wanted:
             continue
         instruction = group.body[index]
-        if not _is_pure(instruction, parameters):
+        if not is_pure(instruction, parameters):
             return None
         wanted.add(index)
         waiting += [(register.name, index) for register in uses(instruction) if not register.special]

@@ -44,7 +44,7 @@ _MOST_BOUNDS = 16
 _MOST_INSTRUCTIONS = 400_000
 #: registers with which all threads of a multiprocessor can be resident; kernels that need them need few
 #: themselves, and are short
-_FEW_REGISTERS, _LOW_PRESSURE, _SMALL = 32, 14, 1000
+_FEW_REGISTERS, _LOW_PRESSURE, _SMALL = 32, 16, 1000
 _OWN_NAMES = (reports.CHECK, reports.REPORT, ENTER, UNORDERED, abi.SITE_COUNTERS, DYNAMIC)
 
 

@@ -56,7 +56,7 @@ def _guarded(name: str, handler: Callable[..., None]) -> Callable[..., int]:
 
 def _unexpected(name: str, error: BaseException) -> int:
     if sys is None or sys.is_finalizing():
-        return 4  # CUDA_ERROR_DEINITIALIZED: the interpreter is being torn down
+        return 0  # the interpreter is being torn down: there is nobody left to be told
     if threading.current_thread() is threading.main_thread() and isinstance(error, KeyboardInterrupt):
         state.runtime.raise_later(error)
         return remember(DriverError(Result.UNKNOWN, f"{name} was interrupted from the keyboard"))

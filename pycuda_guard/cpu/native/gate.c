@@ -7,7 +7,8 @@
  *   to run next: in the callback, which has nobody to give it to. So handlers run here, before it.
  * - It may be called when the interpreter is gone, from the destructors of a process that ends. Then there is
  *   nothing left to do, and it succeeds. (While the interpreter is torn down, Python code still runs, though
- *   Py_IsInitialized() already says no.) */
+ *   Py_IsInitialized() already says no; up to when the contents of sys are dropped, which comes after all other
+ *   modules. Objects that are destroyed later still are those that only the interpreter itself has kept.) */
 #include <Python.h>
 
 #include "runtime.h"
@@ -20,11 +21,24 @@ struct gate_state {
     int64_t gil;
 };
 
+/* Whether Python code can run. Needs the GIL. */
+static int has_modules(void)
+{
+    if (Py_IsInitialized())
+        return 1;
+    PyObject *modules = PySys_GetObject("modules");
+    return modules && PyDict_Check(modules);
+}
+
 __attribute__((used)) static int gate_enter(struct gate_state *state)
 {
     if (is_interpreter_gone)
         return 0;
     state->gil = PyGILState_Ensure();
+    if (!has_modules()) {
+        PyGILState_Release((PyGILState_STATE)state->gil);
+        return 0;
+    }
     PyErr_Fetch(&state->type, &state->value, &state->traceback);
     depth++;
     pg_handle_signals();

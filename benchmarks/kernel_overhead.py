@@ -83,13 +83,14 @@ def compare(device: str, scale: int, *, races: bool) -> tuple[list[dict[str, Any
     from pycuda.compiler import SourceModule
 
     plain = SourceModule(SOURCE, no_extern_c=True)
+    memory = cuda.mem_get_info  # under the guard, what it would give back counts as free
     pycuda_guard.enable(device="auto", races=races, quiet=True)
     guarded = SourceModule(SOURCE, no_extern_c=True, options=["-O3"])  # not the module that is loaded
     rows = []
     for program in PROGRAMS:
-        free = cuda.mem_get_info()[0]
+        free = memory()[0]
         launch = program.prepare(cuda, scale)
-        data = free - cuda.mem_get_info()[0]
+        data = free - memory()[0]
         old, new = plain.get_function(program.name), guarded.get_function(program.name)
         first = batch(cuda, new, launch, 1)
         repetitions = fitting(cuda, old, launch)
@@ -99,7 +100,7 @@ def compare(device: str, scale: int, *, races: bool) -> tuple[list[dict[str, Any
             for _ in range(ROUNDS)
         ]
         before, after = min(time for time, _ in times), min(time for _, time in times)
-        taken = max(free - cuda.mem_get_info()[0] - data, 0)
+        taken = max(free - memory()[0] - data, 0)
         rows.append(
             {
                 "name": program.name,

@@ -225,13 +225,17 @@ class _Kernels(Mapping[str, Kernel]):
 def load_module(image: bytes, memory: Memory, *, whole: bool = True) -> LoadedModule:
     """Load a PTX image (as given to cuModuleLoadData, trailing NULs allowed), compiling it if it is new.
 
-    Not ``whole``: each kernel is compiled when it is first asked for. Raises InvalidPtx, UnsupportedPtx, and
+    Not ``whole``: each kernel is compiled when it is first asked for, unless functions are called by their
+    addresses: these have to be the same for all kernels. Raises InvalidPtx, UnsupportedPtx, and
     what ``memory`` raises.
     """
     source = _Source(_check(image))
     if whole:
         return LoadedModule(source.compiled(None), memory)
-    return LoadedModule(source.compiled(frozenset()), memory, lambda name: source.compiled(frozenset({name})))
+    names = source.compiled(frozenset())
+    if names.functions:
+        return LoadedModule(source.compiled(None), memory)
+    return LoadedModule(names, memory, lambda name: source.compiled(frozenset({name})))
 
 
 class _Source:

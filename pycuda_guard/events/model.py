@@ -420,8 +420,8 @@ class KernelReport(Event):
     ``misaligned``, ``uninitialized``, ``shared-outside``, ``shared-uninitialized``, ``assert`` or ``trap``.
     ``block_index`` and ``thread_index`` did it first; ``count`` accesses did it in all, at addresses from
     ``lowest`` to ``highest`` (of their first byte; offsets into the variable for shared memory).
-    The reasons ``race``, ``shared-race`` and ``divergence`` come with ``other``: the access that it races with, or
-    the other barrier, and ``other_block`` and ``other_thread``, which did that. ``base`` and
+    The reasons ``race``, ``shared-race`` and ``divergence`` come with ``other``: the access that it races
+    with, or the other barrier, and ``other_block`` and ``other_thread``, which did that. ``base`` and
     ``size`` are the allocation that the parameter pointed into, size 0 for none. ``library``: PyCUDA wrote
     the kernel.
     """

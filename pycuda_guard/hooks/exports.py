@@ -1,4 +1,4 @@
-"""Device memory handed to somebody whose accesses no hook sees: other processes, and whoever takes a buffer."""
+"""Device memory handed to somebody whose accesses no hook sees: another process, or who takes a buffer."""
 
 from __future__ import annotations
 

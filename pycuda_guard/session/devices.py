@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 #: how each device is named in messages
 NAMES = {"cpu": "the CPU device", "gpu": "the GPU"}
 
-#: set once the CPU device has been put in the driver's place in this process
-_is_cpu_loaded = False
+
+def _is_cpu_loaded() -> bool:
+    """Tell whether the CPU device has been put in the driver's place, by the guard or by the program."""
+    module = sys.modules.get("pycuda_guard.cpu")
+    return module is not None and bool(module.is_loaded())
 
 
 def choose(options: Config) -> str:
@@ -30,9 +33,8 @@ def choose(options: Config) -> str:
 
     Raises :class:`StartError` where there is no such device, or PyCUDA is bound to the other one.
     """
-    global _is_cpu_loaded
     wanted = options.device
-    if _is_cpu_loaded:
+    if _is_cpu_loaded():
         if wanted == "gpu":
             raise StartError("the CPU device is in use in this process, so the GPU can't be")
         return "cpu"
@@ -56,16 +58,8 @@ def choose(options: Config) -> str:
             compute_capability=options.compute_capability,
         )
         cpu.load(replace(chosen, memory_bytes=options.cpu_memory) if options.cpu_memory else chosen)
-        _is_cpu_loaded = True
         return "cpu"
     return "gpu"
-
-
-def inherit() -> None:
-    """Take notice of the CPU device where this process got it from its parent."""
-    global _is_cpu_loaded
-    cpu = sys.modules.get("pycuda_guard.cpu")
-    _is_cpu_loaded = cpu is not None and cpu.is_loaded()
 
 
 def missing_gpu() -> str:

@@ -75,7 +75,6 @@ def begin_child(config: Config, folder: str) -> None:
     Raises :class:`StartError` as :func:`begin` does.
     """
     global _active
-    devices.inherit()
     session = Session(config, Terminal(None, quiet=True), folder)
     session.start()
     _active = session
@@ -130,7 +129,7 @@ class Session:
         self.uncaught.watch_threads()
         if self._is_child:
             startup.watch_end(self, forked=False)
-        startup.hook(_start_of_child)
+        startup.hook(_start_of_child, _worker_failed)
         atexit.register(self._at_exit)
         for name in CONTEXT_POPPERS:
             wrapt.register_post_import_hook(self._run_before_pop, name)
@@ -387,14 +386,6 @@ class Session:
         config = replace(self.config, device=self.device, json=None, record=record)
         return startup.Start(config, self._children.folder)
 
-    def worker_ends(self, error: BaseException | None, *, at_once: bool) -> None:
-        """Be told which exception ends a process of multiprocessing, and whether no exit functions run."""
-        if error is not None:
-            self.uncaught.note(error)
-            trim(error)
-        if at_once:
-            self.finish("dies")
-
     def _report_to_parent(self, *, ended: bool) -> None:
         self._children.write(self._engine.entries, self.uncaught.escaped, ended=ended)
 
@@ -424,6 +415,12 @@ def _is_worker() -> bool:
 
 def _start_of_child() -> startup.Start | None:
     return None if _active is None else _active.start_of_child()
+
+
+def _worker_failed(error: BaseException) -> None:
+    if _active is not None:
+        _active.uncaught.note(error)
+        trim(error)
 
 
 def _before_fork() -> None:

@@ -1,8 +1,8 @@
 """Guards the processes that ``multiprocessing`` starts, and learns how they end.
 
 A process that is started afresh (spawn, forkserver) unpickles what its parent prepared before it
-imports anything of the program; so that is where its session begins. In every process,
-``multiprocessing`` runs finalizers while the exception that ends it, if any, is on its way out.
+imports anything of the program; so that is where its session begins. How a process ends is learned
+from its ``run()``, which an exception leaves on its way out, and from the finalizers that run later.
 """
 
 from __future__ import annotations
@@ -41,8 +41,11 @@ class Start:
         return _guard_child, (self.config, self.folder)
 
 
-def hook(start: Callable[[], Start | None]) -> None:
-    """Have every process that is started afresh get what ``start()`` returns, if anything."""
+def hook(start: Callable[[], Start | None], failed: Callable[[BaseException], None]) -> None:
+    """Have every process that is started afresh get what ``start()`` returns, if anything.
+
+    In every process of multiprocessing, ``failed`` is told the exception that ends it.
+    """
     global _is_hooked
     if _is_hooked:
         return
@@ -58,7 +61,26 @@ def hook(start: Callable[[], Start | None]) -> None:
     def wrap(module: Any) -> None:
         wrapt.wrap_function_wrapper(module, "get_preparation_data", prepare)
 
+    def begin(wrapped: Callable[..., int], instance: Any, args: Any, kwargs: Any) -> int:
+        instance.run = _watched(instance.run, failed)
+        return wrapped(*args, **kwargs)
+
+    def wrap_process(module: Any) -> None:
+        wrapt.wrap_function_wrapper(module, "BaseProcess._bootstrap", begin)
+
     wrapt.register_post_import_hook(wrap, "multiprocessing.spawn")
+    wrapt.register_post_import_hook(wrap_process, "multiprocessing.process")
+
+
+def _watched(run: Callable[[], object], failed: Callable[[BaseException], None]) -> Callable[[], object]:
+    def watched() -> object:
+        try:
+            return run()
+        except BaseException as error:
+            failed(error)
+            raise
+
+    return watched
 
 
 def watch_end(session: Session, *, forked: bool) -> None:
@@ -81,6 +103,6 @@ def _started(session: Session) -> None:
 
 
 def _ended(session: Session) -> None:
-    error = sys.exc_info()[1]
     # a process that was spawned ends like any other, those that were forked end at once
-    session.worker_ends(error, at_once="--multiprocessing-fork" not in sys.orig_argv)
+    if "--multiprocessing-fork" not in sys.orig_argv:
+        session.finish("dies")

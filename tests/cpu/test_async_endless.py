@@ -213,4 +213,6 @@ def test_an_interrupted_program_ends_like_any_other():
         expected=-2,
     )
     assert not out
-    assert err.splitlines()[:3:2] == ["Traceback (most recent call last):", "KeyboardInterrupt"]
+    lines = err.splitlines()  # since Python 3.13 with the line of a program that is no file
+    assert lines[0] == "Traceback (most recent call last):"
+    assert "KeyboardInterrupt" in lines

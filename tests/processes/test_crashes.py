@@ -60,8 +60,9 @@ def test_a_call_that_crashes_raises_instead(call: str, hint: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["peer copy without contexts", "registered memory"])
-def test_it_does_crash_without_the_guard(name: str, tmp_path: Path) -> None:
-    assert run(START + REFUSED[name][0], tmp_path, "--bare").returncode < 0
+def test_it_does_not_work_without_the_guard(name: str, tmp_path: Path) -> None:
+    # a crash; with NumPy 2.5, registering memory is a SystemError
+    assert run(START + REFUSED[name][0], tmp_path, "--bare").returncode
 
 
 def test_a_peer_copy_with_its_contexts_is_made(tmp_path: Path) -> None:

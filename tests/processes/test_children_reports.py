@@ -58,7 +58,7 @@ def run(program: str, folder: Path, *options: str, guard: bool = True) -> subpro
         env={**os.environ, "TMPDIR": str(folder / "tmp")},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
 
@@ -320,5 +320,5 @@ os.waitpid(child, 0)
         "again.json",
         str(recording),
     ]
-    subprocess.run(command, cwd=tmp_path, timeout=60, check=False)
+    subprocess.run(command, cwd=tmp_path, timeout=240, check=False)
     assert found(tmp_path, "again.json") == [("PG605", "error", 1)]

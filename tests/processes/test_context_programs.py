@@ -17,7 +17,7 @@ PROGRAMS = sorted((Path(__file__).parent / "scripts").glob("*.py"))
 
 def run(program: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pycuda_guard", "run", "--device", "cpu", *options, str(program)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)

@@ -27,7 +27,7 @@ def run(program: str, folder: Path, *options: str) -> subprocess.CompletedProces
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
 

@@ -67,6 +67,25 @@ def test_a_register_set_on_one_path_only_is_not_computed_again(device):
     assert (out == 100).all()
 
 
+def test_the_test_at_the_top_of_a_loop_is_asked_each_time(device):
+    body = (
+        START
+        + """
+        mov.u32 %r3, 0;
+        add.u32 %r2, %r1, 5;
+        LOOP:
+        setp.ge.u32 %p1, %r3, %r2;
+        @%p1 bra DONE;
+        add.u32 %r3, %r3, 1;
+        st.global.u32 [%rd3], %r3;
+        bra.uni LOOP;
+        DONE: ret;"""
+    )
+    out = np.zeros(70, np.uint32)
+    Kernels(device, kernel(body)).run("k", out, block=70)
+    assert np.array_equal(out, np.arange(5, 75))
+
+
 def test_branch_through_a_table(device):
     body = (
         START

@@ -12,6 +12,7 @@ import pytest
 
 from pycuda_guard.kernels.instrument import abi, instrument
 from pycuda_guard.kernels.ptx import parse, print_module
+from pycuda_guard.kernels.ptx.ir import Space
 from pycuda_guard.toolchain import find_nvcc
 
 if TYPE_CHECKING:
@@ -79,8 +80,18 @@ class Launcher:
         assert print_module(parse(self.text)) == self.text
         self.bare = cuda.module_from_buffer(ptx.encode())
         self.loaded = cuda.module_from_buffer(self.text.encode())
+        self.variables = [self._variable(name) for name in self._variable_names()]
         self.reports: list[Report] = []
         self.counts: list[tuple[int, int, int]] = []
+
+    def _variable_names(self) -> list[str]:
+        variables = self.module.variables.items()
+        return [name for name, variable in variables if variable.space in (Space.GLOBAL, Space.CONST)]
+
+    def _variable(self, name: str) -> tuple[int, bytes]:
+        """Return the row of the table for a variable of the instrumented module: where it is, no shadow."""
+        address, nbytes = self.loaded.get_global(name)
+        return int(address), abi.RANGE.pack(int(address), nbytes, 0, 0, abi.UNTRACKED)
 
     def _has_checked(self, name: str) -> bool:
         """Tell whether a kernel has a checked variant beside."""
@@ -120,7 +131,8 @@ class Launcher:
         buffers = [a for a in arguments if isinstance(a, Buffer)]
         for buffer in buffers:
             self._place(buffer)
-        rows = sorted((b.address, b.range(abi.STRAY)) for b in buffers) if table else []
+        rows = [(b.address, b.range(abi.STRAY)) for b in buffers] + self.variables if table else []
+        rows.sort()
         entries = cuda.mem_alloc(max(len(rows), 1) * abi.RANGE.size)
         if rows:
             cuda.memcpy_htod(entries, b"".join(row for _, row in rows))

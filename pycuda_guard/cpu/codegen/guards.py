@@ -37,13 +37,17 @@ class Guard:
 
 
 def find(context: FunctionContext) -> Guard | None:
-    """Return the guard at the start of a kernel, or None if it has none."""
+    """Return the guard at the start of a kernel, or None if it has none.
+
+    A test that is asked more than once, at the top of a loop, is no guard.
+    """
     graph = context.graph
+    predecessors = graph.predecessors()
     name = ENTRY
     blocks: list[Block] = []
     passes: dict[str, str] = {}
     length = 0
-    while name not in (block.name for block in blocks):
+    while len(predecessors[name]) == bool(blocks):
         block = graph.blocks[name]
         if block.resume is not None or not all(map(context.definitions.is_cheap, block.instructions)):
             break

@@ -20,6 +20,7 @@ PROGRAM = "pycuda-guard"
 VERBS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run"),
     "check": ("check", "Check"),
+    "report": ("report", "Report"),
     "demo": ("demo", "Demo"),
     "explain": ("explain", "Explain"),
     "rules": ("rules", "Rules"),

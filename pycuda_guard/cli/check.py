@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pycuda_guard import callsite, config
+from pycuda_guard import config
 from pycuda_guard.cli.verb import Verb
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
     from pycuda_guard.events.reader import Recording
     from pycuda_guard.findings import Finding
@@ -61,9 +60,9 @@ class Check(Verb):
 
 def check(recording: Recording, *, quiet: bool) -> list[Finding]:
     """Print the report of one recording, as the run itself would have, and return its findings."""
-    from pycuda_guard.checks.registry import live_codes
+    from pycuda_guard.cli import replay
     from pycuda_guard.findings import Severity
-    from pycuda_guard.reports.terminal import Terminal
+    from pycuda_guard.reports.terminal import Terminal, show
 
     terminal = Terminal(sys.stdout, quiet=quiet)
 
@@ -71,32 +70,7 @@ def check(recording: Recording, *, quiet: bool) -> list[Finding]:
         if finding.failure is None and finding.severity is not Severity.NOTE:
             terminal.show(finding)
 
-    findings = replay(recording, found)
-    blind = [*recording.blind]
-    if not recording.has_ended:
-        blind.append("what is decided at the end of a run (the recording stops before it)")
-    terminal.finish(
-        findings,
-        live=live_codes(races=recording.start.races),
-        device=recording.start.device,
-        blind=blind,
-    )
-    for problem in recording.problems:
-        print(f"pycuda-guard: {recording.path}: {problem}", file=sys.stderr)
-    return findings
-
-
-def replay(recording: Recording, found: Callable[[Finding], None] | None = None) -> list[Finding]:
-    """Feed a recording to the rules and return the findings; ``found`` gets each as it is first reported."""
-    from pycuda_guard.checks.engine import Engine
-
-    recording.provide_sources()
-    known = set(recording.sources)
-    engine = Engine(found)
-    for event in recording.events():
-        if event.site is not None and event.site.file not in known:
-            # a file of that name on this machine may be another one
-            known.add(event.site.file)
-            callsite.provide(event.site.file, [])
-        engine.feed(event)
-    return engine.findings
+    run = replay.run_of(recording, found)
+    show(run, terminal)
+    replay.complain(recording)
+    return list(run.findings)

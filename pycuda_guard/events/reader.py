@@ -56,7 +56,8 @@ class Recording:
     def events(self) -> Iterator[Event]:
         """Yield the events in the order in which they happened, up to the end or to the damage.
 
-        Where events before the first are lost, a :class:`EventsLost` that says so comes first.
+        Where events before the first are lost, a :class:`EventsLost` that says so comes first. Each
+        call begins anew.
         """
         before = 0
         for offset, body in self._records(self._events):
@@ -97,12 +98,17 @@ class Recording:
     def _records(self, lane: _Lane) -> Iterator[tuple[int, bytes]]:
         yield from lane.records()
         if lane.problem:
-            self.problems.append(lane.problem)
+            self._note(lane.problem)
             self.is_damaged = self.is_damaged or lane.is_damaged
 
     def _damage(self, problem: str) -> None:
-        self.problems.append(problem)
+        self._note(problem)
         self.is_damaged = True
+
+    def _note(self, problem: str) -> None:
+        # the events may be read again
+        if problem not in self.problems:
+            self.problems.append(problem)
 
 
 def read(path: str) -> Recording:
@@ -197,6 +203,8 @@ class _Lane:
 
     def records(self) -> Iterator[tuple[int, bytes]]:
         """Yield the offset in the file and the body of every record up to the end or the damage."""
+        self._index = 0
+        self._position = self._pieces[0][0] if self._pieces else 0
         while True:
             place = self._index, self._position
             offset = self._offset()

@@ -7,18 +7,30 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pycuda_guard.errors import StartError
-from pycuda_guard.findings import SCHEMA_VERSION
+import msgspec
+
+from pycuda_guard.errors import GuardError, StartError
+from pycuda_guard.findings import SCHEMA_VERSION, Finding
+from pycuda_guard.reports.files import replace_text
+from pycuda_guard.reports.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pycuda_guard.findings import Finding
+
+class _Document(msgspec.Struct):
+    version: int
+    findings: list[Finding]
 
 
 def document(findings: Iterable[Finding]) -> dict[str, Any]:
     """Return the JSON-ready document that holds ``findings``."""
     return {"version": SCHEMA_VERSION, "findings": [finding.to_json() for finding in findings]}
+
+
+def report(run: Run) -> str:
+    """Return the findings of a run as the text of a JSON file."""
+    return text(document(run.findings))
 
 
 class JsonReport:
@@ -45,12 +57,34 @@ class JsonReport:
 
 def replace_file(path: Path, data: dict[str, Any]) -> None:
     """Make ``data`` the JSON content of a file in one step. Raises OSError, and leaves the old one then."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    replace_text(path, text(data))
+
+
+def text(data: dict[str, Any]) -> str:
+    """Return a JSON document as the text of a file, in ASCII."""
+    return json.dumps(data, indent=1) + "\n"
+
+
+def read_run(path: Path) -> Run:
+    """Return what a file made by ``--json`` says of a run: the findings alone.
+
+    Raises :class:`GuardError` where it can't be read or holds something else.
+    """
     try:
-        with beside.open("w", encoding="utf-8") as stream:
-            json.dump(data, stream, indent=1)
-            stream.write("\n")
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
+        held = msgspec.convert(json.loads(path.read_bytes()), _Document)
+    except OSError as error:
+        raise GuardError(f"can't open {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise GuardError(f"{path} is not a file of findings: {error}") from error
+    if held.version != SCHEMA_VERSION:
+        raise GuardError(
+            f"{path} holds findings of schema version {held.version}; "
+            f"this pycuda_guard reads version {SCHEMA_VERSION}"
+        )
+    return Run(
+        findings=tuple(held.findings),
+        device="an unknown device",
+        live=frozenset(),
+        blind=("what a file of findings does not say",),
+        has_ended=False,
+    )

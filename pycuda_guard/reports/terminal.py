@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol, TextIO
@@ -13,6 +14,8 @@ from pycuda_guard.reports import scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+
+    from pycuda_guard.reports.run import Run
 
 PREFIX = "pycuda-guard:"
 
@@ -196,6 +199,18 @@ class Terminal:
             self._stream.flush()
         except (OSError, ValueError):
             return
+
+
+def report(run: Run) -> str:
+    """Return what the terminal shows of a run, without colours."""
+    stream = io.StringIO()
+    show(run, Terminal(stream, quiet=False))
+    return stream.getvalue()
+
+
+def show(run: Run, screen: Screen) -> None:
+    """Show the end of a run to ``screen``: what it has not been shown, and the last line."""
+    screen.finish(run.findings, live=run.live, device=run.device, blind=run.blind)
 
 
 def last_line(

@@ -1,0 +1,178 @@
+"""``pycuda-guard report`` reads recordings, folders of them and files of findings."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pycuda_guard import cli
+from pycuda_guard.callsite import Site
+from pycuda_guard.cli import report
+from pycuda_guard.errors import GuardError
+from pycuda_guard.events import model as m
+from pycuda_guard.events.recorder import Recorder, describe
+from pycuda_guard.reports.formats import FORMATS
+
+ROOT = Path(__file__).resolve().parents[2]
+SITE = Site("/home/user/script.py", 3, "main")
+
+
+def record(path: Path, *, is_wrong: bool, has_ended: bool = True, copies: int = 1) -> str:
+    """Record a program that copies 400 bytes into an allocation of 400, or of 100, and return the path."""
+    problems: list[BaseException] = []
+    recorder = Recorder(
+        str(path), describe("1.2.3", "the CPU device"), lambda where, error: problems.append(error)
+    )
+    nbytes = 100 if is_wrong else 400
+    events: list[m.Event] = [m.Allocated(SITE, 11, 31, "mem_alloc", 0xD000_0000, nbytes, m.MemoryKind.DEVICE)]
+    for _ in range(copies):
+        source = m.HostOperand(0x1000_0000, m.Extent(400), 400)
+        target = m.DeviceOperand(0xD000_0000, m.Extent(400))
+        events.append(m.Copy(SITE, 11, 31, "memcpy_htod", m.CopyKind.HTOD, target, source))
+    if has_ended:
+        events.append(m.RunEnded(None, 11, 0))
+    for number, event in enumerate(events, 1):
+        event.sequence = number
+        recorder.write(event)
+    recorder.close()
+    assert problems == []
+    return str(path)
+
+
+def damage(path: str) -> None:
+    data = bytearray(Path(path).read_bytes())
+    data[-5000] ^= 1
+    Path(path).write_bytes(data)
+
+
+def codes(text: str) -> list[tuple[str, int]]:
+    return [(finding["code"], finding["count"]) for finding in json.loads(text)["findings"]]
+
+
+def test_terminal_report_is_that_of_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = record(tmp_path / "run.pgr", is_wrong=True)
+    assert cli.main(["check", path]) == 1
+    checked = capsys.readouterr()
+    assert "error[PG201]" in checked.out
+    assert cli.main(["report", path]) == 0
+    assert capsys.readouterr() == checked
+    assert cli.main(["report", path, "-o", str(tmp_path / "out.txt")]) == 0
+    assert (tmp_path / "out.txt").read_text() == checked.out
+
+
+def test_a_folder_is_its_recordings_merged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record(tmp_path / "a.pgr", is_wrong=True)
+    record(tmp_path / "other_name", is_wrong=True)
+    record(tmp_path / "c.pgr", is_wrong=False, has_ended=False)
+    (tmp_path / "notes.txt").write_text("no recording")
+    run = report.read([tmp_path])
+    assert len(run.recordings) == 3
+    assert not run.has_ended
+    assert any("the recording stops before it" in spot for spot in run.blind)
+    assert cli.main(["report", str(tmp_path), "--format=json"]) == 0
+    assert codes(capsys.readouterr().out) == [("PG201", 2)]
+
+
+def test_a_file_of_findings_is_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = record(tmp_path / "run.pgr", is_wrong=True)
+    cli.main(["check", "--json", str(tmp_path / "findings.json"), path])
+    capsys.readouterr()
+    assert cli.main(["report", "--format=json", str(tmp_path / "findings.json")]) == 0
+    assert capsys.readouterr().out == (tmp_path / "findings.json").read_text()
+    run = report.read([tmp_path / "findings.json"])
+    assert (run.recordings, run.live) == ((), frozenset())
+    assert cli.main(["report", "--format=json", str(tmp_path / "findings.json"), path]) == 0
+    assert codes(capsys.readouterr().out) == [("PG201", 2)]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_of_a_damaged_recording_what_precedes_the_damage_is_reported(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = record(tmp_path / "run.pgr", is_wrong=True, copies=100)
+    damage(path)
+    assert cli.main(["report", path, "--format", name]) == 2
+    printed = capsys.readouterr()
+    assert "is damaged; nothing after it is read" in printed.err
+    assert "PG201" in printed.out
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("text", "is not a recording"),
+        ("", "is empty, not a recording"),
+        ("{}", "is not a file of findings: Object missing required field `version`"),
+        ('{"version": 1, "findings": [{"code": 1}]}', "is not a file of findings: Expected `str`"),
+        ('{"version": 2, "findings": []}', "schema version 2; this pycuda_guard reads version 1"),
+        ("[" * 100_000, "is not a file of findings: "),
+    ],
+)
+def test_what_is_neither_is_one_line(
+    tmp_path: Path, content: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other").write_text(content)
+    assert cli.main(["report", str(tmp_path / "other")]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert words in printed.err
+
+
+def test_an_empty_folder_and_a_missing_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(GuardError, match="there is no recording in "):
+        report.read([tmp_path])
+    with pytest.raises(GuardError, match=r"can't open .*missing"):
+        report.read([tmp_path / "missing"])
+
+
+@pytest.mark.parametrize(
+    ("out", "why"),
+    [("missing/out.json", "No such file"), ("run.pgr/out", "Not a directory"), (".", "regular")],
+)
+def test_unwritable_places_are_known_before_anything_is_read(
+    tmp_path: Path, out: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = record(tmp_path / "run.pgr", is_wrong=True)
+    assert cli.main(["report", path, "-o", str(tmp_path / out)]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"pycuda-guard: the report can't be written to {tmp_path / out}: ")
+    assert why in printed.err
+    assert [file.name for file in tmp_path.iterdir()] == ["run.pgr"]
+
+
+def test_a_report_that_can_not_be_made_leaves_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("old")
+    (tmp_path / "other").write_text("text")
+    assert cli.main(["report", str(tmp_path / "other"), "-o", str(tmp_path / "out")]) == 2
+    assert (tmp_path / "out").read_text() == "old"
+    assert {file.name for file in tmp_path.iterdir()} == {"out", "other"}
+
+
+def test_events_can_be_read_again_after_the_replay(tmp_path: Path) -> None:
+    path = record(tmp_path / "run.pgr", is_wrong=True, copies=100)
+    damage(path)
+    (recording,) = report.read([Path(path)]).recordings
+    first = [event.sequence for event in recording.events()]
+    assert first == [event.sequence for event in recording.events()]
+    assert len(first) > 50
+    assert len(recording.problems) == 1
+
+
+def test_needs_neither_pycuda_nor_numpy(tmp_path: Path) -> None:
+    path = record(tmp_path / "run.pgr", is_wrong=True)
+    script = f"""
+import sys
+for name in ("pycuda", "numpy", "llvmlite", "wrapt", "pytools"):
+    sys.modules[name] = None
+from pycuda_guard.cli import main
+sys.exit(max(main(["report", {path!r}, "--format", name]) for name in {list(FORMATS)!r}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "error[PG201]" in done.stdout

@@ -61,7 +61,8 @@ class Finding:
 
     ``failure`` is the sequence number of the :class:`~pycuda_guard.events.model.CallFailed`
     event that the finding explains, for the rules whose severity depends on whether the
-    program handles that exception; otherwise ``None``. It is not part of the JSON form.
+    program handles that exception; otherwise ``None``. ``event`` is the sequence number of the
+    event that first gave the finding away. Neither is part of the JSON form.
     """
 
     code: str
@@ -74,6 +75,7 @@ class Finding:
     related: tuple[Related, ...] = ()
     count: int = 1
     failure: int | None = field(default=None, compare=False)
+    event: int | None = field(default=None, compare=False)
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -86,7 +88,7 @@ class Finding:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Finding:
-        """Return the finding that :meth:`to_json` gave away; its ``failure`` is gone."""
+        """Return the finding that :meth:`to_json` gave away; its ``failure`` and ``event`` are gone."""
         return cls(
             code=data["code"],
             rule=data["rule"],

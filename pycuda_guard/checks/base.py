@@ -102,6 +102,7 @@ class Rule:
             kernel=kernel,
             related=related,
             failure=failure,
+            event=event.sequence,
         )
         self._collector.add(finding, event, place)
 

@@ -161,9 +161,13 @@ class Argument(Plain):
 
 
 class Numbered(Plain, kw_only=True, tag=True):
-    """What is numbered: ``sequence`` is given when the event is emitted, from 1 up."""
+    """What is numbered when it is emitted: ``sequence`` counts from 1 up.
+
+    ``time`` is when that was, in nanoseconds since 1970, UTC; 0 where it is not known.
+    """
 
     sequence: int = 0
+    time: int = 0
 
 
 class Event(Numbered):

@@ -12,6 +12,7 @@ import itertools
 import os
 import sys
 import threading
+import time
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -262,6 +263,7 @@ class Session:
                 self.emit(replaced)
         with self._lock:
             number = event.sequence = next(self._numbers)
+            event.time = time.time_ns()
             if self._is_busy:
                 self._waiting.append(event)
                 return number

@@ -301,7 +301,7 @@ __global__ void local_array(float *out, const float *a, int n)
     float held[8];
     for (int k = 0; k < n; k++)
         held[(k * 5) & 7] = a[k];
-    out[0] = held[n & 7] * 2;
+    out[0] = held[((n - 1) * 5) & 7] * 2;
 }
 
 __global__ void halo(float *out, const float *a, int n)

@@ -122,11 +122,16 @@ def test_enable_in_a_cell_and_leaving_again(tmp_path: Path) -> None:
     assert "error[PG201]" in wrong_again and wrong_again.count("LogicError:") == 1
 
 
-def test_too_late_for_the_cpu_device(tmp_path: Path) -> None:
-    printed = run(
-        tmp_path, "from pycuda_guard import cpu\ncpu.load()\nimport pycuda.driver", "%load_ext pycuda_guard"
-    )
-    assert "StartError: the CPU device can't be chosen any more: pycuda.driver is already" in printed[1]
+def test_a_notebook_that_has_loaded_the_cpu_device_itself(tmp_path: Path) -> None:
+    load = "from pycuda_guard import cpu\ncpu.load()\n"
+    printed = run(tmp_path, load + "import pycuda.driver", "%load_ext pycuda_guard", CUDA, "overrun()")
+    assert "error[PG201]" in printed[3]
+
+
+def test_what_is_asked_for_and_cannot_be_had_is_said(tmp_path: Path) -> None:
+    ask = "import os\nos.environ['PYCUDA_GUARD_DEVICE'] = 'gpu'"
+    printed = run(tmp_path, "from pycuda_guard import cpu\ncpu.load()", ask, "%load_ext pycuda_guard")
+    assert "StartError: the CPU device is in use in this process" in printed[2]
 
 
 def test_the_notebook_shows_what_is_printed(tmp_path: Path) -> None:

@@ -46,16 +46,16 @@ def grow(nbytes):
 
 
 def run(program: str, folder: Path, *options: str, guard: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a program; its temporary files go to ``folder``, too."""
+    """Run a program; its temporary files go to ``folder/t`` (short: the path of a socket has 107 bytes)."""
     (folder / "program.py").write_text(program, encoding="utf-8")
-    (folder / "tmp").mkdir(exist_ok=True)
+    (folder / "t").mkdir(exist_ok=True)
     command = [sys.executable, "program.py"]
     if guard:
         command[1:1] = ["-m", "pycuda_guard", "run", "--device", "cpu", "--json", "out.json", *options]
     return subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, "TMPDIR": str(folder / "tmp")},
+        env={**os.environ, "TMPDIR": str(folder / "t")},
         capture_output=True,
         text=True,
         timeout=300,
@@ -87,7 +87,7 @@ def started(method: str, target: str = "handle", count: int = 1, arguments: str 
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_what_a_child_finds_is_reported_once_by_its_parent(method: str, tmp_path: Path) -> None:
+def test_findings_of_children_come_once(method: str, tmp_path: Path) -> None:
     done = run(started(method, count=2), tmp_path)
     assert done.stdout == "[0, 0]\n", done.stderr
     assert found(tmp_path) == [("PG201", "error", 2)]
@@ -95,7 +95,7 @@ def test_what_a_child_finds_is_reported_once_by_its_parent(method: str, tmp_path
     assert done.stderr.count("Checked:") == 1
     assert "child processes" not in done.stderr
     assert done.returncode == 1
-    assert list((tmp_path / "tmp").glob("pycuda_guard-*")) == []
+    assert list((tmp_path / "t").glob("pycuda_guard-*")) == []
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])

@@ -47,6 +47,7 @@ from pycuda_guard.checks.rules.shared_race import SharedRace
 from pycuda_guard.checks.rules.spec_only_race import SpecOnlyRace
 from pycuda_guard.checks.rules.stream_race import StreamRace
 from pycuda_guard.checks.rules.uncovered_output import UncoveredOutput
+from pycuda_guard.checks.rules.undersized_buffer import UndersizedBuffer
 from pycuda_guard.checks.rules.uninitialized_read import UninitializedRead
 from pycuda_guard.checks.rules.uninitialized_shared import UninitializedShared
 from pycuda_guard.checks.rules.unrecorded_event import UnrecordedEvent
@@ -83,6 +84,7 @@ RULE_CLASSES: tuple[type[Rule], ...] = (
     ArgumentType,
     ArgumentCount,
     PointeeType,
+    UndersizedBuffer,
     NoContext,
     LaunchLimits,
     LaunchFailed,

@@ -8,6 +8,7 @@ and no claim of one of them.
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, NamedTuple
 
 from pycuda_guard.checks.state import ranges
@@ -23,19 +24,23 @@ if TYPE_CHECKING:
 
 _MAX_KNOWN = 4096
 
+_HOLDS = {">=": operator.ge, "==": operator.eq, "!=": operator.ne}
+
 
 class Meant(NamedTuple):
     """What a launch means to write through one parameter; all bytes count from the parameter's value.
 
     ``low`` and ``high`` bound it, ``missing`` is what no thread of the launch writes of it. Only where
     that is anything, ``total`` is how many bytes are meant, and ``grid`` covers them all with the same
-    block; None where no grid does. ``width`` is that of the narrowest store.
+    block; None where no grid does. ``width`` is that of the narrowest store. ``reach`` is the end of the
+    last store that some thread is certain to make, or None.
     """
 
     parameter: int
     width: int
     low: int
     high: int
+    reach: int | None
     missing: Ranges = ()
     total: int = 0
     grid: tuple[int, int, int] | None = None
@@ -127,6 +132,18 @@ class _Store(NamedTuple):
         """Whether the launch does all that is meant."""
         return self.meant == self.made
 
+    @property
+    def reach(self) -> int | None:
+        """The end of the store farthest up, if the thread that would make it gets there."""
+        ends = zip(self.indices, self.low, self.made, strict=True)
+        thread = [top if index.stride >= 0 else bottom for index, bottom, top in ends]
+        for number, (kind, constant) in enumerate(self.conditions):
+            steps = zip(self.indices, thread, strict=True)
+            if not _HOLDS[kind](constant + sum(index.slopes[number] * value for index, value in steps), 0):
+                return None
+        strides = zip(self.indices, thread, strict=True)
+        return self.start + sum(index.stride * value for index, value in strides) + self.store.width
+
 
 def _known_store(
     store: MeantStore,
@@ -185,8 +202,9 @@ def _joined(parameter: int, stores: list[_Store], grid: tuple[int, ...]) -> Mean
     width = min(known.store.width for known in stores)
     spans = [_span(known) for known in stores]
     low, high = min(start for start, _ in spans), max(end for _, end in spans)
+    reach = max((known.reach for known in stores if known.reach is not None), default=None)
     if all(known.covers for known in stores):
-        return Meant(parameter, width, low, high)
+        return Meant(parameter, width, low, high, reach)
     meant: list[tuple[int, int]] = []
     made: list[tuple[int, int]] = []
     exact: dict[int, int] = {}
@@ -207,7 +225,8 @@ def _joined(parameter: int, stores: list[_Store], grid: tuple[int, ...]) -> Mean
     whole, done = ranges.merged(meant), ranges.merged(made)
     x, y, z = (exact.get(axis, blocks) for axis, blocks in enumerate(grid))
     covering = (x, y, z) if coverable else None
-    return Meant(parameter, width, low, high, ranges.minus(whole, done), ranges.size(whole), covering)
+    missing = ranges.minus(whole, done)
+    return Meant(parameter, width, low, high, reach, missing, ranges.size(whole), covering)
 
 
 def _span(known: _Store) -> tuple[int, int]:

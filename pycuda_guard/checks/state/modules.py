@@ -30,13 +30,15 @@ class Kernel:
 
     ``layout`` is the offset, the size and the kind of the argument that fits each parameter exactly.
     ``writes`` tells for each parameter whether the kernel may write through it. ``scalars`` is the
-    position and the item size of each parameter that points to numbers wider than a byte.
+    position and the item size of each parameter that points to numbers wider than a byte. ``left_out``:
+    it was to be instrumented and could not be.
     """
 
     signature: KernelSignature
     layout: tuple[tuple[int, int, ArgumentKind], ...]
     writes: tuple[bool, ...]
     scalars: tuple[tuple[int, int], ...]
+    left_out: bool = False
 
 
 class Modules:
@@ -48,6 +50,7 @@ class Modules:
 
     def load(self, event: ModuleLoaded) -> None:
         """Enter the kernels of a module."""
+        left_out = {name for name, _ in event.left_out}
         for signature in event.kernels or ():
             layout = tuple((p.offset, p.size, _MATCHING[p.kind]) for p in signature.parameters)
             writes = tuple(
@@ -58,7 +61,10 @@ class Modules:
                 for index, p in enumerate(signature.parameters)
                 if p.depth == 1 and p.pointee and p.pointee_size > 1
             )
-            self.kernels[event.module, signature.name] = Kernel(signature, layout, writes, scalars)
+            is_left_out = bool(left_out & {"", signature.name})
+            self.kernels[event.module, signature.name] = Kernel(
+                signature, layout, writes, scalars, is_left_out
+            )
 
     def limit(self, event: FunctionLimits) -> None:
         """Enter what the driver says of a function."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from dsl import A, B, alloc, arg, findings, free, kernel, launch, module, ptr
 
-from pycuda_guard.events import model as m
 from pycuda_guard.events.formulas import Coverage, MeantStore, Polynomial
+
+if TYPE_CHECKING:
+    from pycuda_guard.events import model as m
 
 _INDEX = ((1, (-10, -1)), (1, (-7,)))  # blockIdx.x * blockDim.x + threadIdx.x
 _BESIDE = (1, (-8,))  # threadIdx.y

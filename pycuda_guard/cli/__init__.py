@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run"),
     "check": ("check", "Check"),
     "report": ("report", "Report"),
+    "timeline": ("timeline", "Timeline"),
     "demo": ("demo", "Demo"),
     "explain": ("explain", "Explain"),
     "rules": ("rules", "Rules"),

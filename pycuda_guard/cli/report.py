@@ -82,14 +82,14 @@ def read(paths: Sequence[Path]) -> Run:
     """
     from pycuda_guard.reports.run import merged_run
 
-    run = merged_run([_read_file(file) for path in paths for file in _files(path)])
+    run = merged_run([_read_file(file) for path in paths for file in files_at(path)])
     for recording in run.recordings:
         # each was replayed with its own texts alone
         recording.provide_sources()
     return run
 
 
-def _files(path: Path) -> list[Path]:
+def files_at(path: Path) -> list[Path]:
     """Return the files to read for one argument: a folder's are its recordings."""
     if not path.is_dir():
         return [path]

@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pycuda_guard.diskcache import Cache, directory, fingerprint
 from pycuda_guard.kernels.instrument.abi import CHECKED_SUFFIX
 from pycuda_guard.kernels.instrument.bounds import Bound, Reach
 from pycuda_guard.kernels.instrument.model import InstrumentedKernel, Root, SharedShadow, Site
-from pycuda_guard.kernels.instrument.races.model import RACES_SUFFIX, RaceVariant
+from pycuda_guard.kernels.instrument.races.model import RACES_SUFFIX, Exclusion, RaceVariant
 from pycuda_guard.kernels.ptx import parse, print_module
 from pycuda_guard.kernels.ptx.ir import Function, Scope, SourceMark, Space
 
@@ -93,7 +95,7 @@ def _fingerprint() -> str:
 def _pack(image: Image) -> dict[str, Any]:
     """Return all of an image but its text as data for JSON."""
     return {
-        "plans": {name: asdict(plan) for name, plan in image.plans.items()},
+        "plans": {name: msgspec.to_builtins(asdict(plan)) for name, plan in image.plans.items()},
         "sites": [asdict(site) for site in image.sites],
         "variables": image.variables,
         "left_out": image.left_out,
@@ -125,7 +127,11 @@ def _unpack_bound(data: dict[str, Any]) -> Bound:
 
 def _unpack_races(data: dict[str, Any]) -> RaceVariant:
     shadow = data["shadow"]
-    restored = {"sites": tuple(data["sites"]), "shadow": None if shadow is None else SharedShadow(**shadow)}
+    restored = {
+        "sites": tuple(data["sites"]),
+        "shadow": None if shadow is None else SharedShadow(**shadow),
+        "exclusion": msgspec.convert(data["exclusion"], Exclusion | None),
+    }
     return RaceVariant(**{**data, **restored})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.kernels.instrument.bounds import UNBOUNDED
@@ -13,14 +13,13 @@ from pycuda_guard.shadow.racing import Racing
 from pycuda_guard.shadow.world import LaunchInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pycuda_guard.events.model import Launch
     from pycuda_guard.kernels.instrument.model import Root
+    from pycuda_guard.kernels.instrument.races.model import RaceVariant
     from pycuda_guard.shadow.allocations import Allocation
     from pycuda_guard.shadow.asking import Asking
     from pycuda_guard.shadow.images import KernelPlan
-    from pycuda_guard.shadow.loading import Variant
+    from pycuda_guard.shadow.loading import Loader, Variant
     from pycuda_guard.shadow.state import ContextState
     from pycuda_guard.shadow.world import World
 
@@ -55,24 +54,45 @@ class _Roots:
         self.stores = False
         self.is_foreign = False  # some was asked of the driver
         self.touched: dict[int, tuple[Allocation, Root]] = {}  # allocations that are followed, by root
+        self.allocations: list[Allocation | None] = []
 
 
 class Memo:
     """A launch that can be made again with other numbers only.
 
+    ``extents`` are those of grid and block where they matter, else empty.
     ``words`` are the fields of the hidden parameter, ``stores`` says which of them are codes of allocations;
     ``reads`` must still be written whole.
     """
 
-    __slots__ = ("front", "pack", "packed", "reads", "shared", "stores", "told", "version", "words")
+    __slots__ = (
+        "extents",
+        "front",
+        "pack",
+        "packed",
+        "reads",
+        "shared",
+        "stores",
+        "told",
+        "version",
+        "words",
+    )
 
     def __init__(
-        self, version: tuple[int, int], packed: bytes, shared: int, hidden: bytes, roots: _Roots, offset: int
+        self,
+        version: tuple[int, int],
+        extents: tuple[()] | tuple[tuple[int, ...], tuple[int, ...]],
+        packed: bytes,
+        shared: int,
+        hidden: bytes,
+        roots: _Roots,
+        offset: int,
     ) -> None:
         rest = (len(hidden) - abi.HEADER.size - abi.RANGE.size * len(roots.ranges)) // abi.BOUND.size
         formats = abi.HEADER.format + abi.RANGE.format * len(roots.ranges) + abi.BOUND.format * rest
         form = Struct("<" + formats.replace("<", ""))
         self.version = version
+        self.extents = extents
         self.packed = packed
         self.shared = shared
         self.front = packed.ljust(offset, b"\0")
@@ -110,10 +130,10 @@ def _joined(plan: KernelPlan, packed: bytes, hidden: bytes) -> bytes:
 class Launching:
     """Prepares launches."""
 
-    def __init__(self, world: World, asking: Asking, checked_function: Callable[[Variant], Any]) -> None:
+    def __init__(self, world: World, asking: Asking, loader: Loader) -> None:
         self._world = world
         self._asking = asking
-        self._checked_function = checked_function
+        self._loader = loader
         self.racing = Racing()
         self._looked: dict[tuple[int, str, tuple[int, ...], int], int] = {}
 
@@ -156,17 +176,17 @@ class Launching:
         )
         state.launched = True
         world.remember(LaunchInfo(loaded, event, tuple(roots.told)))
+        races = self._races(variant, packed, roots, event)
         # more shared memory than the program may have is for the driver to refuse
-        if variant.races is not None and kernel.races is not None and shared <= variant.own_shared:
-            allocations = [None if isinstance(entry, bytes) else entry[0] for entry in roots.ranges]
-            hidden += self.racing.prepare(state, kernel, kernel.races, allocations, event)
-            asked = kernel.races.shared_bytes(shared)
+        if races is not None and shared <= variant.own_shared:
+            hidden += self.racing.prepare(state, kernel, races, roots.allocations, event)
+            asked = races.shared_bytes(shared)
             if asked > variant.most_shared:
                 self.racing.missed.add(kernel.name)
                 asked = shared
             return Prepared("races", _joined(plan, packed, hidden), asked)
         if is_checked and kernel.checked:
-            checked = self._checked_function(variant)
+            checked = self._loader.checked_function(variant)
             asked = shared
             if kernel.checks_shared and kernel.shared_bytes(shared) <= variant.shared_room(checked):
                 asked = kernel.shared_bytes(shared)  # else shared memory is not watched
@@ -176,12 +196,22 @@ class Launching:
         is_simple = not (loads or stores or roots.is_foreign or is_checked or watches_shared)
         if is_simple and len(packed) <= plan.bare_bytes:
             version = (world.allocations.version, state.layout)
-            variant.memo = Memo(version, packed, shared, hidden, roots, kernel.hidden_offset)
+            extents = () if kernel.races is None else (event.grid, event.block)
+            variant.memo = Memo(version, extents, packed, shared, hidden, roots, kernel.hidden_offset)
         return Prepared("", _joined(plan, packed, hidden), shared)
+
+    def _races(self, variant: Variant, packed: bytes, roots: _Roots, event: Launch) -> RaceVariant | None:
+        """Return what looks for races in a launch; None where that isn't wanted, or there are surely none."""
+        races = variant.plan.kernel.races
+        if races is None or self.racing.is_excluded(variant, races, packed, roots.allocations, event):
+            return None
+        return None if self._loader.races_function(variant) is None else races
 
     def _again(self, memo: Memo, state: ContextState, event: Launch) -> Prepared | None:
         """Prepare a launch like the last one; None where something has changed."""
         if memo.version != (self._world.allocations.version, state.layout):
+            return None
+        if memo.extents and memo.extents != (event.grid, event.block):
             return None
         for allocation in memo.reads:
             if not allocation.whole:
@@ -210,6 +240,7 @@ class Launching:
         for root, position in zip(plan.kernel.roots, plan.positions, strict=True):
             value = _POINTER.unpack_from(packed, position)[0] if position + 8 <= size else 0
             allocation = world.allocations.at(value) if value else None
+            found.allocations.append(allocation)
             if allocation is None:
                 self._foreign(found, root, value)
                 continue

@@ -91,8 +91,9 @@ class Variant:
         self.checked: Any = None  # see Loader.checked_function
         self.module: Any = None  # to get it from
         self.races: Any = None
-        # bytes of dynamic shared memory: what the program may ask for, and what launches of ``races`` may
-        self.own_shared = self.most_shared = 0
+        # bytes of dynamic shared memory: what the program may ask for (-1: not known yet), and what launches
+        # of ``races`` may
+        self.own_shared, self.most_shared = -1, 0
         self.bare: Any = None
         self.parameters = bytearray()  # set for launches of the form before CUDA 4
         self.memo: Memo | None = None  # of its last launch
@@ -179,10 +180,6 @@ class Loader:
             return
         variant = Variant(loaded, name, plan, self._world.options.wants(name), self.ask_room)
         variant.module = module
-        if plan.kernel.races is not None:
-            variant.races = self.get_function(module, plan.kernel.races.name)
-            variant.own_shared = self.ask_room(variant.races)
-            variant.most_shared = self.widen(variant.races)
         self.variants[id(function)] = variant
         self._hold(function, loaded, self.variants)
 
@@ -205,6 +202,16 @@ class Loader:
             for name, arguments in variant.settings:
                 self.set_checked(variant, name, arguments)
         return variant.checked
+
+    def races_function(self, variant: Variant) -> Any:
+        """Return the variant that looks for races, got when it is first asked for; None if there is none."""
+        races = variant.plan.kernel.races
+        if variant.races is None and races is not None:
+            variant.races = self.get_function(variant.module, races.name)
+            if variant.own_shared < 0:
+                variant.own_shared = self.ask_room(variant.races)
+            variant.most_shared = self.widen(variant.races)
+        return variant.races
 
     def bare_function(self, variant: Variant) -> Any:
         """Return the function as the program gave it, to ask for its attributes; never launched."""

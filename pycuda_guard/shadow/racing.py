@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pycuda_guard.kernels.instrument.races.apartness import Launched
 from pycuda_guard.kernels.instrument.races.cells import CELLS, ORDER_BYTES
 from pycuda_guard.kernels.instrument.races.identity import BLOCK, THREAD
 from pycuda_guard.kernels.instrument.races.model import ORDER, ROOT_CELLS
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
     from pycuda_guard.kernels.instrument.model import InstrumentedKernel, Root
     from pycuda_guard.kernels.instrument.races.model import RaceVariant
     from pycuda_guard.shadow.allocations import Allocation
+    from pycuda_guard.shadow.loading import Variant
     from pycuda_guard.shadow.state import ContextState
 
 _UNIT = 256
+#: launches whose answer is remembered
+_MOST_KNOWN = 1024
 _UNWATCHED = ROOT_CELLS.pack(0, 0)
 
 
@@ -54,11 +58,38 @@ class Racing:
     def __init__(self) -> None:
         self._scratch: dict[tuple[ContextState, int], _Scratch] = {}
         self.missed: set[str] = set()
+        self._excluded: dict[tuple[object, ...], bool] = {}
 
     def forget(self, state: ContextState) -> None:
         """Drop what was in a context that is gone."""
         for key in [key for key in self._scratch if key[0] is state]:
             del self._scratch[key]
+
+    def is_excluded(
+        self,
+        variant: Variant,
+        races: RaceVariant,
+        packed: bytes,
+        allocations: Sequence[Allocation | None],
+        event: Launch,
+    ) -> bool:
+        """Tell whether a launch surely has no races: what its threads access is apart."""
+        exclusion = races.exclusion
+        if exclusion is None or len(packed) != variant.plan.bare_bytes:
+            return False
+        order = tuple(allocations.index(each) for each in allocations)  # which of them are the same
+        key = (variant.loaded.number, races.name, packed, event.grid, event.block, order)
+        known = self._excluded.get(key)
+        if known is None:
+            values = {
+                position: int.from_bytes(packed[start : start + size], "little", signed=is_signed)
+                for position, start, size, is_signed in exclusion.numbers
+            }
+            known = Launched(values, event.block, event.grid).has_no_races(exclusion, order)
+            if len(self._excluded) >= _MOST_KNOWN:
+                self._excluded.clear()
+            self._excluded[key] = known
+        return known
 
     def prepare(
         self,

@@ -60,7 +60,7 @@ class Runtime:
         self._following = Following(self.world, self._asking)
         self._reporting = Reporting(self.world)
         self.loader = Loader(self.world)
-        self._launching = Launching(self.world, self._asking, self.loader.checked_function)
+        self._launching = Launching(self.world, self._asking, self.loader)
         self._launches = 0
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             Allocated: self._following.allocated,

@@ -45,7 +45,7 @@ def meant_stores(function: FlatFunction, pointers: frozenset[int]) -> Coverage |
             place = _place(values, instruction, pointers) if instruction.opcode == "st" else None
             if place is not None:
                 places.setdefault(place, set()).add(number)
-    guards = _Guards(flow, values)
+    guards = Guards(flow, values)
     stores: dict[MeantStore, None] = {}
     for (parameter, width, offset), blocks in places.items():
         for way in guards.of(frozenset(blocks)) or ():
@@ -72,7 +72,7 @@ def _place(values: Values, instruction: Instruction, pointers: frozenset[int]) -
     return (named[0][1][0], width, offset) if width else None
 
 
-class _Guards:
+class Guards:
     """The conditions under which a kernel gets to its blocks."""
 
     def __init__(self, flow: Flow, values: Values) -> None:

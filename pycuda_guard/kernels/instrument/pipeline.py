@@ -21,6 +21,7 @@ from pycuda_guard.kernels.instrument.fast import emit_fast
 from pycuda_guard.kernels.instrument.frame import Frame
 from pycuda_guard.kernels.instrument.model import Instrumented, InstrumentedKernel, Root
 from pycuda_guard.kernels.instrument.races.cells import ENTER, UNORDERED, cell_functions
+from pycuda_guard.kernels.instrument.races.exclusion import find_prospects
 from pycuda_guard.kernels.instrument.races.model import ORDER, RACES_SUFFIX, ROOT_CELLS, RaceVariant
 from pycuda_guard.kernels.instrument.races.watch import Races
 from pycuda_guard.kernels.instrument.ranges import KnownRoot
@@ -224,13 +225,20 @@ class _Pipeline:
         if _hidden_offset(flat.function) + hidden_bytes > _PARAMETER_LIMIT:
             return None
         frame = self.frame(flat, name, plan)
-        found = emit_checked(frame, shadow, lambda shared: Races(frame, shared, roots))
+        prospects = find_prospects(flat, plan.provenance, plan.roots, self.variables)
+        found = emit_checked(frame, shadow, lambda shared: Races(frame, shared, roots, prospects.harmless))
         assert found is not None
         hidden = Variable(abi.LAUNCH_PARAMETER, Space.PARAM, "b8", align=16, dims=(hidden_bytes,))
         declared = replace(flat.function, parameters=[*flat.function.parameters, hidden])
         functions.append(frame.builder.function(name + RACES_SUFFIX, declared))
         return RaceVariant(
-            name + RACES_SUFFIX, hidden_bytes, tuple(found.sites), found.has_fences, shadow, partial
+            name + RACES_SUFFIX,
+            hidden_bytes,
+            tuple(found.sites),
+            found.has_fences,
+            shadow,
+            partial,
+            prospects.exclusion,
         )
 
     def device_function(self, name: str) -> Function:

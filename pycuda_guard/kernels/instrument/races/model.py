@@ -6,6 +6,9 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from pycuda_guard.events.formulas import Condition, Polynomial, Uniform
 from pycuda_guard.kernels.instrument.races.cells import CELLS
 
 if TYPE_CHECKING:
@@ -29,6 +32,43 @@ BARRIER_SLOTS = 3
 SLOTS_BYTES = 32
 
 
+class Place(msgspec.Struct, frozen=True):
+    """``width`` bytes that each thread accesses for which all conditions hold.
+
+    ``offset`` is their address, or in shared memory their offset in the variable.
+    """
+
+    offset: Polynomial
+    width: int
+    writes: bool
+    conditions: tuple[Condition, ...]
+
+
+class RootUse(msgspec.Struct, frozen=True):
+    """What a kernel does through the root at ``position``.
+
+    ``is_harmless``: its accesses can't race with one another. ``places`` is empty where some are unknown.
+    """
+
+    position: int
+    writes: bool
+    is_harmless: bool
+    places: tuple[Place, ...]
+
+
+class Exclusion(msgspec.Struct, frozen=True):
+    """What must be apart in a launch for it to have no races.
+
+    ``numbers`` are the integers among the parameters: position, offset in bytes, bytes, whether signed.
+    ``shared``: accesses to one variable between the same two barriers.
+    """
+
+    uniforms: tuple[Uniform, ...]
+    numbers: tuple[tuple[int, int, int, bool], ...]
+    roots: tuple[RootUse, ...]
+    shared: tuple[tuple[Place, ...], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class RaceVariant:
     """The variant of a kernel that looks for races; it also does what the checked one does.
@@ -36,7 +76,8 @@ class RaceVariant:
     ``hidden_bytes`` is the size of its hidden parameter. ``sites`` are the numbers, among the module's
     sites, of those that identities name. ``has_fences``: whether it needs memory for what orders
     blocks. ``shadow``: of shared memory, None where races there are not looked for. ``is_partial``:
-    it accesses global memory by addresses of unknown origin, which are not watched.
+    it accesses global memory by addresses of unknown origin, which are not watched. ``exclusion`` is
+    what the host can find out to know that a launch has no races; None where it can't.
     """
 
     name: str
@@ -45,6 +86,7 @@ class RaceVariant:
     has_fences: bool
     shadow: SharedShadow | None
     is_partial: bool
+    exclusion: Exclusion | None
 
     def shared_bytes(self, dynamic: int) -> int:
         """Return the dynamic shared memory to ask for where the program asks for ``dynamic`` bytes."""

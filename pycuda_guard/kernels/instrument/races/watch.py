@@ -40,12 +40,18 @@ if TYPE_CHECKING:
 
 
 class Races:
-    """What is added to a kernel, instruction by instruction. ``shared`` watches its shared memory."""
+    """What is added to a kernel, instruction by instruction. ``shared`` watches its shared memory.
 
-    def __init__(self, frame: Frame, shared: SharedMemory | None, roots: int) -> None:
+    ``harmless`` are accesses there, by the identity of their instructions, that race with none.
+    """
+
+    def __init__(
+        self, frame: Frame, shared: SharedMemory | None, roots: int, harmless: frozenset[int]
+    ) -> None:
         self.frame = frame
         self.builder = frame.builder
         self.shared = shared
+        self.harmless = harmless
         self.sites: list[int] = []
         self._start = abi.HEADER.size + roots * abi.RANGE.size
         self._roots: dict[int, tuple[Register, Register]] = {}
@@ -195,7 +201,7 @@ class Races:
 
     def in_shared(self, access: Access, place: SharedPlace, address: Register, guard: Guard | None) -> None:
         """Emit what an access to shared memory adds, whose codes are at ``place``."""
-        if self.shared is None:
+        if self.shared is None or id(access.instruction) in self.harmless:
             return
         watched = self.builder.value("and.pred", "pred", place.valid, self._watched)
         if guard is not None:

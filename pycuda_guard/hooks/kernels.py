@@ -211,18 +211,18 @@ class Kernels:
         _, packed, shared = self.runtime.unwatched(function, variant, packed, shared)
         return wrapped(function, grid, block, packed, shared, stream)
 
-    def complete_legacy(self, function: Any, event: Launch | None) -> None:
+    def complete_legacy(self, function: Any, event: Launch | None, shared: int) -> None:
         """Set the hidden parameter of a kernel that is launched in the form before CUDA 4."""
         variant = self.variant_of(function)
         if variant is None:
             if event is not None:
-                self.runtime.prepare(function, b"", 0, event)
+                self.runtime.prepare(function, b"", shared, event)
             return
         packed = bytes(variant.parameters)
         if event is None:
-            _, longer, _ = self.runtime.unwatched(function, variant, packed, 0)
+            _, longer, _ = self.runtime.unwatched(function, variant, packed, shared)
         else:
-            _, longer, _ = self.runtime.prepare(function, packed, 0, event)
+            _, longer, _ = self.runtime.prepare(function, packed, shared, event)
         start = variant.plan.kernel.hidden_offset
         self._parameters["_param_set_size"](function, len(longer))
         self._parameters["_param_setv"](function, start, longer[start:])

@@ -138,7 +138,6 @@ def launch_legacy(call: str) -> Connect:
         stream: Any = None,
     ) -> Event:
         module, name, library = tap.functions.get(id(function)) or _unknown(tap, function)
-        packed = tap.parameter_sizes.get(id(function), 0)
         event = Launch(
             site,
             state.thread,
@@ -148,10 +147,10 @@ def launch_legacy(call: str) -> Connect:
             name,
             (int(width), int(height)),
             (),
-            0,
+            tap.shared_sizes.get(id(function), 0),
             stream_id(stream),
             None,
-            packed,
+            tap.parameter_sizes.get(id(function), 0),
             library,
         )
         state.legacy = event
@@ -167,7 +166,8 @@ def launch_legacy(call: str) -> Connect:
         def launch(function: Any, *args: Any, **kwargs: Any) -> Any:
             state = tap.threads.state
             event, state.legacy = state.legacy, None
-            kernels.complete_legacy(function, event if tap.active else None)
+            shared = tap.shared_sizes.get(id(function), 0)
+            kernels.complete_legacy(function, event if tap.active else None, shared)
             return wrapped(function, *args, **kwargs)
 
         return announce(tap, like(wrapped, launch))
@@ -181,7 +181,14 @@ def _sized(
     tap.parameter_sizes[id(function)] = int(size)
 
 
+def _shared(
+    tap: Tap, site: Site | None, state: ThreadState, result: None, /, function: Any, size: int
+) -> None:
+    tap.shared_sizes[id(function)] = int(size)
+
+
 set_parameter_size = reported("Function._param_set_size", _sized)
+set_shared_size = reported("Function._set_shared_size", _shared)
 
 
 def shape(extents: Any) -> tuple[int, ...]:

@@ -201,6 +201,7 @@ def get_function(tap: Tap, wrapped: Wrapped) -> Wrapped:
             number, library = tap.modules.get(id(module), (0, False))
             tap.functions[id(function)] = (number, str(name), library)
             tap.parameter_sizes.pop(id(function), None)
+            tap.shared_sizes.pop(id(function), None)
             if kernels is not None:
                 kernels.runtime.loader.found(module, str(name), function)
         except Exception as error:

@@ -165,6 +165,7 @@ _LAUNCHES = (
     _driver("Function.prepared_timed_call", launches.launcher("prepared_timed_call"), "launches"),
     _kernels("Function._launch_kernel", blocking.waiting(launches.launch_kernel), "launches", "Launch"),
     _driver("Function._param_set_size", launches.set_parameter_size, "launches"),
+    _driver("Function._set_shared_size", launches.set_shared_size, "launches"),
     _kernels("Function._param_seti", kernels.parameter("<i"), "launches"),
     _kernels("Function._param_setf", kernels.parameter("<f"), "launches"),
     _kernels("Function._param_setv", kernels.parameter(""), "launches"),

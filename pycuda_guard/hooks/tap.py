@@ -101,6 +101,7 @@ class Tap:
         self.modules: dict[int, tuple[ModuleId, bool]] = {}  # number, library
         self.functions: dict[int, tuple[ModuleId, str, bool]] = {}  # module, name, library
         self.parameter_sizes: dict[int, int] = {}  # by Function: bytes, for launches of the old form
+        self.shared_sizes: dict[int, int] = {}  # likewise, of dynamic shared memory
         self.linked: dict[int, Link] = {}  # by Linker: what was added
         self.sources: OrderedDict[bytes, Compiled] = OrderedDict()  # by digest of the image
         self.globals: set[tuple[ModuleId, str]] = set()  # reported by get_global

@@ -185,7 +185,7 @@ class Launching:
                 self.racing.missed.add(kernel.name)
                 asked = shared
             return Prepared("races", _joined(plan, packed, hidden), asked)
-        if is_checked and kernel.checked:
+        if is_checked and kernel.checked and event.block:  # in the form before CUDA 4, no other can be launched
             checked = self._loader.checked_function(variant)
             asked = shared
             if kernel.checks_shared and kernel.shared_bytes(shared) <= variant.shared_room(checked):
@@ -203,7 +203,9 @@ class Launching:
     def _races(self, variant: Variant, packed: bytes, roots: _Roots, event: Launch) -> RaceVariant | None:
         """Return what looks for races in a launch; None where that isn't wanted, or there are surely none."""
         races = variant.plan.kernel.races
-        if races is None or self.racing.is_excluded(variant, races, packed, roots.allocations, event):
+        if not event.block or races is None:
+            return None
+        if self.racing.is_excluded(variant, races, packed, roots.allocations, event):
             return None
         return None if self._loader.races_function(variant) is None else races
 

@@ -105,6 +105,7 @@ class World:
     def launch_as_before(self, launch):
         """Launch the kernel with zero elements in the way of before CUDA 4."""
         self.function._set_block_shape(4, 1, 1)
+        self.function._set_shared_size(64)
         self.function._param_set_size(24)
         self.function._param_setv(0, bytes(24))
         launch()
@@ -292,11 +293,12 @@ def test_a_file_added_to_a_linker_is_read(world, recorder):
     assert [kernel.name for kernel in recorder.of(ModuleLoaded)[-1].kernels] == ["linked"]
 
 
-def test_a_launch_of_the_old_form_tells_its_size_and_stream(world, recorder):
+def test_a_launch_of_the_old_form_tells_how_it_was_set_up(world, recorder):
     world.launch_as_before(lambda: world.function._launch_grid_async(3, 2, world.stream))
     (launch,) = recorder.of(Launch)
     assert (launch.function, launch.arguments, launch.packed) == ("axpy", None, 24)
     assert (launch.grid, launch.stream) == ((3, 2), world.stream.handle)
+    assert launch.shared == 64
 
 
 def test_every_row_is_exercised_here():
@@ -305,6 +307,7 @@ def test_every_row_is_exercised_here():
     boxes = {f"{cls}.__init__" for cls in ("Memcpy2D", "Memcpy3D", "Memcpy3DPeer")}
     linkers = {f"Linker.{name}" for name in ("__init__", "add_data", "add_file")}
     parameters = {f"Function._param_{name}" for name in ("set_size", "seti", "setf", "setv")}
+    parameters.add("Function._set_shared_size")
     compiler = {row.path for row in ROWS if row.module == COMPILER}
     others = {
         "Module.get_function",

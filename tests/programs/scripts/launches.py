@@ -10,6 +10,12 @@ module = SourceModule("""
 #define ARGUMENTS float *x, int n
 // __global__ void fill(double only) {}
 __global__ void fill(ARGUMENTS) { if (threadIdx.x < n) x[threadIdx.x] = n; }
+__global__ void turn(ARGUMENTS) {
+    extern __shared__ float s[];
+    s[threadIdx.x] = x[threadIdx.x] + n;
+    __syncthreads();
+    x[threadIdx.x] = s[threadIdx.x ^ 1];
+}
 __global__ void choose(bool first, int n, float *x) { if (first) x[0] = n; }
 """)
 fill, choose = module.get_function("fill"), module.get_function("choose")
@@ -24,6 +30,18 @@ fill._param_setv(0, np.uint64(x.ptr).tobytes())
 fill._param_seti(8, 3)
 fill._launch_grid(1, 1)
 print(x.get())
+turn = module.get_function("turn")
+fresh = cuda.mem_alloc(32)  # whose contents the kernel has to be watched closely for
+cuda.memcpy_htod(fresh, np.arange(7, dtype=np.float32))
+cuda.memcpy_htod(int(fresh) + 28, np.float32(7))
+for array in (x.gpudata, fresh):
+    turn._set_block_shape(8, 1, 1)
+    turn._set_shared_size(32)
+    turn._param_set_size(12)
+    turn._param_setv(0, np.uint64(int(array)).tobytes())
+    turn._param_seti(8, 3)
+    turn._launch_grid(1, 1)
+    print(cuda.from_device(array, 8, np.float32))
 with np.errstate(all="ignore"):
     fill(x, np.float32(3), **shape)  # finds PG401
 fill(x, **shape)  # finds PG402

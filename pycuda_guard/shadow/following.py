@@ -21,7 +21,7 @@ from pycuda_guard.shadow.allocations import Allocation
 from pycuda_guard.shadow.asking import cause_of
 
 if TYPE_CHECKING:
-    from pycuda_guard.events.model import ContextId, Event
+    from pycuda_guard.events.model import Event
     from pycuda_guard.shadow.asking import Asking
     from pycuda_guard.shadow.state import ContextState
     from pycuda_guard.shadow.world import World
@@ -51,7 +51,7 @@ class Following:
             return
         allocation = Allocation(event.address, event.nbytes, event.kind, event.context)
         for replaced in self._world.allocations.add(allocation):
-            self._bury(replaced, event.context)
+            self._bury(replaced)
 
     def freed(self, event: Freed) -> None:
         """Ask a last time, and give the shadow back."""
@@ -74,7 +74,7 @@ class Following:
         def retire() -> None:
             state.when_unused(allocation.users, bury)
 
-        self._world.inside(allocation.context, event.context, retire)
+        self._world.inside(allocation.context, retire)
 
     def copied(self, event: Copy) -> None:
         """Carry along what is written, and ask about what a copy to the host is about to read."""
@@ -123,11 +123,11 @@ class Following:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _bury(self, allocation: Allocation, current: ContextId) -> None:
+    def _bury(self, allocation: Allocation) -> None:
         """Give the shadow back of an allocation that is gone without a word."""
         state = self._world.states.get(allocation.context)
         if allocation.shadow and state is not None:
-            self._world.inside(allocation.context, current, lambda: codes.abandon(state, allocation))
+            self._world.inside(allocation.context, lambda: codes.abandon(state, allocation))
 
     def _written(
         self, event: Event, to: Allocation, start: int, extent: Extent, stream: int, is_upload: bool

@@ -185,7 +185,8 @@ class Launching:
                 self.racing.missed.add(kernel.name)
                 asked = shared
             return Prepared("races", _joined(plan, packed, hidden), asked)
-        if is_checked and kernel.checked and event.block:  # in the form before CUDA 4, no other can be launched
+        # in the form before CUDA 4 (no block is told), no other variant can be launched
+        if is_checked and kernel.checked and event.block:
             checked = self._loader.checked_function(variant)
             asked = shared
             if kernel.checks_shared and kernel.shared_bytes(shared) <= variant.shared_room(checked):

@@ -4,8 +4,10 @@ The hooks pass every event through :meth:`Runtime.fold` once it has its number, 
 functions by way of it, and have it prepare each launch. It emits nothing while it holds its lock: what
 it has to say waits in an outbox that :meth:`Runtime.deliver` empties.
 
-Events can come from a garbage collection in the middle of anything, and from any thread. So they go
-to a queue first, which whoever has the lock works through; nobody waits for the lock there.
+Events can come from a garbage collection in the middle of anything, and from any thread. What a collection
+can cause goes to a queue, which whoever has the lock works through; nobody waits for the lock there. The
+program's other calls wait for it: their context is current in their own thread, and might be gone before
+another thread came to it.
 """
 
 from __future__ import annotations
@@ -40,6 +42,13 @@ if TYPE_CHECKING:
     from pycuda_guard.events.model import ContextId, Event
     from pycuda_guard.shadow.source import Source
     from pycuda_guard.shadow.state import ContextState
+
+
+#: the events that a garbage collection can cause; where another context has to be current, they see to it
+_COLLECTED = (Freed, StreamDestroyed)
+
+#: seconds to wait for another thread
+_PATIENCE = 5.0
 
 
 class Runtime:
@@ -80,13 +89,23 @@ class Runtime:
     def fold(self, event: Event) -> None:
         """Take notice of an event that has been numbered, before the driver sees the call if it is announced.
 
-        Never raises, never waits for another thread.
+        Never raises. Waits for another thread that is inside, but not for ever: a destructor of the program
+        may have made the call in the middle of what that thread is waiting for.
         """
-        self._inbox.append(event)
+        if type(event) in _COLLECTED or not self._lock.acquire(timeout=_PATIENCE):
+            self._inbox.append(event)
+        else:
+            try:
+                if self._is_busy:
+                    self._inbox.append(event)
+                    return  # this thread is inside already, and will see to it
+                self._work(event)
+            finally:
+                self._lock.release()
         while self._inbox and self._lock.acquire(blocking=False):
             try:
                 if self._is_busy:
-                    return  # this thread is inside already, and will see to it
+                    return
                 self._work()
             finally:
                 self._lock.release()
@@ -248,25 +267,36 @@ class Runtime:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _work(self) -> None:
+    def _work(self, event: Event | None = None) -> None:
+        """Work through the events that wait, and then an event of this thread."""
         self._is_busy = True
         try:
             self._drain()
+            if event is not None:
+                self._handle(event)
         finally:
             self._is_busy = False
 
     def _drain(self) -> None:
         """Work through the events that wait."""
-        inbox = self._inbox
+        inbox, here = self._inbox, threading.get_ident()
         while inbox:
             event = inbox.popleft()
-            try:
-                self._handlers[type(event)](event)
-                state = self.world.states.get(event.context)
-                if state is not None and state.has_reports:
-                    self._reporting.collect(state)  # of kernels before a copy that waited, say
-            except Exception as error:
-                self.world.guard_error(f"the shadow's view of {type(event).__name__}", error)
+            if event.thread == here or type(event) in _COLLECTED:
+                self._handle(event)
+            else:
+                self.world.inside(event.context, functools.partial(self._handle, event))
+
+    def _handle(self, event: Event) -> None:
+        try:
+            self._handlers[type(event)](event)
+            if type(event) in _COLLECTED:
+                return  # perhaps of another thread, and its context gone by now
+            state = self.world.states.get(event.context)
+            if state is not None and state.has_reports:
+                self._reporting.collect(state)  # of kernels before a copy that waited, say
+        except Exception as error:
+            self.world.guard_error(f"the shadow's view of {type(event).__name__}", error)
 
     def _tidy(self, context: ContextId) -> None:
         """Take answers that have come in the current context, and memory that nobody uses any more."""
@@ -294,7 +324,7 @@ class Runtime:
         for state in self.world.states.values():
             if event.stream in state.streams:
                 end = functools.partial(state.end_stream, event.stream)
-                self.world.inside(state.handle, event.context, end)
+                self.world.inside(state.handle, end)
 
     def _context_changed(self, event: ContextChanged) -> None:
         world = self.world

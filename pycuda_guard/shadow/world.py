@@ -100,9 +100,9 @@ class World:
             if allocation.context == context:
                 self.allocations.remove(allocation.address)
 
-    def inside(self, context: ContextId, current: ContextId, work: Callable[[], None]) -> None:
+    def inside(self, context: ContextId, work: Callable[[], None]) -> None:
         """Do ``work`` that needs ``context`` to be current; it is left if that context is gone."""
-        if context == current:
+        if context == self.driver.current_context():
             work()
             return
         try:

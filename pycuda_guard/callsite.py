@@ -273,7 +273,12 @@ def _lines(file: str) -> list[str]:
 
     That is any code given to exec(), but from Python 3.13 on linecache has the text of ``python -c`` for it.
     """
-    return [] if file == "<string>" else linecache.getlines(file)
+    if file == "<string>":
+        return []
+    try:
+        return linecache.getlines(file)
+    except ValueError:  # a name that can't be one of a file
+        return []
 
 
 def _read(file: str) -> _Source:

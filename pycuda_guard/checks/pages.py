@@ -27,6 +27,9 @@ SECTIONS = (
     "References",
 )
 
+#: where the documentation is read
+SITE = "https://pycuda-guard.readthedocs.io"
+
 _SOURCES = {
     "api": "the calls as they are made",
     "touch": "the host's own accesses to memory",
@@ -59,6 +62,11 @@ def example(rule: RuleInfo) -> str:
 def use_instead(rule: RuleInfo) -> str:
     """Return the script that is right."""
     return textwrap.dedent(sections(rule)["Use instead"]) + "\n"
+
+
+def address(code: str) -> str:
+    """Return where the page of a rule is read."""
+    return f"{SITE}/en/stable/rules/{code}.html"
 
 
 def document(rule: RuleInfo) -> str:

@@ -56,6 +56,7 @@ class Report(Verb):
         from pycuda_guard.cli import replay
         from pycuda_guard.reports import files, terminal
         from pycuda_guard.reports.formats import FORMATS
+        from pycuda_guard.reports.text import encodable
 
         if options.output is not None:
             files.check_writable(options.output, "the report")
@@ -69,7 +70,7 @@ class Report(Verb):
             # in colours where they are welcome
             terminal.show(run, terminal.Terminal(sys.stdout, quiet=False))
         else:
-            _print(FORMATS[options.format].write(run))
+            sys.stdout.write(encodable(FORMATS[options.format].write(run), sys.stdout))
         for recording in run.recordings:
             replay.complain(recording)
         return 2 if any(recording.is_damaged for recording in run.recordings) else 0
@@ -126,9 +127,3 @@ def _read_file(file: Path) -> Run:
     if file.is_file() and _first_bytes(file).lstrip()[:1] in (b"{", b"["):
         return json_report.read_run(file)
     return replay.run_of(read_recording(str(file)))
-
-
-def _print(text: str) -> None:
-    """Write to standard output what it may have no bytes for."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))

@@ -63,6 +63,8 @@ class Screen:
         live: Collection[str],
         device: str,
         blind: Sequence[str],
+        suppressed: Sequence[Finding] = (),
+        left_out: Collection[str] = (),
     ) -> None:
         """Say nothing: the summary does."""
 

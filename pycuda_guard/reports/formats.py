@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pycuda_guard.reports import json_report, terminal
+from pycuda_guard.reports import github, json_report, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,11 +23,27 @@ class Format:
     write: Callable[[Run], str]
 
 
+def _sarif(run: Run) -> str:
+    # the table of rules is imported only where it is written
+    from pycuda_guard.reports import sarif
+
+    return sarif.report(run)
+
+
+def _junit(run: Run) -> str:
+    from pycuda_guard.reports import junit
+
+    return junit.report(run)
+
+
 #: by name, in the order of the help
 FORMATS: dict[str, Format] = {
     made.name: made
     for made in (
         Format("terminal", "text for people, as a run prints it", ".txt", terminal.report),
         Format("json", "the findings, as --json writes them", ".json", json_report.report),
+        Format("sarif", "a SARIF 2.1.0 log, for code scanning and editors", ".sarif", _sarif),
+        Format("github", "annotations for the log of a GitHub workflow", ".txt", github.report),
+        Format("junit", "JUnit XML, for test reports of CI systems", ".xml", _junit),
     )
 }

@@ -85,6 +85,6 @@ def read_run(path: Path) -> Run:
         findings=tuple(held.findings),
         device="an unknown device",
         live=frozenset(),
-        blind=("what a file of findings does not say",),
+        blind=("unknown (a file of findings does not say)",),
         has_ended=False,
     )

@@ -19,8 +19,9 @@ class Run:
     """One run, or the processes of one run merged, as reports take it.
 
     ``live`` are the codes of the rules that looked, ``blind`` says in words what was not looked at,
-    ``suppressed`` are findings that the user silenced, each with the reason given. ``recordings``
-    are empty where only the findings were kept.
+    ``left_out`` are those of the live rules of which the user does not want to hear, ``suppressed``
+    findings that the user silenced, each with the reason given. ``recordings`` are empty where only the
+    findings were kept.
     """
 
     findings: tuple[Finding, ...]
@@ -30,6 +31,7 @@ class Run:
     has_ended: bool
     suppressed: tuple[tuple[Finding, str], ...] = ()
     recordings: tuple[Recording, ...] = ()
+    left_out: frozenset[str] = frozenset()
 
 
 def merged_run(runs: Sequence[Run]) -> Run:
@@ -47,6 +49,15 @@ def merged_run(runs: Sequence[Run]) -> Run:
         live=frozenset.intersection(*[run.live for run in runs]),
         blind=tuple(dict.fromkeys(spot for run in runs for spot in run.blind)),
         has_ended=all(run.has_ended for run in runs),
-        suppressed=tuple(pair for run in runs for pair in run.suppressed),
+        suppressed=merged_pairs([pair for run in runs for pair in run.suppressed]),
         recordings=tuple(recording for run in runs for recording in run.recordings),
+        left_out=frozenset().union(*[run.left_out for run in runs]),
     )
+
+
+def merged_pairs(pairs: Sequence[tuple[Finding, str]]) -> tuple[tuple[Finding, str], ...]:
+    """Return suppressed findings with those of one cause and one reason as one."""
+    by_reason: dict[str, list[Finding]] = {}
+    for finding, reason in pairs:
+        by_reason[reason] = merged(by_reason.get(reason, []), [finding])
+    return tuple((finding, reason) for reason, findings in by_reason.items() for finding in findings)

@@ -1,4 +1,4 @@
-"""What a run looked at and what it did not, in the words of the report's last line."""
+"""What a run did not look at, in the words of the report's last line."""
 
 from __future__ import annotations
 
@@ -13,11 +13,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A part of what can go wrong, and the rules that look at it."""
+    """A part of what can go wrong, the rules that look at it, and the option that brings or removes them."""
 
     name: str
     codes: tuple[str, ...]
+    off: str = ""
 
+    @property
+    def unchecked(self) -> str:
+        """What a report says where not all of the rules looked."""
+        return self.off or self.name
+
+
+_KERNELS = "what kernels do (--no-kernels)"
 
 #: every rule of the catalogue belongs to one area; PG9xx is the guard's own
 AREAS: tuple[Area, ...] = (
@@ -34,11 +42,18 @@ AREAS: tuple[Area, ...] = (
     Area("current contexts", ("PG601", "PG603")),
     Area("races between streams", ("PG103", "PG105", "PG108")),
     Area("host accesses in flight", ("PG101", "PG102")),
-    Area("accesses inside kernels", ("PG202", "PG205", "PG504", "PG506")),
-    Area("arrays that alias in one launch", ("PG211",)),
+    Area("accesses inside kernels", ("PG202", "PG205", "PG504", "PG506"), _KERNELS),
+    Area(
+        "uninitialized data and uncovered outputs",
+        ("PG301", "PG302", "PG303", "PG304", "PG505"),
+        _KERNELS,
+    ),
     Area("kernels that can't be instrumented", ("PG208",)),
-    Area("races inside kernels", ("PG501", "PG502", "PG503")),
-    Area("uninitialized data and uncovered outputs", ("PG301", "PG302", "PG303", "PG304", "PG505")),
+    Area(
+        "races inside kernels",
+        ("PG211", "PG501", "PG502", "PG503"),
+        "races inside kernels (--races)",
+    ),
     Area("several contexts, processes and libraries", ("PG602", "PG604", "PG605", "PG606")),
 )
 
@@ -50,14 +65,32 @@ BLIND = {
 }
 
 
-def checked(live: Collection[str]) -> list[str]:
-    """Return the names of the areas all of whose rules are in ``live``."""
-    return [area.name for area in AREAS if set(area.codes) <= set(live)]
+#: how many rules there are
+RULE_COUNT = sum(len(area.codes) for area in AREAS) + len(BLIND)
 
 
-def not_checked(live: Collection[str], findings: Iterable[Finding]) -> list[str]:
-    """Return what was not looked at: in this run first, then by this version at all."""
+#: codes of left out rules that are listed; of more there is a number
+_LISTED = 6
+
+
+def not_checked(
+    live: Collection[str],
+    blind: Iterable[str],
+    findings: Iterable[Finding] = (),
+    left_out: Collection[str] = (),
+) -> list[str]:
+    """Return what was not looked at, each once: what the user left out, what the run says, what is off.
+
+    ``live`` are the codes of the rules that looked; where none did, it is not known which. ``left_out``
+    are those among them of which the user does not want to hear, ``blind`` the run's own words; of
+    ``findings``, the guard's own count.
+    """
     codes = {finding.code for finding in findings}
-    return [text for code, text in BLIND.items() if code in codes] + [
-        area.name for area in AREAS if not set(area.codes) <= set(live)
-    ]
+    spots = []
+    if left_out:
+        named = ", ".join(sorted(left_out)) if len(left_out) <= _LISTED else f"{len(left_out)} rules"
+        spots.append(f"{named} (left out by select and ignore)")
+    spots += [*blind, *(text for code, text in BLIND.items() if code in codes)]
+    if live:
+        spots += [area.unchecked for area in AREAS if not set(area.codes) <= set(live)]
+    return list(dict.fromkeys(spots))

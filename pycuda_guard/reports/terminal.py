@@ -11,6 +11,7 @@ from pycuda_guard import callsite
 from pycuda_guard.callsite import Site
 from pycuda_guard.findings import Finding, Severity
 from pycuda_guard.reports import scope
+from pycuda_guard.reports.text import encodable, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -55,11 +56,12 @@ def render(finding: Finding, *, colour: bool = False, name: Callable[[str], str]
     head = f"{finding.severity.value}[{finding.code}]"
     if colour:
         head = f"\033[1;{_COLOURS[finding.severity]}m{head}\033[0m"
-    lines = [f"{head} {finding.rule}: {_indent(finding.message)}{times}", *_places(finding, name)]
+    message = _indent(visible(finding.message))
+    lines = [f"{head} {finding.rule}: {message}{times}", *_places(finding, name)]
     explain = f"pycuda-guard explain {finding.code}"
     if not finding.help:
         return "\n".join([*lines, f"  help: {explain}"])
-    text = f"  help: {_indent(finding.help)}"
+    text = f"  help: {_indent(visible(finding.help))}"
     last = text.rsplit("\n", 1)[-1]
     separator = " " * 6 if len(last) + 6 + len(explain) <= LINE_WIDTH else "\n" + " " * 8
     return "\n".join([*lines, text + separator + explain])
@@ -69,8 +71,8 @@ def brief(finding: Finding, *, name: Callable[[str], str] = short_path) -> str:
     """Return a finding as one line: what, where, and the first line of why."""
     place = ""
     if finding.location is not None:
-        place = f" {name(finding.location.file)}:{finding.location.line}"
-    first = finding.message.partition("\n")[0]
+        place = f" {_file(finding.location.file, name)}:{finding.location.line}"
+    first = visible(finding.message.partition("\n")[0])
     return f"{finding.severity.value}[{finding.code}]{place} {finding.rule}: {first}{_times(finding)}"
 
 
@@ -83,24 +85,33 @@ def _places(finding: Finding, name: Callable[[str], str]) -> list[str]:
     rows: list[tuple[str, str, str]] = []
     if finding.kernel is not None and finding.kernel.file and finding.kernel.line:
         site = Site(finding.kernel.file, finding.kernel.line, finding.kernel.name)
-        rows.append((f"kernel {finding.kernel.name}:", _place(site, name), callsite.line_text(site)))
+        rows.append((_line(f"kernel {finding.kernel.name}:"), _place(site, name), callsite.line_text(site)))
     # a note is kept short: it needs no more than its own line
     for related in finding.related if finding.severity is not Severity.NOTE else ():
         site = Site(related.file, related.line, "")
-        rows.append((f"{related.message}:", _place(site, name), callsite.call_text(site)))
+        rows.append((_line(f"{related.message}:"), _place(site, name), callsite.call_text(site)))
     message_width = max((len(message) for message, _, _ in rows), default=0)
     place_width = max((len(place) for _, place, _ in rows), default=0)
     lines = []
     if finding.location is not None:
         site = Site(finding.location.file, finding.location.line, finding.location.function)
-        lines.append(f"  --> {_place(site, name)}   {callsite.call_text(site)}".rstrip())
+        lines.append(f"  --> {_place(site, name)}   {_line(callsite.call_text(site))}".rstrip())
     for message, place, text in rows:
-        lines.append(f"   |  {message:<{message_width}} {place:<{place_width}}  {text}".rstrip())
+        lines.append(f"   |  {message:<{message_width}} {place:<{place_width}}  {_line(text)}".rstrip())
     return lines
 
 
 def _place(site: Site, name: Callable[[str], str]) -> str:
-    return f"{name(site.file)}:{site.line}"
+    return f"{_file(site.file, name)}:{site.line}"
+
+
+def _file(file: str, name: Callable[[str], str]) -> str:
+    return _line(name(file))
+
+
+def _line(text: str) -> str:
+    """Return a text of the program that belongs on one line."""
+    return visible(text).replace("\n", "\\n")
 
 
 def _indent(text: str) -> str:
@@ -126,6 +137,8 @@ class Screen(Protocol):
         live: Collection[str],
         device: str,
         blind: Sequence[str],
+        suppressed: Sequence[Finding] = (),
+        left_out: Collection[str] = (),
     ) -> None:
         """Take the findings of the whole run at its end."""
 
@@ -175,10 +188,14 @@ class Terminal:
         live: Collection[str],
         device: str,
         blind: Sequence[str],
+        suppressed: Sequence[Finding] = (),
+        left_out: Collection[str] = (),
     ) -> None:
         """Print what was not shown yet, how often the rest came again, and the last line.
 
-        ``live`` are the codes of the rules that can fire, ``blind`` what this run did not look at.
+        ``live`` are the codes of the rules that can fire, ``left_out`` those among them of which the user
+        does not want to hear; ``blind`` is what this run did not look at. Of what was ``suppressed`` there
+        is a count.
         """
         for finding in sorted(findings, key=lambda finding: -finding.severity.rank):
             if finding.key in self._shown:
@@ -188,14 +205,18 @@ class Terminal:
                 self.write(finding)
         if self.is_quiet:
             return
-        self._print(last_line(findings, live=live, device=device, blind=blind))
+        self._print(
+            last_line(
+                findings, live=live, device=device, blind=blind, suppressed=suppressed, left_out=left_out
+            )
+        )
 
     def _print(self, text: str) -> None:
         # The program may have none, or have closed it, or nobody reads it any more; the JSON report stays.
         if self._stream is None:
             return
         try:
-            self._stream.write(text + "\n")
+            self._stream.write(encodable(text, self._stream) + "\n")
             self._stream.flush()
         except (OSError, ValueError):
             return
@@ -210,19 +231,49 @@ def report(run: Run) -> str:
 
 def show(run: Run, screen: Screen) -> None:
     """Show the end of a run to ``screen``: what it has not been shown, and the last line."""
-    screen.finish(run.findings, live=run.live, device=run.device, blind=run.blind)
+    screen.finish(
+        run.findings,
+        live=run.live,
+        device=run.device,
+        blind=run.blind,
+        suppressed=[finding for finding, _ in run.suppressed],
+        left_out=run.left_out,
+    )
 
 
 def last_line(
-    findings: Sequence[Finding], *, live: Collection[str], device: str, blind: Sequence[str]
+    findings: Sequence[Finding],
+    *,
+    live: Collection[str],
+    device: str,
+    blind: Sequence[str],
+    suppressed: Sequence[Finding] = (),
+    left_out: Collection[str] = (),
 ) -> str:
-    """Return how much was found where, what was checked, and what was not."""
-    unchecked = ", ".join([*blind, *scope.not_checked(live, findings)])
-    return (
-        f"{PREFIX} {count_words(findings)} on {device}. "
-        f"Checked: {', '.join(scope.checked(live)) or 'nothing'}."
-        + (f" Not checked: {unchecked}." if unchecked else "")
-    )
+    """Return how much was found where and what was not checked, in lines of :data:`LINE_WIDTH` columns.
+
+    Whatever is not named was checked.
+    """
+    silenced = f", {len(suppressed)} suppressed" if suppressed else ""
+    head = f"{PREFIX} {count_words(findings)}{silenced} on {_line(device)}"
+    if live:
+        head += f" ({len(set(live) - set(left_out))} of {scope.RULE_COUNT} rules on)"
+    unchecked = [_line(text) for text in scope.not_checked(live, blind, findings, left_out)]
+    if not unchecked:
+        return f"{head}. Everything was checked."
+    whole = f"{head}. Not checked: {', '.join(unchecked)}."
+    return whole if len(whole) <= LINE_WIDTH else f"{head}.\n{_paragraph('Not checked:', unchecked)}"
+
+
+def _paragraph(title: str, items: Sequence[str]) -> str:
+    """Return a title and a list as lines, indented; only between two items is there a new line."""
+    lines = [f"  {title}"]
+    for number, item in enumerate(items, 1):
+        word = f" {item}{'.' if number == len(items) else ','}"
+        if number > 1 and len(lines[-1]) + len(word) > LINE_WIDTH:
+            lines.append("   ")
+        lines[-1] += word
+    return "\n".join(lines)
 
 
 def count_words(findings: Sequence[Finding]) -> str:
@@ -239,5 +290,5 @@ def count_words(findings: Sequence[Finding]) -> str:
 def _again(finding: Finding, name: Callable[[str], str]) -> str:
     place = ""
     if finding.location is not None:
-        place = f" {name(finding.location.file)}:{finding.location.line}"
+        place = f" {_file(finding.location.file, name)}:{finding.location.line}"
     return f"{finding.severity.value}[{finding.code}]{place}: {finding.count} times in all"

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pycuda_guard import cli
 from pycuda_guard.callsite import Site
-from pycuda_guard.cli import report
-from pycuda_guard.errors import GuardError
 from pycuda_guard.events import model as m
 from pycuda_guard.events.recorder import Recorder, describe
 from pycuda_guard.reports.formats import FORMATS
+
+if TYPE_CHECKING:
+    from pycuda_guard.reports.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Site("/home/user/script.py", 3, "main")
@@ -41,6 +44,21 @@ def record(path: Path, *, is_wrong: bool, has_ended: bool = True, copies: int = 
     recorder.close()
     assert problems == []
     return str(path)
+
+
+def run_of(*paths: Path) -> Run:
+    """Return the run that the command reads from these files and folders."""
+    held: list[Run] = []
+
+    def write(run: Run) -> str:
+        held.append(run)
+        return ""
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FORMATS, "json", replace(FORMATS["json"], write=write))
+        cli.main(["report", "--format=json", *map(str, paths)])
+    (run,) = held
+    return run
 
 
 def damage(path: str) -> None:
@@ -69,7 +87,7 @@ def test_a_folder_is_its_recordings_merged(tmp_path: Path, capsys: pytest.Captur
     record(tmp_path / "other_name", is_wrong=True)
     record(tmp_path / "c.pgr", is_wrong=False, has_ended=False)
     (tmp_path / "notes.txt").write_text("no recording")
-    run = report.read([tmp_path])
+    run = run_of(tmp_path)
     assert len(run.recordings) == 3
     assert not run.has_ended
     assert any("the recording stops before it" in spot for spot in run.blind)
@@ -83,7 +101,7 @@ def test_a_file_of_findings_is_read_back(tmp_path: Path, capsys: pytest.CaptureF
     capsys.readouterr()
     assert cli.main(["report", "--format=json", str(tmp_path / "findings.json")]) == 0
     assert capsys.readouterr().out == (tmp_path / "findings.json").read_text()
-    run = report.read([tmp_path / "findings.json"])
+    run = run_of(tmp_path / "findings.json")
     assert (run.recordings, run.live) == ((), frozenset())
     assert cli.main(["report", "--format=json", str(tmp_path / "findings.json"), path]) == 0
     assert codes(capsys.readouterr().out) == [("PG201", 2)]
@@ -122,11 +140,16 @@ def test_what_is_neither_is_one_line(
     assert words in printed.err
 
 
-def test_an_empty_folder_and_a_missing_file_are_named(tmp_path: Path) -> None:
-    with pytest.raises(GuardError, match="there is no recording in "):
-        report.read([tmp_path])
-    with pytest.raises(GuardError, match=r"can't open .*missing"):
-        report.read([tmp_path / "missing"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("", "there is no recording in "), ("missing", "can't open "), ("file/x", "can't open ")],
+)
+def test_an_empty_folder_and_a_missing_file_are_named(
+    tmp_path: Path, name: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("no recording")
+    assert cli.main(["report", str(tmp_path / name)]) == 2
+    assert capsys.readouterr().err.startswith(f"pycuda-guard: {words}{tmp_path}")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +178,7 @@ def test_a_report_that_can_not_be_made_leaves_the_old_one(tmp_path: Path) -> Non
 def test_events_can_be_read_again_after_the_replay(tmp_path: Path) -> None:
     path = record(tmp_path / "run.pgr", is_wrong=True, copies=100)
     damage(path)
-    (recording,) = report.read([Path(path)]).recordings
+    (recording,) = run_of(Path(path)).recordings
     first = [event.sequence for event in recording.events()]
     assert first == [event.sequence for event in recording.events()]
     assert len(first) > 50

@@ -10,7 +10,7 @@ import pytest
 from pycuda_guard.checks.registry import RULES
 from pycuda_guard.findings import Finding, KernelLocation, Location, Related, Severity
 from pycuda_guard.reports import scope
-from pycuda_guard.reports.terminal import Terminal, render, short_path, wants_colour
+from pycuda_guard.reports.terminal import Terminal, last_line, render, short_path, wants_colour
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,10 +112,52 @@ def report(findings: list[Finding], *, quiet: bool = False) -> list[str]:
 
 
 def test_clean_run_prints_its_last_line_only() -> None:
-    lines = report([])
-    assert len(lines) == 1
-    assert lines[0].startswith("pycuda-guard: nothing found on the CPU device. Checked: copies, ")
-    assert "Not checked: child processes, " in lines[0]
+    count = scope.RULE_COUNT
+    (line,) = report([])
+    on = f"({count} of {count} rules on)"
+    assert line == f"pycuda-guard: nothing found on the CPU device {on}. Not checked: child processes."
+
+
+def last(**changes: object) -> list[str]:
+    arguments = {"findings": [], "live": RULES.keys(), "device": "the GPU", "blind": ()} | changes
+    return last_line(arguments.pop("findings"), **arguments).splitlines()  # type: ignore[call-arg, arg-type]
+
+
+def test_last_line_says_that_nothing_is_off() -> None:
+    (line,) = last()
+    assert line.endswith(" rules on). Everything was checked.")
+
+
+def test_long_lists_are_broken_between_items() -> None:
+    spots = [f"what number {number} does in its own time" for number in range(9)]
+    head, *lines = last(blind=spots)
+    assert head.endswith(" rules on).")
+    assert all(len(line) <= 110 for line in lines)
+    assert len(lines) > 2
+    assert " ".join(line.strip() for line in lines) == f"Not checked: {', '.join(spots)}."
+    assert all(line.endswith((",", ".")) for line in lines)
+
+
+def test_rules_that_are_off_are_named_with_their_option() -> None:
+    off = {code for area in scope.AREAS if area.off for code in area.codes}
+    text = " ".join(last(live=RULES.keys() - off, blind=["what kernels do (--no-kernels)"]))
+    assert f"({scope.RULE_COUNT - len(off)} of {scope.RULE_COUNT} rules on)" in text
+    assert text.count("--no-kernels") == text.count("--races") == 1
+
+
+@pytest.mark.parametrize(
+    ("codes", "words"), [(["PG104", "PG101"], "PG101, PG104 (left"), (sorted(RULES)[:9], "9 rules (left")]
+)
+def test_what_the_user_left_out_is_not_on(codes: list[str], words: str) -> None:
+    text = " ".join(last(left_out=codes))
+    assert f"({scope.RULE_COUNT - len(codes)} of " in text
+    assert f"Not checked: {words} out by select and ignore)." in text
+
+
+def test_of_a_file_of_findings_it_is_not_known_what_was_checked() -> None:
+    assert last(live=(), blind=["unknown"]) == [
+        "pycuda-guard: nothing found on the GPU. Not checked: unknown."
+    ]
 
 
 def test_errors_come_before_notes_and_quiet_leaves_the_notes_out(script: str) -> None:
@@ -123,7 +165,7 @@ def test_errors_come_before_notes_and_quiet_leaves_the_notes_out(script: str) ->
     heads = [line for line in report([note, finding(script)]) if "[" in line[:12]]
     assert [head[:11] for head in heads] == ["error[PG301", "note[PG104]"]
     assert not any("PG104" in line or line.startswith("pycuda-guard:") for line in report([note], quiet=True))
-    assert report([note, finding(script)])[-1].startswith("pycuda-guard: 1 error, 1 note on the CPU device.")
+    assert report([note, finding(script)])[-1].startswith("pycuda-guard: 1 error, 1 note on the CPU device (")
 
 
 def test_a_closed_stream_harms_nobody(script: str) -> None:
@@ -141,13 +183,28 @@ def test_every_live_rule_belongs_to_one_area() -> None:
     assert {code for code in RULES if code.startswith("PG9")} <= set(scope.BLIND)
 
 
-def test_an_area_is_checked_only_if_all_its_rules_are() -> None:
-    area = next(area for area in scope.AREAS if len(area.codes) > 1)
-    assert area.name in scope.checked(area.codes)
-    assert area.name not in scope.checked(area.codes[1:])
-    assert area.name in scope.not_checked(area.codes[1:], [])
+@pytest.mark.parametrize("area", scope.AREAS, ids=lambda area: area.name)
+def test_an_area_is_checked_only_if_all_its_rules_are(area: scope.Area) -> None:
+    assert area.unchecked in scope.not_checked(RULES.keys() - {area.codes[0]}, [])
+    assert scope.not_checked([code for other in scope.AREAS for code in other.codes], []) == []
 
 
 def test_what_this_run_could_not_see_comes_first() -> None:
     late = Finding("PG902", "late-start", Severity.NOTE, "m", "", None)
-    assert scope.not_checked(RULES, [late])[0] == scope.BLIND["PG902"]
+    assert scope.not_checked(RULES, [], [late])[0] == scope.BLIND["PG902"]
+
+
+HOSTILE = "a\x1b[2Jb\rc\ud800"
+
+
+def test_texts_of_the_program_cannot_reach_the_terminal(script: str) -> None:
+    shown = render(finding(script, message=HOSTILE, help=HOSTILE, related=(Related(HOSTILE, HOSTILE, 1),)))
+    assert shown.count(r"a\x1b[2Jb\rc\ud800") == 4
+    shown = render(finding(script, location=Location("a\nb.py", 1), related=()))
+    assert r"  --> a\nb.py:1" in shown.splitlines()
+
+
+def test_a_stream_of_few_characters_gets_all_it_can_show(script: str) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    Terminal(stream, quiet=False).show(finding(script, message="größer"))
+    assert b"gr\\xf6\\xdfer" in stream.buffer.getvalue()  # type: ignore[attr-defined]

@@ -76,9 +76,7 @@ print("so far:", "PG201" in open("out.json").read(), file=sys.stderr)
     assert done.returncode == 0
     assert done.stdout == "caught\n"
     assert done.stderr.index("error[PG201]") < done.stderr.index("so far: True")
-    assert done.stderr.splitlines()[-1].startswith(
-        "pycuda-guard: 1 error on the CPU device. Checked: copies,"
-    )
+    assert "\npycuda-guard: 1 error on the CPU device (" in done.stderr
     assert codes(tmp_path / "out.json") == [("PG201", "error")]
 
 
@@ -243,7 +241,7 @@ print("child ended with", os.waitpid(child, 0)[1])
     )
     assert done.stdout.splitlines() == ["caught", "in the child", "child ended with 0"]
     assert done.stderr.count("error[PG201]") == 1
-    assert done.stderr.count("Checked:") == 1
+    assert done.stderr.count(" rules on)") == 1
     assert "child processes" not in done.stderr
     assert codes(tmp_path / "out.json") == [("PG201", "error")]
 
@@ -270,7 +268,7 @@ print("child ended with", os.waitpid(child, 0)[1])
     )
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1] == "child ended with 0"
-    assert done.stderr.count("Checked:") == 1
+    assert done.stderr.count(" rules on)") == 1
 
 
 def test_started_workers_leave_the_report_to_the_parent(tmp_path: Path) -> None:

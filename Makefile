@@ -2,7 +2,7 @@
 # from wheels where there is none, PyCUDA where there is none. A second run finds it done.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test lint setup pycuda-tests clean
+.PHONY: demo test lint setup pycuda-tests screenshots clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,6 +20,9 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+screenshots: setup
+	$(BIN)/python tests/html/screenshots.py
 
 pycuda-tests: setup
 	$(BIN)/python tests/transparency/pycuda_suite.py

@@ -36,12 +36,19 @@ def _junit(run: Run) -> str:
     return junit.report(run)
 
 
+def _html(run: Run) -> str:
+    from pycuda_guard.reports import html
+
+    return html.page(run)
+
+
 #: by name, in the order of the help
 FORMATS: dict[str, Format] = {
     made.name: made
     for made in (
         Format("terminal", "text for people, as a run prints it", ".txt", terminal.report),
         Format("json", "the findings, as --json writes them", ".json", json_report.report),
+        Format("html", "a web page in one file, with the timeline as a picture", ".html", _html),
         Format("sarif", "a SARIF 2.1.0 log, for code scanning and editors", ".sarif", _sarif),
         Format("github", "annotations for the log of a GitHub workflow", ".txt", github.report),
         Format("junit", "JUnit XML, for test reports of CI systems", ".xml", _junit),

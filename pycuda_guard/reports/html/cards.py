@@ -68,9 +68,9 @@ def _card(index: int, finding: Finding, story: Story, names: Names) -> str:
         f"<summary><h3><span class='badge'>{severity}</span> "
         f"<span class='code'>{escaped(finding.code)}</span> {escaped(finding.rule)}{times}</h3>{place}"
         "</summary>\n"
-        f"<div class='body'><div class='words'>{_words(finding, story)}</div>\n"
-        f"<div class='sources'>{_sources(finding, names)}</div>{pictures.figures(finding, story)}"
-        "</div></details>"
+        f"<div class='body'><div class='words'>{_words(finding, story)}"
+        f"{pictures.figures(finding, story)}</div>\n"
+        f"<div class='sources'>{_sources(finding, names)}</div></div></details>"
     )
 
 
@@ -94,12 +94,14 @@ def _words(finding: Finding, story: Story) -> str:
 
 
 def _sources(finding: Finding, names: Names) -> str:
-    """Return the lines of the story: the one to change, the kernel's, and the others."""
+    """Return the lines of the story: the program's, the kernel's, and the others."""
     parts = []
+    kernel = finding.kernel
+    is_in_kernel = kernel is not None and kernel.line is not None
     if finding.location is not None:
         location = finding.location
-        parts.append(_excerpt("the line to change", location.file, location.line, names, _CONTEXT))
-    kernel = finding.kernel
+        title = "the launch" if is_in_kernel else "the line to change"
+        parts.append(_excerpt(title, location.file, location.line, names, _CONTEXT))
     if kernel is not None and kernel.file and kernel.line:
         parts.append(_excerpt(f"kernel `{kernel.name}`", kernel.file, kernel.line, names, _CONTEXT))
     parts += [_excerpt(other.message, other.file, other.line, names, 0) for other in finding.related]
@@ -113,8 +115,12 @@ def _excerpt(title: str, file: str, line: int, names: Names, context: int) -> st
     caption = f"<figcaption>{prose(title)} <span class='place'>{place}</span></figcaption>"
     if not 0 < line <= len(lines):
         return f"<figure class='source'>{caption}</figure>"
-    first = max(line - context, 1)
-    chosen = [text.rstrip("\r\n").expandtabs(4)[:_WIDEST] for text in lines[first - 1 : line + context]]
+    first, last = max(line - context, 1), min(line + context, len(lines))
+    while first < line and not lines[first - 1].strip():
+        first += 1
+    while last > line and not lines[last - 1].strip():
+        last -= 1
+    chosen = [text.rstrip("\r\n").expandtabs(4)[:_WIDEST] for text in lines[first - 1 : last]]
     shown = textwrap.dedent("\n".join(chosen)).split("\n")
     rows = "".join(
         f"<span class='line{' marked' if number == line else ''}'><span class='number'>{number}</span>"

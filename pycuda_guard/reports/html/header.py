@@ -35,7 +35,10 @@ def header(run: Run) -> str:
     facts = [("Device", run.device)]
     first = next(iter(run.recordings), None)
     if first is not None:
-        facts.insert(0, ("Command", " ".join(first.start.arguments)))
+        command = first.start.arguments
+        if _is_own(command):
+            command = ("pycuda-guard", *command[1:])
+        facts.insert(0, ("Command", " ".join(command)))
         if first.start.started:
             moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(first.start.started))
             facts.append(("Started", moment))

@@ -103,9 +103,9 @@ class Packer:
             "rows": self._columns,
             "hasTimes": self._has_times,
             "kinds": [kind.value for kind in Kind],
-            "texts": list(self._texts),
+            "texts": [visible(text) for text in self._texts],
             "tracks": self._tracks,
-            "sites": [list(site) for site in self._sites],
+            "sites": [[visible(self._names.name(file)), line] for file, line in self._sites],
             "arrows": self._arrows,
             "memory": {
                 "sites": [[name, is_host] for name, is_host in self._memory_sites],
@@ -126,13 +126,12 @@ class Packer:
         }
 
     def _text(self, text: str) -> int:
-        return self._texts.setdefault(visible(text), len(self._texts))
+        return self._texts.setdefault(text, len(self._texts))
 
     def _site(self, row: Row) -> int:
         if row.site is None:
             return -1
-        key = visible(self._names.name(row.site.file)), row.site.line
-        return self._sites.setdefault(key, len(self._sites))
+        return self._sites.setdefault((row.site.file, row.site.line), len(self._sites))
 
     def _memory_site(self, buffer: Buffer) -> int:
         site = buffer.site

@@ -115,6 +115,7 @@ for (let index = 0; index < data.arrows.length; index += 3) {
 
 const text = (index) => data.texts[index];
 const what = (row) => text(rows.what[row]);
+const short = (row) => what(row).replace(/^(memcpy|memset)_/, ""); // copies and memsets have colours of their own
 const place = (row) => rows.site[row] < 0 ? "" : data.sites[rows.site[row]].join(":");
 const bytes = (number) => {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -215,7 +216,7 @@ function drawBox(context, row, isStream, y) {
     context.fillStyle = colour("on-box");
     context.font = font(12);
     context.textBaseline = "middle";
-    context.fillText(fitted(context, what(row), wide - 8), left + 4, y + BOX / 2 + 1);
+    context.fillText(fitted(context, short(row), wide - 8), left + 4, y + BOX / 2 + 1);
   }
 }
 
@@ -434,7 +435,7 @@ function showDetails(row) {
 function reveal(row, others) {
   const all = [row, ...others.filter((other) => rows.stream[other] >= 0)].map(start);
   const low = Math.min(...all), high = Math.max(...all);
-  const margin = Math.max((high - low) * 0.3, axis === "order" ? 12 : limit() / 200);
+  const margin = Math.max((high - low) * 0.3, axis === "order" ? 8 : limit() / 200);
   setView(low - margin, high + margin);
   choose(row);
 }

@@ -26,8 +26,8 @@ class Allocation:
     """
 
     __slots__ = (
-        "address", "context", "end", "epoch", "is_shared", "is_tracked", "known", "launches", "run_at_end",
-        "shadow", "shift", "size", "unanswered", "unscanned", "users", "version", "whole",
+        "address", "context", "end", "epoch", "is_shared", "is_tracked", "is_variable", "known", "launches",
+        "run_at_end", "shadow", "shift", "size", "unanswered", "unscanned", "users", "version", "whole",
     )  # fmt: skip
 
     def __init__(self, address: int, size: int, kind: MemoryKind, context: int) -> None:
@@ -37,6 +37,7 @@ class Allocation:
         self.context = context
         # the host writes managed memory without a call, and pinned memory is the host's own
         self.is_tracked = kind in _OWN or kind is MemoryKind.MANAGED
+        self.is_variable = kind is MemoryKind.GLOBAL
         self.whole = kind not in _OWN
         self.known: Intervals | None = None if self.whole else Intervals()
         self.is_shared = False  # a launch that was not watched may have written it

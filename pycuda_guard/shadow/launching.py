@@ -179,7 +179,8 @@ class Launching:
         races = self._races(variant, packed, roots, event)
         # more shared memory than the program may have is for the driver to refuse
         if races is not None and shared <= variant.own_shared:
-            hidden += self.racing.prepare(state, kernel, races, roots.allocations, event)
+            live = [each for each in world.allocations if each.context == event.context]
+            hidden += self.racing.prepare(state, kernel, races, roots.allocations, live, event)
             asked = races.shared_bytes(shared)
             if asked > variant.most_shared:
                 self.racing.missed.add(kernel.name)

@@ -138,28 +138,15 @@ class Loader:
         """
         bare = plain() if bare_first else None
         try:
-            image = source.image(races=self._world.options.races)
-            if not image.plans:
-                raise _LeftOutError(next(iter(image.left_out.values()), "it has no kernels"))
-            if not any(map(self._world.options.wants, image.plans)):
-                raise _LeftOutError("")
-            state = self._world.open_state(context)
-            module = instead(image.text, 0)
+            module, loaded = self._load(plain, bare, instead, source, context)
         except Exception as error:
-            return (bare if bare_first else plain()), _reason(error)
-        loaded = Loaded(next(self._numbers), image, source, context, state, plain)
-        loaded._bare = bare
-        try:
-            if not self._world.options.on_cpu and (threads := self._missing_threads(loaded, module)):
-                module = instead(image.text, _REGISTERS // threads // 8 * 8)
-                if self._missing_threads(loaded, module):
-                    raise _LeftOutError("an instrumented kernel needs too many registers for its blocks")
-            self._learn(loaded, module)
-        except Exception as error:
-            return (bare if bare_first else plain()), _reason(error)
-        self._modules[id(module)] = loaded
-        self._hold(module, loaded, self._modules)
-        return module, image.left_out
+            left_out = _reason(error)
+        else:
+            self._modules[id(module)] = loaded
+            self._hold(module, loaded, self._modules)
+            return module, loaded.image.left_out
+        # not in the handler: an exception of the program's own call must not show ours behind it
+        return (bare if bare_first else plain()), left_out
 
     @property
     def is_in_use(self) -> bool:
@@ -222,6 +209,31 @@ class Loader:
         return variant.bare
 
     # -- inside ---------------------------------------------------------------------------------
+
+    def _load(
+        self,
+        plain: Callable[[], Any],
+        bare: Any,
+        instead: Callable[[bytes, int], Any],
+        source: Source,
+        context: ContextId,
+    ) -> tuple[Any, Loaded]:
+        """Load an instrumented module; raises _LeftOutError, and what goes wrong, where that can't be."""
+        image = source.image(races=self._world.options.races)
+        if not image.plans:
+            raise _LeftOutError(next(iter(image.left_out.values()), "it has no kernels"))
+        if not any(map(self._world.options.wants, image.plans)):
+            raise _LeftOutError("")
+        state = self._world.open_state(context)
+        module = instead(image.text, 0)
+        loaded = Loaded(next(self._numbers), image, source, context, state, plain)
+        loaded._bare = bare
+        if not self._world.options.on_cpu and (threads := self._missing_threads(loaded, module)):
+            module = instead(image.text, _REGISTERS // threads // 8 * 8)
+            if self._missing_threads(loaded, module):
+                raise _LeftOutError("an instrumented kernel needs too many registers for its blocks")
+        self._learn(loaded, module)
+        return module, loaded
 
     def _missing_threads(self, loaded: Loaded, module: Any) -> int:
         """Return the threads that the program's blocks can have and instrumented ones can't; 0 if none."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import TYPE_CHECKING
 
+from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.kernels.instrument.races.apartness import Launched
 from pycuda_guard.kernels.instrument.races.cells import CELLS, ORDER_BYTES
 from pycuda_guard.kernels.instrument.races.identity import BLOCK, THREAD
@@ -11,7 +13,7 @@ from pycuda_guard.kernels.instrument.races.model import ORDER, ROOT_CELLS
 from pycuda_guard.shadow.driver import DriverError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pycuda_guard.events.model import Launch
     from pycuda_guard.kernels.instrument.model import InstrumentedKernel, Root
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from pycuda_guard.shadow.state import ContextState
 
 _UNIT = 256
+#: bytes of cells for allocations that no argument points to
+_MOST_OTHERS = 1 << 31
 #: launches whose answer is remembered
 _MOST_KNOWN = 1024
 _UNWATCHED = ROOT_CELLS.pack(0, 0)
@@ -97,35 +101,78 @@ class Racing:
         kernel: InstrumentedKernel,
         variant: RaceVariant,
         allocations: Sequence[Allocation | None],
+        live: Iterable[Allocation],
         event: Launch,
     ) -> bytes:
         """Return the rest of the hidden parameter. ``allocations`` are those that the roots point into.
+
+        ``live`` are all of the context.
 
         Where there is no memory for cells, or the grid is too large, global memory is not watched.
         """
         blocks = _product(event.grid)
         fits = blocks <= BLOCK.largest and _product(event.block) <= THREAD.largest + 1
         shifts = _shifts(kernel, allocations) if fits else {}
+        if fits and variant.looks_up:
+            self._add_others(shifts, variant, kernel.name, live)
         places: dict[Allocation, int] = {}
-        end = _rounded(blocks * ORDER_BYTES) if variant.has_fences else 0
+        rows = _rounded(len(shifts) * abi.RANGE.size) if variant.looks_up else 0
+        end = rows + (_rounded(blocks * ORDER_BYTES) if variant.has_fences else 0)
         for allocation, shift in shifts.items():
             places[allocation] = end
             end += _rounded(((allocation.size >> shift) + 1) * CELLS)
         scratch = self._scratch.setdefault((state, event.stream), _Scratch())
-        if not fits or variant.is_partial:
+        if not fits:
             self.missed.add(kernel.name)
         if end and not self._clear(state, scratch, end, event.stream):
             self.missed.add(kernel.name)
-            places = {}
-            end = 0
-        order = scratch.address if end and variant.has_fences else 0
-        rows = [
+            places, end, rows = {}, 0, 0
+        if rows:
+            self._tell_rows(state, scratch, places, shifts, event.stream)
+        order = scratch.address + rows if end and variant.has_fences else 0
+        cells = [
             ROOT_CELLS.pack(scratch.address + places[allocation], shifts[allocation])
             if allocation in places
             else _UNWATCHED
             for allocation in allocations
         ]
-        return ORDER.pack(order) + b"".join(rows)
+        table = (scratch.address, len(places)) if rows else (0, 0)
+        return ORDER.pack(order, *table) + b"".join(cells)
+
+    def _add_others(
+        self, shifts: dict[Allocation, int], variant: RaceVariant, name: str, live: Iterable[Allocation]
+    ) -> None:
+        """Add allocations that a kernel may write by other ways than roots, as far as there is room."""
+        shift = {1: 0, 2: 1}.get(variant.narrowest, 2)
+        if variant.narrowest:
+            for allocation in shifts:
+                shifts[allocation] = min(shifts[allocation], shift)
+        room = _MOST_OTHERS
+        for allocation in sorted(live, key=lambda each: each.size):
+            is_variable = allocation.is_variable and variant.writes_variables
+            if allocation in shifts or not (variant.narrowest or is_variable):
+                continue
+            room -= (allocation.size >> shift) * CELLS
+            if room < 0:
+                self.missed.add(name)
+                return
+            shifts[allocation] = 0 if is_variable else shift
+
+    @staticmethod
+    def _tell_rows(
+        state: ContextState,
+        scratch: _Scratch,
+        places: Mapping[Allocation, int],
+        shifts: Mapping[Allocation, int],
+        stream: int,
+    ) -> None:
+        """Write the table of allocations with cells, by address."""
+        rows = b"".join(
+            abi.RANGE.pack(each.address, each.size, scratch.address + places[each], 0, shifts[each])
+            for each in sorted(places, key=lambda each: each.address)
+        )
+        memory = ctypes.create_string_buffer(rows, len(rows))
+        state.driver.upload(scratch.address, ctypes.addressof(memory), len(rows), stream)
 
     @staticmethod
     def _clear(state: ContextState, scratch: _Scratch, nbytes: int, stream: int) -> bool:

@@ -11,6 +11,8 @@ from pycuda_guard.kernels.instrument.races.identity import decode
 from pycuda_guard.shadow.driver import DriverError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pycuda_guard.shadow.images import SiteInfo
     from pycuda_guard.shadow.loading import Loaded
     from pycuda_guard.shadow.state import ContextState
@@ -56,7 +58,10 @@ class Reporting:
             else:
                 first[key] = (launch, record, 1)
         counters = self._counters(state, {loaded for loaded, *_ in first})
+        racing = {place for launch, record, _ in first.values() for place in _racing(launch, record)}
         for (loaded, site, *_), (launch, record, count) in first.items():
+            if record[3] == abi.Reason.SHARED_UNINITIALIZED and _place(loaded, site) in racing:
+                continue  # the write comes too late: that is told
             self._tell(loaded.image.sites[site], launch, record, count, counters.get((loaded, site)))
 
     def _counters(
@@ -138,6 +143,25 @@ class Reporting:
         accessor = decode(detail)
         block = _index(accessor.block, launch.event.grid)
         return access, block, _index(accessor.thread, launch.event.block)
+
+
+def _place(loaded: Loaded, site: int) -> tuple[Loaded, str, str, int]:
+    """Return the line of a site."""
+    info = loaded.image.sites[site]
+    return loaded, info.site.function, info.file, info.line
+
+
+def _racing(launch: LaunchInfo, record: Record) -> Iterator[tuple[Loaded, str, str, int]]:
+    """Yield the lines of both accesses to shared memory that a record says race."""
+    if record[3] != abi.Reason.SHARED_RACE:
+        return
+    loaded = launch.loaded
+    yield _place(loaded, record[2])
+    plan = loaded.image.plan_of(loaded.image.sites[record[2]].site.function)
+    races = None if plan is None else plan.kernel.races
+    number = _other_site(record)
+    if races is not None and 0 <= number < len(races.sites):
+        yield _place(loaded, races.sites[number])
 
 
 def _other_site(record: Record) -> int:

@@ -122,8 +122,8 @@ class Builder:
         self.emit(name, target, *operands)
         return target
 
-    def call(self, function: str, values: list[tuple[int, Operand | int]], result: Register) -> None:
-        """Add a call with parameters of some bytes each, whose answer of 64 bits comes in ``result``."""
+    def call(self, function: str, values: list[tuple[int, Operand | int]]) -> None:
+        """Add a call with parameters of some bytes each."""
         body: list[Statement] = []
         names = tuple(Symbol(f"pg_argument_{index}") for index in range(len(values)))
         for name, (width, value) in zip(names, values, strict=True):
@@ -131,11 +131,7 @@ class Builder:
             operand = Immediate("int", value) if isinstance(value, int) else value
             body.append(Variable(name.name, Space.PARAM, kind))
             body.append(Instruction("st", ("param", kind), (at(name), operand)))
-        answer = Symbol("pg_answer")
-        body.append(Variable(answer.name, Space.PARAM, "b64"))
-        operands: tuple[Operand, ...] = (Arguments((answer,)), Symbol(function), Arguments(names))
-        body.append(Instruction("call", ("uni",), operands))
-        body.append(Instruction("ld", ("param", "b64"), (result, at(answer))))
+        body.append(Instruction("call", ("uni",), (Symbol(function), Arguments(names))))
         self._out.append(Scope(body))
 
     def place_label(self, name: str) -> None:

@@ -177,7 +177,7 @@ class _Pipeline:
             emit_checked(frame, shadow)
             functions.append(frame.builder.function(checked, declared))
         others = [access for access in accesses if _is_unknown(fast, access)]
-        races = self.race_variant(plan, name, shadow, bool(others), functions) if self.races else None
+        races = self.race_variant(plan, name, shadow, others, functions) if self.races else None
         below = [self.flat[each] for each in self.calls.reached[name]]
         deep = [access for each in below for access in _global_accesses(each)]
         self.kernels[name] = InstrumentedKernel(
@@ -213,7 +213,7 @@ class _Pipeline:
         plan: KernelPlan,
         name: str,
         shadow: SharedShadow | None,
-        partial: bool,
+        unknown: list[Access],
         functions: list[Function],
     ) -> RaceVariant | None:
         """Add the variant that looks for races to a kernel's functions; None where it can't be made."""
@@ -226,7 +226,7 @@ class _Pipeline:
             return None
         frame = self.frame(flat, name, plan)
         prospects = find_prospects(flat, plan.provenance, plan.roots, self.variables)
-        found = emit_checked(frame, shadow, lambda shared: Races(frame, shared, roots, prospects.harmless))
+        found = emit_checked(frame, shadow, lambda shared: Races(frame, shared, roots, prospects))
         assert found is not None
         hidden = Variable(abi.LAUNCH_PARAMETER, Space.PARAM, "b8", align=16, dims=(hidden_bytes,))
         declared = replace(flat.function, parameters=[*flat.function.parameters, hidden])
@@ -237,7 +237,9 @@ class _Pipeline:
             tuple(found.sites),
             found.has_fences,
             shadow,
-            partial,
+            found.looks_up,
+            found.writes_variables,
+            min((access.width for access in unknown if access.writes), default=0),
             prospects.exclusion,
         )
 

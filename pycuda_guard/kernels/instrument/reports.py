@@ -53,7 +53,8 @@ class Shape(IntFlag):
 #: the frame: the header, then an entry for each access
 _FRAME = "pg_frame"
 _ENTRY_SIZE = 32
-_ENTRY = {"address": 0, "base": 8, "size": 16, "what": 24, "detail": 8, "reason": 16, "site": 28}
+#: offsets in an entry; what ``pg_report`` is told
+ENTRY = {"address": 0, "base": 8, "size": 16, "what": 24, "detail": 8, "reason": 16, "site": 28}
 
 _TEXT = """
 .func pg_report(.param .b64 entry, .param .b64 header)
@@ -291,7 +292,7 @@ def support_items(sites: int) -> list[Variable | Function]:
         "misaligned": int(abi.Reason.MISALIGNED),
         **abi.SITE_COUNTER_FIELDS,
         **abi.HEADER_FIELDS,
-        **{f"in_{name}": offset for name, offset in _ENTRY.items()},
+        **{f"in_{name}": offset for name, offset in ENTRY.items()},
         **{f"at_{name}": abi.RING_HEADER + offset for name, offset in abi.RECORD_FIELDS.items()},
         **{f"at_{name}": offset for name, offset in abi.RANGE_FIELDS.items()},
     }
@@ -355,7 +356,7 @@ def pass_header(frame: Frame, name: str) -> list[Statement]:
 
 
 def _store(frame: Frame, index: int, name: str, value: Operand | int, kind: str) -> None:
-    offset = abi.HEADER.size + index * _ENTRY_SIZE + _ENTRY[name]
+    offset = abi.HEADER.size + index * _ENTRY_SIZE + ENTRY[name]
     frame.builder.emit(f"st.local.{kind}", at(Symbol(_FRAME), offset), value)
 
 

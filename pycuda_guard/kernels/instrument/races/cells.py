@@ -1,4 +1,4 @@
-"""The device functions that enter an access in the cells of its words, and find what it races with.
+"""The device functions that enter an access in the cells of its words, and report what it races with.
 
 A word has two cells, 16 bytes together: its last write, and its readers since. Whoever comes second sees
 the other, in whatever order the hardware works: a write enters itself and then looks at the readers,
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pycuda_guard.kernels.instrument import abi, reports
 from pycuda_guard.kernels.instrument.races import identity as fields
 from pycuda_guard.kernels.instrument.races.identity import Readers, Strength
 from pycuda_guard.kernels.ptx.ir import Function
@@ -22,8 +23,13 @@ UNORDERED = "pg_unordered"
 
 #: bytes of the cells of one word
 CELLS = 16
-#: kinds of access that ``pg_enter`` is told
-READ, WRITE = 0, 1
+#: what ``pg_enter`` is told of an access beside its width in bytes: the shift of its cells, that it writes,
+#: and that it is to shared memory
+SHIFT_BITS, WRITES, SHARED = 8, 1 << 10, 1 << 11
+#: a thread's frame in local memory: the header, then where what orders blocks is, then the table of
+#: allocations with cells, abi.RANGEs by address with the address of the cells in ``shadow``
+FRAME_BYTES = abi.HEADER.size + 32
+FRAME_FIELDS = {"order": abi.HEADER.size, "rows": abi.HEADER.size + 8, "rows_count": abi.HEADER.size + 16}
 #: what a block did so far, in memory of 8 bytes a block: releases, and whether it acquired anything
 RELEASES, ACQUIRED = 0, 4
 ORDER_BYTES = 8
@@ -116,17 +122,63 @@ DONE:
     ret;
 }}
 
-.func (.param .b64 other) pg_enter(.param .b64 cells, .param .b64 me, .param .b32 count, .param .b32 kind,
-    .param .b64 order)
+.func pg_enter(.param .b64 cells, .param .b64 me, .param .b64 address, .param .b32 what, .param .b32 site,
+    .param .b64 frame)
 {{
+    .local .align 8 .b8 entry[32];
     .reg .pred %p, %q;
-    .reg .b64 %cells, %me, %order, %found, %last, %readers, %new, %old, %field, %difference, %zero;
-    .reg .b32 %count, %kind, %races, %one, %two;
+    .reg .b64 %cells, %me, %order, %found, %last, %readers, %new, %old, %field, %difference, %zero, %frame;
+    .reg .b64 %address, %row, %base;
+    .reg .b32 %count, %what, %shift, %races, %one, %two;
     ld.param.b64 %cells, [cells];
     ld.param.b64 %me, [me];
-    ld.param.b32 %count, [count];
-    ld.param.b32 %kind, [kind];
-    ld.param.b64 %order, [order];
+    ld.param.b32 %what, [what];
+    ld.param.b64 %frame, [frame];
+    shr.u32 %shift, %what, {shift_bits};
+    and.b32 %shift, %shift, 3;
+    setp.ne.u64 %p, %cells, 0;
+    @%p bra FOUND;
+
+    // which allocation the address is in, by halving
+    ld.param.b64 %address, [address];
+    ld.local.b32 %two, [%frame+{rows_count}];
+    mov.u32 %one, 0;
+    mov.u64 %row, 0;
+HALF:
+    .pragma "nounroll";
+    setp.ge.u32 %p, %one, %two;
+    @%p bra SEARCHED;
+    add.u32 %count, %one, %two;
+    shr.u32 %count, %count, 1;
+    ld.local.b64 %field, [%frame+{rows}];
+    mad.wide.u32 %field, %count, {row_size}, %field;
+    ld.global.b64 %base, [%field+{row_base}];
+    setp.gt.u64 %p, %base, %address;
+    @%p bra LOWER;
+    mov.u64 %row, %field;
+    add.u32 %one, %count, 1;
+    bra HALF;
+LOWER:
+    mov.u32 %two, %count;
+    bra HALF;
+SEARCHED:
+    setp.eq.u64 %p, %row, 0;
+    @%p bra LEAVE;
+    ld.global.b64 %base, [%row+{row_base}];
+    ld.global.b64 %field, [%row+{row_bytes}];
+    sub.u64 %base, %address, %base;
+    setp.ge.u64 %p, %base, %field;
+    @%p bra LEAVE;
+    ld.global.b32 %shift, [%row+{row_shift}];
+    ld.global.b64 %cells, [%row+{row_cells}];
+    shr.u64 %base, %base, %shift;
+    mad.lo.u64 %cells, %base, {cells}, %cells;
+
+FOUND:
+    and.b32 %count, %what, 255;
+    shr.u32 %count, %count, %shift;
+    max.u32 %count, %count, 1;
+    ld.local.b64 %order, [%frame+{order}];
     mov.u64 %found, 0;
     // the releases of the own block so far
     setp.eq.u64 %p, %order, 0;
@@ -139,7 +191,8 @@ DONE:
     shl.b64 %field, %field, {releases_shift};
     or.b64 %me, %me, %field;
 NEXT:
-    setp.eq.u32 %p, %kind, {read};
+    and.b32 %one, %what, {writes};
+    setp.eq.u32 %p, %one, 0;
     @%p bra READ;
 
     atom.exch.b64 %last, [%cells], %me;
@@ -222,13 +275,31 @@ LAST:
     {unordered_last}
 ENTERED:
     setp.ne.u64 %p, %found, 0;
-    @%p bra DONE;
+    @%p bra REPORT;
     add.u64 %cells, %cells, {cells};
     sub.u32 %count, %count, 1;
     setp.ne.u32 %p, %count, 0;
     @%p bra NEXT;
-DONE:
-    st.param.b64 [other], %found;
+LEAVE:
+    ret;
+REPORT:
+    ld.param.b64 %address, [address];
+    ld.param.b32 %one, [site];
+    and.b32 %two, %what, {shared};
+    setp.ne.u32 %p, %two, 0;
+    selp.b32 %two, {shared_race}, {race}, %p;
+    mov.u64 %row, entry;
+    st.local.b64 [%row+{in_address}], %address;
+    st.local.b64 [%row+{in_detail}], %found;
+    st.local.b32 [%row+{in_reason}], %two;
+    st.local.b32 [%row+{in_site}], %one;
+    {{
+        .param .b64 a_entry;
+        .param .b64 a_frame;
+        st.param.b64 [a_entry], %row;
+        st.param.b64 [a_frame], %frame;
+        call.uni pg_report, (a_entry, a_frame);
+    }}
     ret;
 }}
 """
@@ -285,8 +356,19 @@ def _numbers() -> Mapping[str, object]:
         "order_bytes": ORDER_BYTES,
         "acquired": ACQUIRED,
         "releases": RELEASES,
-        "read": READ,
         "cells": CELLS,
+        "shift_bits": SHIFT_BITS,
+        "writes": WRITES,
+        "shared": SHARED,
+        **FRAME_FIELDS,
+        "row_size": abi.RANGE.size,
+        "row_base": abi.RANGE_FIELDS["base"],
+        "row_bytes": abi.RANGE_FIELDS["size"],
+        "row_cells": abi.RANGE_FIELDS["shadow"],
+        "row_shift": abi.RANGE_FIELDS["shift"],
+        "race": int(abi.Reason.RACE),
+        "shared_race": int(abi.Reason.SHARED_RACE),
+        **{f"in_{name}": offset for name, offset in reports.ENTRY.items()},
         "unordered_last": _CALL.format(old="last") + _NOTE.format(old="last"),
         "unordered_readers": _CALL.format(old="readers") + _NOTE.format(old="readers"),
         "unordered_reading": _CALL.format(old="readers"),

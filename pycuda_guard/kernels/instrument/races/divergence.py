@@ -36,10 +36,13 @@ class Barriers:
     """What is added around a kernel's barriers.
 
     ``slots`` is the shared address of the slots, which are there where ``room`` holds. ``numbering``
-    gives barriers their numbers among the kernel's race sites.
+    gives barriers their numbers among the kernel's race sites. Where it is ``certain`` that threads wait
+    at the same barriers, nothing is added.
     """
 
-    def __init__(self, frame: Frame, slots: Register, room: Register, numbering: Numbering) -> None:
+    def __init__(
+        self, frame: Frame, slots: Register, room: Register, numbering: Numbering, *, certain: bool
+    ) -> None:
         self.frame = frame
         self.builder = frame.builder
         self.slots = slots
@@ -49,7 +52,7 @@ class Barriers:
             entry for entry in frame.flat.body if isinstance(entry, Instruction) and is_full_barrier(entry)
         ]
         #: with one barrier, all wait at the same
-        self.is_watched = len(found) > 1
+        self.is_watched = len(found) > 1 and not certain
         self._places: dict[int, Register] = {}
         with self.builder.in_prologue():
             if self.is_watched:

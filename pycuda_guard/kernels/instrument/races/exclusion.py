@@ -50,11 +50,12 @@ class Prospects:
 
     ``exclusion`` has what the host must find out to know that a launch has none; None where it can't.
     ``harmless`` are the accesses to shared memory, by the identity of their instructions, that can't
-    be part of one.
+    be part of one. ``waits_together``: all threads of a block surely wait at the same barriers.
     """
 
     exclusion: Exclusion | None
     harmless: frozenset[int]
+    waits_together: bool
 
 
 class _UnknownError(Exception):
@@ -70,12 +71,12 @@ def find_prospects(
     """Look at a kernel. ``variables`` are those of its module."""
     finder = _Finder(flat, provenance, roots, {**variables, **flat.variables})
     if len(flat.body) > _MOST_INSTRUCTIONS or not finder.waits_together():
-        return Prospects(None, frozenset())
+        return Prospects(None, frozenset(), waits_together=False)
     groups, harmless = finder.shared_groups()
     try:
-        return Prospects(finder.exclusion(groups), harmless)
+        return Prospects(finder.exclusion(groups), harmless, waits_together=True)
     except _UnknownError:
-        return Prospects(None, harmless)
+        return Prospects(None, harmless, waits_together=True)
 
 
 class _Finder:

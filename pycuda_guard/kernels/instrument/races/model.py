@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 RACES_SUFFIX = "$races"
 
 #: after the ranges of the hidden parameter: address of ORDER_BYTES for each block, zeroed before the
-#: launch; 0 where the kernel has no fences
-ORDER = struct.Struct("<Q8x")
+#: launch, 0 where the kernel has no fences; address and entries of the table of allocations with cells
+ORDER = struct.Struct("<QQI12x")
+ORDER_FIELDS = {"order": 0, "rows": 8, "rows_count": 16}
 #: then for each root: address of the cells of its allocation's first word, 0 where nothing is watched;
 #: cells stand for ``1 << shift`` bytes
 ROOT_CELLS = struct.Struct("<QI4x")
@@ -75,8 +76,10 @@ class RaceVariant:
 
     ``hidden_bytes`` is the size of its hidden parameter. ``sites`` are the numbers, among the module's
     sites, of those that identities name. ``has_fences``: whether it needs memory for what orders
-    blocks. ``shadow``: of shared memory, None where races there are not looked for. ``is_partial``:
-    it accesses global memory by addresses of unknown origin, which are not watched. ``exclusion`` is
+    blocks. ``shadow``: of shared memory, None where races there are not looked for. ``looks_up``: it has
+    accesses that find their cells by the table. ``writes_variables``: to variables of the module.
+    ``narrowest`` is the width in bytes of the narrowest write by an address of unknown origin, 0 if it has
+    none: such writes may be to any allocation. ``exclusion`` is
     what the host can find out to know that a launch has no races; None where it can't.
     """
 
@@ -85,7 +88,9 @@ class RaceVariant:
     sites: tuple[int, ...]
     has_fences: bool
     shadow: SharedShadow | None
-    is_partial: bool
+    looks_up: bool
+    writes_variables: bool
+    narrowest: int
     exclusion: Exclusion | None
 
     def shared_bytes(self, dynamic: int) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pycuda_guard.kernels.instrument import abi, reports
+from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.kernels.instrument.accesses import accesses_of
+from pycuda_guard.kernels.instrument.body import needs_check
 from pycuda_guard.kernels.instrument.builder import at, is_true
 from pycuda_guard.kernels.instrument.model import Site
 from pycuda_guard.kernels.instrument.races import identity as fields
@@ -13,13 +14,22 @@ from pycuda_guard.kernels.instrument.races.cells import (
     ACQUIRED,
     CELLS,
     ENTER,
+    FRAME_BYTES,
+    FRAME_FIELDS,
     ORDER_BYTES,
-    READ,
     RELEASES,
-    WRITE,
+    SHARED,
+    SHIFT_BITS,
+    WRITES,
 )
 from pycuda_guard.kernels.instrument.races.divergence import Barriers
-from pycuda_guard.kernels.instrument.races.model import ORDER, ROOT_CELLS, ROOT_CELLS_FIELDS, SLOTS_BYTES
+from pycuda_guard.kernels.instrument.races.model import (
+    ORDER,
+    ORDER_FIELDS,
+    ROOT_CELLS,
+    ROOT_CELLS_FIELDS,
+    SLOTS_BYTES,
+)
 from pycuda_guard.kernels.instrument.races.ordering import (
     is_acquire,
     is_block_barrier,
@@ -28,6 +38,7 @@ from pycuda_guard.kernels.instrument.races.ordering import (
     strength_of,
 )
 from pycuda_guard.kernels.instrument.shared_shadow import dynamic_start
+from pycuda_guard.kernels.instrument.variables import watched_variable
 from pycuda_guard.kernels.instrument.zeros import holds_too
 from pycuda_guard.kernels.ptx.ir import Instruction, Register, Space, Symbol
 
@@ -35,31 +46,42 @@ if TYPE_CHECKING:
     from pycuda_guard.kernels.instrument.accesses import Access
     from pycuda_guard.kernels.instrument.coverage import Place
     from pycuda_guard.kernels.instrument.frame import Frame
+    from pycuda_guard.kernels.instrument.races.exclusion import Prospects
     from pycuda_guard.kernels.instrument.shared_shadow import SharedMemory, SharedPlace
     from pycuda_guard.kernels.ptx.ir import Guard
+
+#: what ``pg_enter`` needs of the launch, in local memory
+_FRAME = "pg_racing"
 
 
 class Races:
     """What is added to a kernel, instruction by instruction. ``shared`` watches its shared memory.
 
-    ``harmless`` are accesses there, by the identity of their instructions, that race with none.
+    ``prospects`` say what need not be watched.
     """
 
-    def __init__(
-        self, frame: Frame, shared: SharedMemory | None, roots: int, harmless: frozenset[int]
-    ) -> None:
+    def __init__(self, frame: Frame, shared: SharedMemory | None, roots: int, prospects: Prospects) -> None:
         self.frame = frame
         self.builder = frame.builder
         self.shared = shared
-        self.harmless = harmless
+        self._harmless = prospects.harmless
         self.sites: list[int] = []
         self._start = abi.HEADER.size + roots * abi.RANGE.size
         self._roots: dict[int, tuple[Register, Register]] = {}
         self._orders = any(isinstance(entry, Instruction) and is_release(entry) for entry in frame.flat.body)
+        self._written = _written_variables(frame)
+        #: whether some accesses find their cells by the table
+        self.looks_up = False
         with self.builder.in_prologue():
             self._identify()
+            self._fill_frame()
             slots = self._find_room()
-        self.barriers = Barriers(frame, slots, self._room, self)
+        self.barriers = Barriers(frame, slots, self._room, self, certain=prospects.waits_together)
+
+    @property
+    def writes_variables(self) -> bool:
+        """Whether variables of the module are written."""
+        return bool(self._written)
 
     @property
     def has_fences(self) -> bool:
@@ -80,11 +102,19 @@ class Races:
         self.identity = value("or.b64", "b64", upper, lower)
         self.builder.emit("or.b64", self.identity, self.identity, fields.BLOCK_EPOCH.put(1))
         if self._orders:
-            self.order = self.builder.register("b64")
-            self.builder.emit("ld.param.b64", self.order, at(Symbol(abi.LAUNCH_PARAMETER), self._start))
-            self.account = value("mad.lo.u64", "b64", wide, ORDER_BYTES, self.order)
-        else:
-            self.order = value("mov.b64", "b64", 0)
+            order = self.builder.register("b64")
+            self.builder.emit("ld.param.b64", order, at(Symbol(abi.LAUNCH_PARAMETER), self._start))
+            self.account = value("mad.lo.u64", "b64", wide, ORDER_BYTES, order)
+
+    def _fill_frame(self) -> None:
+        """Put in local memory what entering an access takes, whichever it is."""
+        self.builder.need_local(_FRAME, FRAME_BYTES)
+        copied = [(8 * index, 8 * index) for index in range(abi.HEADER.size // 8)]
+        copied += [(self._start + offset, FRAME_FIELDS[name]) for name, offset in ORDER_FIELDS.items()]
+        for source, target in copied:
+            word = self.builder.register("b64")
+            self.builder.emit("ld.param.b64", word, at(Symbol(abi.LAUNCH_PARAMETER), source))
+            self.builder.emit("st.local.b64", at(Symbol(_FRAME), target), word)
 
     def _linear(self, index: str, extent: str) -> tuple[Register, Register]:
         """Return the linear index, x fastest, and the product of the extents."""
@@ -160,7 +190,12 @@ class Races:
             self.barriers.after(instruction)
         elif is_warp_barrier(instruction):
             self._count(fields.WARP_EPOCH, instruction.guard)
-        elif self._orders:
+            return
+        for access in accesses_of(instruction):
+            variable = watched_variable(self.frame, access)
+            if variable is not None and variable.name in self._written:
+                self._enter_by_address(access, self.frame.address(access.address), access.guard)
+        if self._orders:
             for access in accesses_of(instruction):
                 if access.space in (Space.GLOBAL, Space.GENERIC) and is_acquire(access):
                     one = self.builder.value("mov.b32", "b32", 1)
@@ -180,8 +215,14 @@ class Races:
 
     def __call__(self, frame: Frame, access: Access, place: Place | None, guard: Guard | None) -> None:
         """Emit what an access to global memory adds, which was done."""
+        if place is None:
+            return
         root = frame.root_of(access)
-        if root is None or place is None or place.base != frame.range_of(root[0]).base:
+        if root is None:
+            address = self.builder.value("add.u64", "b64", place.base, place.offset)
+            self._enter_by_address(access, address, guard)
+            return
+        if place.base != frame.range_of(root[0]).base:
             return
         cells, shift = self._cells_of(root[0])
         watched = self.builder.value("setp.ne.u64", "pred", cells, 0)
@@ -193,15 +234,29 @@ class Races:
             self.builder.place_label(slow)
             index = value("shr.u64", "b64", place.offset, shift)
             first = value("mad.lo.u64", "b64", index, CELLS, cells)
-            width = value("mov.b32", "b32", access.width)
-            count = value("max.u32", "b32", value("shr.u32", "b32", width, shift), 1)
-            strength = strength_of(access, in_shared=False)
-            self._enter(access, first, count, strength, abi.Reason.RACE, (place.base, place.offset), root[0])
+            what = value("mad.lo.u32", "b32", shift, 1 << SHIFT_BITS, access.width)
+            address = value("add.u64", "b64", place.base, place.offset)
+            self._enter(access, first, address, what, strength_of(access, in_shared=False), root[0])
+            self.builder.branch(following)
+
+    def _enter_by_address(self, access: Access, address: Register, guard: Guard | None) -> None:
+        """Emit the entry of an access whose cells the table tells, if it has any."""
+        self.looks_up = True
+        value = self.builder.value
+        is_there = self.builder.register("b32")
+        self.builder.emit("ld.local.b32", is_there, at(Symbol(_FRAME), FRAME_FIELDS["rows_count"]))
+        watched = value("setp.ne.u32", "pred", is_there, 0)
+        if guard is not None:
+            watched = holds_too(self.frame, watched, guard)
+        slow, following = self._leave(watched)
+        with self.builder.outlined():
+            self.builder.place_label(slow)
+            self._enter(access, 0, address, access.width, strength_of(access, in_shared=False), None)
             self.builder.branch(following)
 
     def in_shared(self, access: Access, place: SharedPlace, address: Register, guard: Guard | None) -> None:
         """Emit what an access to shared memory adds, whose codes are at ``place``."""
-        if self.shared is None or id(access.instruction) in self.harmless:
+        if self.shared is None or id(access.instruction) in self._harmless:
             return
         watched = self.builder.value("and.pred", "pred", place.valid, self._watched)
         if guard is not None:
@@ -213,11 +268,10 @@ class Races:
             index = value("sub.u32", "b32", place.address, self.shared.start)
             where = value("mad.lo.u32", "b32", index, CELLS, self.cells)
             first = value("cvta.shared.u64", "b64", value("cvt.u64.u32", "b64", where))
-            count = value("mov.b32", "b32", max(1, access.width // self.shared.shadow.granule))
-            strength = strength_of(access, in_shared=True)
+            shift = self.shared.shadow.granule.bit_length() - 1
+            what = access.width | shift << SHIFT_BITS | SHARED
             offset = self.shared.offset_of(access, address)
-            zero = value("mov.b64", "b64", 0)
-            self._enter(access, first, count, strength, abi.Reason.SHARED_RACE, (zero, offset), None)
+            self._enter(access, first, offset, what, strength_of(access, in_shared=True), None)
             self.builder.branch(following)
 
     def _leave(self, watched: Register) -> tuple[str, str]:
@@ -230,31 +284,22 @@ class Races:
     def _enter(
         self,
         access: Access,
-        first: Register,
-        count: Register,
+        first: Register | int,
+        address: Register,
+        what: Register | int,
         strength: fields.Strength,
-        reason: abi.Reason,
-        where: tuple[Register, Register],
         root: int | None,
     ) -> None:
-        """Emit the entry in cells from ``first`` on, and the report of what it races with."""
+        """Emit the entry in cells from ``first`` on (0: the table tells); ``what`` is as in cells.py."""
         value = self.builder.value
         self.builder.mark(access.instruction.source)
         number = self.number(access.instruction, access.kind, access.width, root)
-        constant = fields.SITE.put(number) | fields.STRENGTH.put(strength)
-        me = value("or.b64", "b64", self.identity, constant)
-        kind = WRITE if access.writes else READ
-        other = self.builder.register("b64")
-        self.builder.call(ENTER, [(8, first), (8, me), (4, count), (4, kind), (8, self.order)], other)
-        races = value("setp.ne.u64", "pred", other, 0)
-        report, done = self.builder.label(), self.builder.label()
-        self.builder.branch(report, is_true(races))
-        self.builder.place_label(done)
-        with self.builder.outlined():
-            self.builder.place_label(report)
-            address = value("add.u64", "b64", *where)
-            reports.call_report(self.frame, self.sites[number], int(reason), address, other)
-            self.builder.branch(done)
+        me = value("or.b64", "b64", self.identity, fields.SITE.put(number) | fields.STRENGTH.put(strength))
+        if access.writes:
+            what = what | WRITES if isinstance(what, int) else value("or.b32", "b32", what, WRITES)
+        frame = value("mov.u64", "b64", Symbol(_FRAME))
+        site = self.sites[number]
+        self.builder.call(ENTER, [(8, first), (8, me), (8, address), (4, what), (4, site), (8, frame)])
 
     def _cells_of(self, root: int) -> tuple[Register, Register]:
         """Return the registers with the address of a root's cells and their shift."""
@@ -269,3 +314,23 @@ class Races:
                     self.builder.emit(f"ld.param.{kind}", target, address)
             self._roots[root] = known
         return known
+
+
+def _written_variables(frame: Frame) -> frozenset[str]:
+    """Return the names of the module's variables in global memory, if any is written, or may be."""
+    accesses = [
+        (access, watched_variable(frame, access))
+        for entry in frame.flat.body
+        if isinstance(entry, Instruction)
+        for access in accesses_of(entry)
+    ]
+    used = {variable.name for _, variable in accesses if variable and variable.space is Space.GLOBAL}
+    may_write = any(
+        access.writes and (variable.name in used if variable else _is_unknown(frame, access))
+        for access, variable in accesses
+    )
+    return frozenset(used) if may_write else frozenset()
+
+
+def _is_unknown(frame: Frame, access: Access) -> bool:
+    return needs_check(frame, access) and frame.root_of(access) is None

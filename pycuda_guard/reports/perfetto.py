@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 #: track numbers: the findings, threads from here, streams from here
 _FINDINGS, _THREADS, _STREAMS = 1, 10, 10_000
 
+#: nanoseconds between the edge of a slice and the end of an arrow in it: viewers take an arrow that is
+#: exactly on an edge for one of the slice before, or of none
+_INSIDE = 1
+
 #: colours that viewers of the format know by name
 _COLOURS = {"error": "terrible", "warning": "bad", "note": "grey"}
 
@@ -112,14 +116,14 @@ class _Process:
 
     def _slice(self, row: Row, stream: Stream, end: int) -> None:
         arguments = _arguments(row) | ({"done by event": row.done} if row.done else {})
-        duration = max(end - row.time, 0) / 1000
+        duration = max(end - row.time, 2 * _INSIDE) / 1000
         self._put("X", self._streams[stream], row, dur=duration, args=arguments)
 
     def _host(self, row: Row) -> None:
         """Write what is on the track of a thread."""
         track = _THREADS + row.thread
         if row.kind is Kind.WAIT:
-            start = min(self._threads.get(row.thread, row.time), row.time)
+            start = min(self._threads.get(row.thread, row.time), row.time - 2 * _INSIDE)
             duration = (row.time - start) / 1000
             self._put("X", track, row, start, dur=duration, args=_arguments(row))
         else:
@@ -138,8 +142,9 @@ class _Process:
             names = {"name": arrow.reason, "cat": "order", "id": self._out.flows}
             is_queued = row.is_queued and row.stream is not None
             target = self._streams[row.stream] if is_queued and row.stream else _THREADS + row.thread
-            self._out.put("s", self._process, source, arrow.time, **names)
-            self._out.put("f", self._process, target, row.time, bp="e", **names)
+            inside = _INSIDE if is_queued else -_INSIDE
+            self._out.put("s", self._process, source, arrow.time + _INSIDE, **names)
+            self._out.put("f", self._process, target, row.time + inside, bp="e", **names)
 
     def _finding(self, finding: Finding, time: int) -> None:
         arguments = {"severity": finding.severity.value, "message": finding.message, "help": finding.help}

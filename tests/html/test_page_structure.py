@@ -26,6 +26,7 @@ from made_up_runs import (
 )
 
 from pycuda_guard.events import model as m
+from pycuda_guard.events.reader import read
 from pycuda_guard.findings import KernelLocation, Location, Related, Severity
 from pycuda_guard.reports.html import page, timeline
 from pycuda_guard.reports.html.raster import MAX_COLUMNS, MAX_ROWS, MAX_STRIP, Raster
@@ -222,6 +223,17 @@ def test_of_very_long_runs_the_last_events_are_shown(tmp_path: Path, monkeypatch
     assert [data["memory"]["changes"][at] for at in (0, 2, 3, 5)] == [0, 5000, 99, 300]
     assert "The last 100 of 151 events." in made.text("span")
     assert [one["row"] for one in data["findings"]] == [120 - 52]
+
+
+def test_of_a_damaged_recording_the_rest_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "run.pgr"
+    recorded(path, [launch() for _ in range(50)])
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"step", 0, data.rindex(b"step")) + 1] ^= 0x10
+    path.write_bytes(data)
+    made = Page(page(Run((), "the CPU device", frozenset(), (), False, recordings=(read(str(path)),))))
+    assert len(made.data()["rows"]["number"]) == 48
+    assert any(re.fullmatch(r"the record at byte \d+ is damaged.*", text) for text in made.texts["dd"])
 
 
 # --- hostile texts ----------------------------------------------------------------------------

@@ -177,10 +177,9 @@ def check_tracks(events: list[dict[str, Any]]) -> dict[tuple[int, int], str]:
         spans.sort()
         assert all(end <= start + 1e-3 for (_, end), (start, _) in pairwise(spans))
     ends = [event for event in events if event["ph"] in "sf"]
-    assert all(
-        any(start <= end["ts"] <= stop + 1e-3 for start, stop in slices[end["pid"], end["tid"]])
-        for end in ends
-    )
+    for end in ends:
+        spans = slices[end["pid"], end["tid"]]
+        assert sum(start < end["ts"] < stop for start, stop in spans) == 1
     for number in {event["id"] for event in ends}:
         start, finish = (event for event in ends if event["id"] == number)
         assert (start["ph"], finish["ph"]) == ("s", "f") and start["ts"] <= finish["ts"]
@@ -225,7 +224,7 @@ def test_a_trace_of_waits(tmp_path: Path) -> None:
         ("step", "stream 1", 1.0, 1.0),
         ("step", "stream 1", 2.0, 1.0),
         ("stream synchronized", "host thread 1", 2.0, 1.0),
-        ("memcpy_dtoh", "default stream", 4.0, 0.0),
+        ("memcpy_dtoh", "default stream", 4.0, 0.002),
     ]
     assert slices[1]["args"]["done by event"] == 4
 

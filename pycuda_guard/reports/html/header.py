@@ -46,6 +46,7 @@ def header(run: Run) -> str:
         facts.append(("Processes" if len(run.recordings) > 1 else "Process", numbers))
     if not run.has_ended:
         facts.append(("End", "not recorded: what is decided at the end of a run is missing"))
+    facts += [("Damage", problem) for one in run.recordings if one.is_damaged for problem in one.problems]
     listed = "".join(f"<div><dt>{escaped(name)}</dt><dd>{escaped(text)}</dd></div>" for name, text in facts)
     return (
         f"<h1>{escaped(program(run))}</h1>\n<ul class='counts' aria-label='How much was found'>{_counts(run)}"

@@ -100,7 +100,7 @@ for (const track of tracks) {
   if (track.kind === "stream") track.items.forEach((row, index) => { next[row] = track.items[index + 1] ?? -1; });
 }
 const ORDER = data.kinds.indexOf("order"); // what takes no time
-const findings = data.findings;
+const findings = data.findings.sort((a, b) => a.row - b.row);
 const findingsOf = new Map();
 for (const finding of findings) {
   if (!findingsOf.has(finding.row)) findingsOf.set(finding.row, []);
@@ -295,7 +295,7 @@ function outline(context, row, stroke, lane = laneOf(row)) {
 
 function drawFindings(context) {
   let free = -Infinity;
-  for (const finding of [...findings].sort((a, b) => a.row - b.row)) {
+  for (const finding of findings) {
     const isBad = finding.severity !== "note";
     const paint = colour(finding.severity);
     if (isBad) {

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 INVALID_ARGUMENT = "invalid argument"
 INVALID_CONTEXT = "invalid device context"
+NOT_INITIALIZED = "initialization error"
 OUT_OF_MEMORY = "out of memory"
 STALE_HANDLE = "invalid resource handle"
 ILLEGAL_ADDRESS = "an illegal memory access was encountered"

@@ -196,12 +196,14 @@ class Kernels:
             variant = self.variant_of(function)
             if variant is None or any(words in str(error) for words in _OF_ANOTHER_CONTEXT):
                 raise
-            if (bare := self._bare_for_launch(variant)) is not None:
-                # if it is only the instrumented kernel that is too large, the program's own runs unwatched
-                return wrapped(bare, grid, block, packed, shared, stream)
-            if chosen is not function:
-                return wrapped(function, grid, block, longer, shared, stream)
-            raise
+            bare = self._bare_for_launch(variant)
+            if bare is None and chosen is function:
+                raise
+        # not in the handler: an exception of the program's own kernel must not show ours behind it
+        if bare is not None:
+            # if it is only the instrumented kernel that is too large, the program's own runs unwatched
+            return wrapped(bare, grid, block, packed, shared, stream)
+        return wrapped(function, grid, block, longer, shared, stream)
 
     def launch_unwatched(self, wrapped: Wrapped, function: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Make a launch that no event tells of."""
@@ -269,9 +271,10 @@ class Kernels:
         variant = self.variant_of(function)
         if variant is None:
             return wrapped(function, *arguments)
-        try:
+        bare = None
+        with contextlib.suppress(Exception):
             bare = self.runtime.loader.bare_function(variant)
-        except Exception:
+        if bare is None:
             return wrapped(function, *arguments)
         result = wrapped(bare, *arguments)
         variant.note_setting(name, arguments)

@@ -77,10 +77,13 @@ WITHOUT_CONTEXT = {
     "PyCUDA": [
         homeless("explicit_context_dependent failed: invalid device context - no currently active context?")
     ],
+    "no initialization": [homeless("cuMemAlloc failed: initialization error")],
+    "no initialization before a module": [homeless("cuModuleLoadDataEx failed: initialization error - ")],
 }
 WITH_CONTEXT = {
     "another context is meant": [context(), homeless(context=31)],
     "another failure": [context(), homeless("cuMemAlloc failed: out of sorts")],
+    "initialized": [context(), homeless("cuMemAlloc failed: initialization error", context=31)],
 }
 
 
@@ -98,6 +101,12 @@ def test_tells_which_thread_has_a_context() -> None:
     (finding,) = findings(context(line=2), homeless())
     assert "another thread has" in finding.message and "context.push()" in finding.help
     assert [r.line for r in finding.related] == [2]
+
+
+def test_says_that_nothing_is_initialized() -> None:
+    (finding,) = findings(*WITHOUT_CONTEXT["no initialization"])
+    assert "mem_alloc is called before CUDA is initialized" in finding.message
+    assert finding.help.startswith("import pycuda.autoinit first")
 
 
 def test_a_missing_context_that_is_handled_is_a_note() -> None:

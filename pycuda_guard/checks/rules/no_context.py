@@ -2,12 +2,14 @@
 
 What it does
 ------------
-Reports calls that fail because the calling thread has no context, and tells which thread has one.
+Reports calls that fail because the calling thread has no context, and tells which thread has one, or that
+CUDA was not initialized at all.
 
 Why is this bad
 ---------------
 A context is current in one thread at a time. `pycuda.autoinit` makes one for the main thread only; in
-a worker thread the first call raises "invalid device context" or "no currently active context".
+a worker thread the first call raises "invalid device context" or "no currently active context". Without
+`pycuda.autoinit` the first call of all raises "initialization error".
 
 Example
 -------
@@ -73,12 +75,21 @@ class NoContext(Rule):
 
     def on_call_failed(self, event: CallFailed) -> None:
         """Look whether a call failed for want of a context."""
-        if event.context or not any(words in event.message for words in _WORDS):
+        is_first = statuses.words(event) == statuses.NOT_INITIALIZED
+        if event.context or not (is_first or any(words in event.message for words in _WORDS)):
             return
         if self.explained(event.sequence) or (event.announced and self.explained(event.announced)):
             return
         self.explain(event.announced)
         if self.again(event, failure=event.sequence):
+            return
+        if is_first:
+            self.report(
+                event,
+                f"{event.call} is called before CUDA is initialized: there is no cuda.init(), and no context",
+                "import pycuda.autoinit first, or call cuda.init() and cuda.Device(0).make_context()",
+                failure=event.sequence,
+            )
             return
         elsewhere = self._elsewhere(event.thread)
         text = f"{event.call} needs a current context, and this thread has none"

@@ -22,6 +22,7 @@ from pycuda_guard.kernels.instrument.frame import Frame
 from pycuda_guard.kernels.instrument.model import Instrumented, InstrumentedKernel, Root
 from pycuda_guard.kernels.instrument.races.cells import ENTER, UNORDERED, cell_functions
 from pycuda_guard.kernels.instrument.races.exclusion import find_prospects
+from pycuda_guard.kernels.instrument.races.inlining import inlined
 from pycuda_guard.kernels.instrument.races.model import ORDER, RACES_SUFFIX, ROOT_CELLS, RaceVariant
 from pycuda_guard.kernels.instrument.races.watch import Races
 from pycuda_guard.kernels.instrument.ranges import KnownRoot
@@ -152,12 +153,7 @@ class _Pipeline:
         """Instrument a kernel; return its variants."""
         flat = self.flat[name]
         provenance = find_provenance(flat)
-        accesses = tuple(
-            access
-            for statement in flat.body
-            if isinstance(statement, Instruction)
-            for access in accesses_of(statement)
-        )
+        accesses = _accesses(flat)
         plan = KernelPlan(flat, provenance, accesses, _find_roots(flat, provenance, accesses))
         hidden_bytes = abi.HEADER.size + len(plan.roots) * abi.RANGE.size
         hidden = Variable(abi.LAUNCH_PARAMETER, Space.PARAM, "b8", align=16, dims=(hidden_bytes,))
@@ -217,15 +213,22 @@ class _Pipeline:
         functions: list[Function],
     ) -> RaceVariant | None:
         """Add the variant that looks for races to a kernel's functions; None where it can't be made."""
+        flat, provenance = plan.flat, plan.provenance
         if self.calls.reached[name]:
-            return None  # what device functions do is not followed
+            whole = inlined(flat, self.calls.functions)
+            if whole is None:
+                return None
+            flat, provenance = whole, find_provenance(whole)
+            accesses = _accesses(flat)
+            shadow = plan_shadow(flat, accesses, self.variables)
+            # the roots tell only what the kernel does itself
+            unknown = [access for access in accesses if access.space in (Space.GLOBAL, Space.GENERIC)]
         roots = len(plan.roots)
         hidden_bytes = abi.HEADER.size + roots * abi.RANGE.size + ORDER.size + roots * ROOT_CELLS.size
-        flat = plan.flat
         if _hidden_offset(flat.function) + hidden_bytes > _PARAMETER_LIMIT:
             return None
-        frame = self.frame(flat, name, plan)
-        prospects = find_prospects(flat, plan.provenance, plan.roots, self.variables)
+        frame = self.frame(flat, name, replace(plan, flat=flat, provenance=provenance))
+        prospects = find_prospects(flat, provenance, plan.roots, self.variables)
         found = emit_checked(frame, shadow, lambda shared: Races(frame, shared, roots, prospects))
         assert found is not None
         hidden = Variable(abi.LAUNCH_PARAMETER, Space.PARAM, "b8", align=16, dims=(hidden_bytes,))
@@ -305,12 +308,15 @@ def _is_unknown(frame: Frame, access: Access) -> bool:
     return variable is None or (variable.space is Space.GLOBAL and watched_variable(frame, access) is None)
 
 
-def _global_accesses(flat: FlatFunction) -> list[Access]:
-    """Return a device function's accesses to global memory or by generic addresses."""
-    return [
+def _accesses(flat: FlatFunction) -> tuple[Access, ...]:
+    return tuple(
         access
         for statement in flat.body
         if isinstance(statement, Instruction)
         for access in accesses_of(statement)
-        if access.space in (Space.GLOBAL, Space.GENERIC)
-    ]
+    )
+
+
+def _global_accesses(flat: FlatFunction) -> list[Access]:
+    """Return a device function's accesses to global memory or by generic addresses."""
+    return [access for access in _accesses(flat) if access.space in (Space.GLOBAL, Space.GENERIC)]

@@ -2,7 +2,7 @@
 # from wheels where there is none, PyCUDA where there is none. A second run finds it done.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test lint setup pycuda-tests screenshots clean
+.PHONY: demo test lint docs setup pycuda-tests screenshots clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,6 +23,10 @@ lint: setup
 
 screenshots: setup
 	$(BIN)/python tests/html/screenshots.py
+
+docs: setup
+	@$(BIN)/python -c "import furo, myst_parser" 2> /dev/null || $(BIN)/python -m pip install --quiet -e '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 
 pycuda-tests: setup
 	$(BIN)/python tests/transparency/pycuda_suite.py

@@ -276,6 +276,14 @@ def test_a_finding_of_another_file_is_not_put_on_the_same_line(tmp_path: Path) -
     assert Page(page(recorded(tmp_path / "run.pgr", [launch()], [other]))).data()["findings"] == []
 
 
+def test_the_line_that_allocates_stands_for_its_allocation(tmp_path: Path) -> None:
+    """``gpuarray.zeros`` also launches a kernel, which has nothing to do with the finding."""
+    events = [allocated(5, name="a_gpu"), launch(5, name="fill"), launch()]
+    about = finding(event=3, related=(Related("`a_gpu` is allocated here", FILE, 5),))
+    data = Page(page(recorded(tmp_path / "run.pgr", events, [about]))).data()
+    assert [one["others"] for one in data["findings"]] == [[0]]
+
+
 def test_a_finding_without_a_line_is_at_its_event(tmp_path: Path) -> None:
     nowhere = finding(location=None, event=2)
     data = Page(page(recorded(tmp_path / "run.pgr", [launch(), dtoh()], [nowhere]))).data()

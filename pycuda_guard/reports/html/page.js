@@ -164,7 +164,8 @@ function lowerBound(items, value) { // the first item that starts at value or la
 // --- drawing ---------------------------------------------------------------------------------
 
 const canvas = byId("tracks");
-const LABEL = 150, TOP = 30, LANE = 36, BOX = 26;
+const LABEL = data.tracks.some((track) => track.process) ? 190 : 150;
+const TOP = 30, LANE = 36, BOX = 26;
 const font = (size) => `${size}px system-ui, "Segoe UI", Roboto, sans-serif`;
 let width = 0;
 let chosen = -1, chosenLane = 0;

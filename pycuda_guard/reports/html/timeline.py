@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pycuda_guard.events.model import Event
     from pycuda_guard.events.reader import Recording
-    from pycuda_guard.findings import Finding
+    from pycuda_guard.findings import Finding, Related
     from pycuda_guard.reports.buffers import Buffer
     from pycuda_guard.reports.html.naming import Names
     from pycuda_guard.reports.run import Run
@@ -161,7 +161,7 @@ def _attach(
         story.row = positions[story.number]
         limit = max(finding.event or 0, story.number)
         for other in finding.related:
-            near = _last(by_place.get((other.file, other.line), ()), limit)
+            near = _last(_rows_about(other, by_place), limit)
             if near is not None and near.number != story.number:
                 story.others.append(positions[near.number])
         if evidence is not None:
@@ -178,6 +178,14 @@ def _row_of(finding: Finding, by_place: dict[tuple[str, int], list[Row]]) -> Row
     if finding.kernel is not None:
         calls = [row for row in calls if row.what == finding.kernel.name] or calls
     return _last(calls, finding.event) if finding.event is not None else next(iter(calls), None)
+
+
+def _rows_about(related: Related, by_place: dict[tuple[str, int], list[Row]]) -> list[Row]:
+    """Return the rows at a related line; where memory was allocated, not what else that line did."""
+    rows = by_place.get((related.file, related.line), [])
+    if related.message.endswith("is allocated here"):
+        return [row for row in rows if row.kind is Kind.MEMORY] or rows
+    return rows
 
 
 def _last(rows: Sequence[Row], limit: int) -> Row | None:

@@ -21,8 +21,6 @@ html_title = f"pycuda_guard {__version__}"
 html_copy_source = False
 
 myst_heading_anchors = 3
-# links to files beside the documentation lead to the repository on purpose
-myst_enable_extensions = ["colon_fence"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jsonschema
 import pytest
+from sarif_subset import SUBSET
 
 from pycuda_guard import cli
 from pycuda_guard.callsite import Site
@@ -24,18 +27,18 @@ ROOT = Path(__file__).resolve().parents[2]
 SITE = Site("/home/user/script.py", 3, "main")
 
 
-def record(path: Path, *, is_wrong: bool, has_ended: bool = True, copies: int = 1) -> str:
+def record(path: Path, *, is_wrong: bool, has_ended: bool = True, copies: int = 1, site: Site = SITE) -> str:
     """Record a program that copies 400 bytes into an allocation of 400, or of 100, and return the path."""
     problems: list[BaseException] = []
     recorder = Recorder(
         str(path), describe("1.2.3", "the CPU device"), lambda where, error: problems.append(error)
     )
     nbytes = 100 if is_wrong else 400
-    events: list[m.Event] = [m.Allocated(SITE, 11, 31, "mem_alloc", 0xD000_0000, nbytes, m.MemoryKind.DEVICE)]
+    events: list[m.Event] = [m.Allocated(site, 11, 31, "mem_alloc", 0xD000_0000, nbytes, m.MemoryKind.DEVICE)]
     for _ in range(copies):
         source = m.HostOperand(0x1000_0000, m.Extent(400), 400)
         target = m.DeviceOperand(0xD000_0000, m.Extent(400))
-        events.append(m.Copy(SITE, 11, 31, "memcpy_htod", m.CopyKind.HTOD, target, source))
+        events.append(m.Copy(site, 11, 31, "memcpy_htod", m.CopyKind.HTOD, target, source))
     if has_ended:
         events.append(m.RunEnded(None, 11, 0))
     for number, event in enumerate(events, 1):
@@ -173,6 +176,41 @@ def test_a_report_that_can_not_be_made_leaves_the_old_one(tmp_path: Path) -> Non
     assert cli.main(["report", str(tmp_path / "other"), "-o", str(tmp_path / "out")]) == 2
     assert (tmp_path / "out").read_text() == "old"
     assert {file.name for file in tmp_path.iterdir()} == {"out", "other"}
+
+
+def test_sarif_tells_about_the_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = record(tmp_path / "run.pgr", is_wrong=True, copies=100)
+    for status in (0, 2):
+        assert cli.main(["report", path, "--format=sarif"]) == status
+        document = json.loads(capsys.readouterr().out)
+        jsonschema.validate(document, SUBSET, format_checker=jsonschema.FormatChecker())
+        (run,) = document["runs"]
+        (invocation,) = run["invocations"]
+        assert invocation["processId"] == os.getpid()
+        assert invocation["workingDirectory"]["uri"] == f"{Path.cwd().as_uri()}/"
+        assert invocation["executionSuccessful"] is (status == 0)
+        texts = [note["message"]["text"] for note in invocation["toolExecutionNotifications"]]
+        assert any("is damaged" in text for text in texts) is (status == 2)
+        damage(path)
+
+
+def test_files_are_named_relative_to_the_folder_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run was elsewhere: its folder stands for the root, unless its files are in the current one."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    script = Site(str(tmp_path / "elsewhere" / "sub" / "script.py"), 3, "main")
+    path = record(tmp_path / "run.pgr", is_wrong=True, site=script)
+    for folder, name in (("elsewhere", "sub/script.py"), (".", "elsewhere/sub/script.py"), ("/", None)):
+        monkeypatch.chdir(tmp_path / folder)
+        assert cli.main(["report", path, "--format=github"]) == 0
+        name = name or str(script.file).lstrip("/")
+        assert f"::error file={name},line=3,title=PG201" in capsys.readouterr().out
+    (tmp_path / "third").mkdir()
+    monkeypatch.chdir(tmp_path / "third")
+    assert cli.main(["report", path, "--format=github"]) == 0
+    assert "::error file=sub/script.py,line=3," in capsys.readouterr().out
 
 
 def test_events_can_be_read_again_after_the_replay(tmp_path: Path) -> None:

@@ -9,61 +9,59 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
     from types import TracebackType
+    from typing import TypeVar, Unpack, overload
 
-    from pycuda_guard.config import Config
+    from pycuda_guard.config import Config, Keywords
     from pycuda_guard.findings import Finding
 
+    _Function = TypeVar("_Function", bound=Callable[..., object])
+
 __version__ = "0.1.0"
-__all__ = ["disable", "dump", "enable", "finish", "guard"]
+__all__ = ["disable", "dump", "enable", "finish", "guard", "guarded"]
 
 
-def enable(
-    device: str | None = None,
-    *,
-    json: str | os.PathLike[str] | None = None,
-    record: str | os.PathLike[str] | None = None,
-    record_limit: int | str | None = None,
-    quiet: bool | None = None,
-    races: bool | None = None,
-    blocking: bool | None = None,
-) -> None:
+def enable(device: str | None = None, **options: Unpack[Keywords]) -> None:
     """Guard this process from now on; what is found is printed to stderr, the rest of it at exit.
 
-    ``device`` is ``auto``, ``cpu`` or ``gpu``; ``json`` names a file for the findings, ``record`` one
-    for the timeline, of which ``record_limit`` bytes are kept. An option that is None is taken from
-    the environment (docs/options.md). The exit status stays the program's own. Where the process
-    is guarded already, as under ``pycuda-guard run``, this does nothing.
+    ``device`` is ``auto``, ``cpu`` or ``gpu``; docs/options.md lists the other options: ``json`` names a
+    file for the findings, ``record`` one for the timeline, ``select`` and ``ignore`` say which rules are
+    reported. One that is None is taken from the environment or the script's pyproject.toml. The
+    exit status stays the program's own. Where the process is guarded already, as under
+    ``pycuda-guard run``, this does nothing.
 
-    Raises :class:`~pycuda_guard.errors.StartError`: a wrong value, no such device, a file that
-    can't be written, the CPU device after ``pycuda.driver`` has been imported.
+    Raises :class:`~pycuda_guard.errors.StartError`: a wrong option or value, no such device, a file
+    that can't be written, the CPU device after ``pycuda.driver`` has been imported.
 
     In IPython and Jupyter what is found in a cell is printed after the cell (docs/jupyter.md).
     """
     import sys
 
-    from pycuda_guard import config, session
+    from pycuda_guard import session
 
-    options = config.read(
-        {
-            "device": device,
-            "json": json,
-            "record": record,
-            "record_limit": record_limit,
-            "quiet": quiet,
-            "races": races,
-            "blocking": blocking,
-        }
-    )
+    chosen = _read(device, options)
     if session.active() is not None:
         return
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is None:
-        session.begin(options).uncaught.watch_script()
+        session.begin(chosen).uncaught.watch_script()
     else:
         from pycuda_guard.ipython import begin
 
-        begin(options, shell)
+        begin(chosen, shell)
+
+
+def _read(device: str | None, options: Keywords) -> Config:
+    """Return the configuration that keyword arguments, the environment and pyproject.toml make."""
+    from pycuda_guard import config, project
+    from pycuda_guard.errors import StartError
+
+    known = [option.name for option in config.OPTIONS if not option.for_run and not option.is_table]
+    for name in options:
+        if name not in known:
+            raise StartError(f"there is no option {name!r}", config.close_to(name, known))
+    return config.read({"device": device, **options}, below=project.layers(project.folder_here()))
 
 
 def disable() -> None:
@@ -124,33 +122,11 @@ class guard:  # noqa: N801 (used as a verb: with pycuda_guard.guard() as block)
     """Guard a block: ``with pycuda_guard.guard() as block: …``; then ``block.findings`` is a list.
 
     Takes the options of :func:`enable` and raises what it raises. Inside a process that is guarded
-    already the block only collects its own findings, and its options are not used.
+    already the block only collects its own findings; of its options only ``select`` and ``ignore`` are used.
     """
 
-    def __init__(
-        self,
-        device: str | None = None,
-        *,
-        json: str | os.PathLike[str] | None = None,
-        record: str | os.PathLike[str] | None = None,
-        record_limit: int | str | None = None,
-        quiet: bool | None = None,
-        races: bool | None = None,
-        blocking: bool | None = None,
-    ) -> None:
-        from pycuda_guard import config
-
-        self._options = config.read(
-            {
-                "device": device,
-                "json": json,
-                "record": record,
-                "record_limit": record_limit,
-                "quiet": quiet,
-                "races": races,
-                "blocking": blocking,
-            }
-        )
+    def __init__(self, device: str | None = None, **options: Unpack[Keywords]) -> None:
+        self._options = _read(device, options)
         self.findings: list[Finding] = []
 
     def __enter__(self) -> guard:
@@ -167,10 +143,67 @@ class guard:  # noqa: N801 (used as a verb: with pycuda_guard.guard() as block)
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Collect the block's findings, and report them if the guard was started for the block."""
+        from pycuda_guard.suppressions import is_left_out
+
         if self._is_outermost:
             if error is not None:
                 self._session.uncaught.note(error)
             self.findings = self._session.finish()
         else:
-            self.findings = self._session.take(self._part, error)
+            self.findings = [
+                finding
+                for finding in self._session.take(self._part, error).kept
+                if not is_left_out(finding.code, self._options.select, self._options.ignore)
+            ]
             self._session.close_part(self._part)
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def guarded(function: _Function, /) -> _Function: ...
+    @overload
+    def guarded(
+        *, device: str | None = None, **options: Unpack[Keywords]
+    ) -> Callable[[_Function], _Function]: ...
+
+
+def guarded(
+    function: Callable[..., object] | None = None,
+    /,
+    *,
+    device: str | None = None,
+    **options: Unpack[Keywords],
+) -> Callable[..., object]:
+    """Guard each call of a function: ``@pycuda_guard.guarded`` or ``@pycuda_guard.guarded(select=["PG1"])``.
+
+    Takes the options of :func:`enable`; each call is a block of :class:`guard` of its own. A coroutine
+    function is guarded while it is awaited. Raises TypeError for a generator function, whose calls
+    run nothing yet.
+    """
+    if function is None:
+
+        def decorate(function: Callable[..., object]) -> Callable[..., object]:
+            return _guarded(function, device, options)
+
+        return decorate
+    return _guarded(function, device, options)
+
+
+def _guarded(function: Callable[..., object], device: str | None, options: Keywords) -> Callable[..., object]:
+    """Return ``function`` with each of its calls guarded."""
+    import functools
+    import inspect
+
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError("a call of a generator runs nothing: use pycuda_guard.guard() inside of it")
+
+    def call(*args: object, **kwargs: object) -> object:
+        with guard(device, **options):
+            return function(*args, **kwargs)
+
+    async def wait(*args: object, **kwargs: object) -> object:
+        with guard(device, **options):
+            return await function(*args, **kwargs)  # type: ignore[misc]
+
+    return functools.wraps(function)(wait if inspect.iscoroutinefunction(function) else call)

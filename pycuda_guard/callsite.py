@@ -103,6 +103,20 @@ def line_text(site: Site | None) -> str:
     return "" if site is None else _read(site.file).line(site.line)
 
 
+def statement_lines(site: Site) -> range:
+    """Return the lines of the statement at ``site``, of a compound one those before its body.
+
+    Where the file is no Python, that is the line alone.
+    """
+    statement = _read(site.file).statement_at(site.line)
+    if statement is None:
+        return range(site.line, site.line + 1)
+    end = statement.end_lineno or statement.lineno
+    if isinstance(body := getattr(statement, "body", None), list) and body:
+        end = max(statement.lineno, body[0].lineno - 1)
+    return range(min(statement.lineno, site.line), max(end, site.line) + 1)
+
+
 def argument_names(site: Site | None, call: str) -> list[str]:
     """Return the source text of the arguments given to ``call`` at ``site``, in order.
 
@@ -150,6 +164,16 @@ def _target_name(source: _Source, line: int) -> str:
     if target is None or value is None or _is_swallowed(value):
         return ""
     return source.text(target)
+
+
+def text_lines(file: str) -> list[str]:
+    """Return the lines of a file or cell, each with its end; the same list until its text changes."""
+    return _lines(file)
+
+
+def files() -> set[str]:
+    """Return the files that lines of the program have been in so far."""
+    return {file for file, _, _ in tuple(_interned)}
 
 
 def provide(file: str, lines: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The one table of options: command line, environment and documentation are made from it.
+"""The one table of options: command line, environment, pyproject.toml and documentation are made from it.
 
 ``python -m pycuda_guard.config`` prints the documentation (docs/options.md).
 """
@@ -6,125 +6,37 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from pycuda_guard.errors import StartError
+from pycuda_guard.option import VARIABLE_PREFIX, Option, Table, Value, close_to, parse_range
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
-TRUE_WORDS = ("1", "yes", "true", "on")
-FALSE_WORDS = ("", "0", "no", "false", "off")
+__all__ = [
+    "OPTIONS",
+    "VARIABLE_PREFIX",
+    "Config",
+    "Keywords",
+    "Layer",
+    "Option",
+    "Setting",
+    "Table",
+    "Value",
+    "add_arguments",
+    "close_to",
+    "given",
+    "markdown",
+    "parse_range",
+    "read",
+    "settings",
+]
 
-SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option. ``choices`` empty and ``metavar`` empty is a flag; ``metavar`` alone names a file.
-
-    One that ``is_pattern`` stands for names, one that ``is_range`` (``N:M``, ``N:`` or ``:M``) for numbers.
-    ``smallest`` makes it a size, of that many bytes at least; a ``form`` is a regular expression that
-    its values match. One that is ``for_run`` has a meaning for commands of ``pycuda-guard`` and for pytest
-    alone.
-    """
-
-    name: str
-    help: str
-    choices: tuple[str, ...] = ()
-    metavar: str = ""
-    default: str | bool | None = False
-    for_run: bool = False
-    smallest: int = 0
-    is_pattern: bool = False
-    is_range: bool = False
-    form: str = ""
-
-    @property
-    def flag(self) -> str:
-        """How it is spelled on the command line."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """The environment variable that sets it where the command line does not."""
-        return "PYCUDA_GUARD_" + self.name.upper()
-
-    @property
-    def values(self) -> str:
-        """What may follow the flag, for people."""
-        return "|".join(self.choices) or self.metavar
-
-    def read(self, text: str) -> str | bool | int:
-        """Return the value that ``text`` (of the environment) stands for.
-
-        Raises :class:`StartError` where it stands for none, with those that do.
-        """
-        if self.choices or self.smallest or self.is_range or self.form:
-            return self.check(text)
-        if self.metavar:
-            return text
-        word = text.strip().lower()
-        if word not in TRUE_WORDS + FALSE_WORDS:
-            raise StartError(f"{self.variable}={text} is neither yes nor no", f"{self.variable}=1 or 0")
-        return word in TRUE_WORDS
-
-    def check(self, value: object) -> str | bool | int:
-        """Return ``value`` if the option can have it; raises :class:`StartError` if not."""
-        if self.smallest:
-            return self._check_size(value)
-        if self.choices:
-            if value not in self.choices:
-                allowed = ", ".join(self.choices)
-                raise StartError(f"{self.name} can't be {value!r}", f"allowed are {allowed}")
-            return str(value)
-        if self.form:
-            if isinstance(value, bool) or not re.fullmatch(self.form, str(value)):
-                raise StartError(f"{self.name} can't be {value!r}", f"it must be {self.metavar}")
-            return str(value)
-        if self.is_range:
-            parse_range(self.name, value)
-        if self.metavar:
-            if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
-                what = "be a pattern" if self.is_pattern else "name a file"
-                raise StartError(f"{self.name} must {what}, not {value!r}")
-            return str(os.fspath(value))
-        if not isinstance(value, bool):
-            raise StartError(f"{self.name} must be True or False, not {value!r}")
-        return value
-
-    def _check_size(self, value: object) -> int:
-        size = value if isinstance(value, int) else _parse_size(value) if isinstance(value, str) else None
-        if size is None or isinstance(value, bool):
-            raise StartError(f"{self.name} must be a number of bytes, not {value!r}", "such as 500M or 2G")
-        if size < self.smallest:
-            raise StartError(f"{self.name} can't be {value}", f"it must be {self.smallest} bytes at least")
-        return size
-
-
-def parse_range(name: str, value: object) -> tuple[int, int | None]:
-    """Return the first and the last number (None: no end) that ``N:M``, ``N:`` or ``:M`` stands for.
-
-    Raises :class:`StartError` where it stands for none.
-    """
-    match = re.fullmatch(r"(\d*):(\d*)", value) if isinstance(value, str) else None
-    first = int(match[1] or 1) if match else 0
-    last = int(match[2]) if match and match[2] else None
-    if first < 1 or (last is not None and last < first):
-        raise StartError(f"{name} must be two numbers, not {value!r}", "such as 1:100, 100: or :100")
-    return first, last
-
-
-def _parse_size(text: str) -> int | None:
-    """Return the bytes that ``text`` stands for (``500M``), or None where it stands for none."""
-    digits, unit = text.strip(), 1
-    if digits[-1:].upper() in SIZE_UNITS:
-        digits, unit = digits[:-1], SIZE_UNITS[digits[-1].upper()]
-    return int(digits) * unit if digits.isascii() and digits.isdigit() else None
-
+#: where a value comes from that nobody has set
+DEFAULT = "default"
 
 OPTIONS: tuple[Option, ...] = (
     Option(
@@ -223,7 +135,49 @@ OPTIONS: tuple[Option, ...] = (
         default="9.0",
     ),
     Option("races", "look for races inside kernels, too"),
-    Option("bare", "run the program on the chosen device without the guard, to compare", for_run=True),
+    Option(
+        "select",
+        "report what these rules find only, by code or beginning of code (such as PG1,PG302)",
+        metavar="CODES",
+        default=(),
+        is_codes=True,
+    ),
+    Option(
+        "ignore",
+        "report nothing of what these rules find, even if they are selected",
+        metavar="CODES",
+        default=(),
+        is_codes=True,
+    ),
+    Option(
+        "per_file_ignores",
+        "suppress what these rules find in files of these names, seen from the folder of pyproject.toml",
+        metavar="GLOB",
+        default=(),
+        is_table=True,
+    ),
+    Option(
+        "per_kernel_ignores",
+        "suppress what these rules find in kernels of these names",
+        metavar="GLOB",
+        default=(),
+        is_table=True,
+    ),
+    Option("baseline", "suppress the findings that this file lists", metavar="FILE", default=None),
+    Option(
+        "write_baseline",
+        "list all findings in this file, for the option baseline; none of them fails the run",
+        metavar="FILE",
+        default=None,
+        for_run=True,
+        for_once=True,
+    ),
+    Option(
+        "bare",
+        "run the program on the chosen device without the guard, to compare",
+        for_run=True,
+        for_once=True,
+    ),
 )
 
 
@@ -249,40 +203,112 @@ class Config:
     cpu_memory: int | None = None
     compute_capability: str = "9.0"
     races: bool = False
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    per_file_ignores: Table = ()
+    per_kernel_ignores: Table = ()
+    baseline: str | None = None
+    write_baseline: str | None = None
     bare: bool = False
 
 
-def read(given: Mapping[str, object], environment: Mapping[str, str] | None = None) -> Config:
-    """Return the configuration: what is ``given``, else the environment's, else the defaults.
+class Keywords(TypedDict, total=False):
+    """The keyword arguments of :func:`pycuda_guard.enable` and :class:`pycuda_guard.guard`."""
 
-    A value of None in ``given`` is not given. Raises :class:`StartError` for an unknown option
-    and for a value that an option can't have.
+    json: str | os.PathLike[str] | None
+    record: str | os.PathLike[str] | None
+    record_limit: int | str | None
+    quiet: bool | None
+    blocking: bool | None
+    no_kernels: bool | None
+    kernel: str | None
+    skip_kernel: str | None
+    launches: str | None
+    schedule: str | None
+    kernel_timeout: float | str | None
+    cpu_devices: int | str | None
+    cpu_memory: int | str | None
+    compute_capability: str | None
+    races: bool | None
+    select: Sequence[str] | str | None
+    ignore: Sequence[str] | str | None
+    baseline: str | os.PathLike[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Values that options have in one place, by name; ``origin`` says which."""
+
+    origin: str
+    values: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """The value of an option, and where it comes from."""
+
+    option: Option
+    value: Value
+    origin: str
+
+
+def read(
+    chosen: Mapping[str, object],
+    environment: Mapping[str, str] | None = None,
+    below: Sequence[Layer] = (),
+) -> Config:
+    """Return the configuration that :func:`settings` finds."""
+    values = {found.option.name: found.value for found in settings(chosen, environment, below)}
+    return Config(**values)  # type: ignore[arg-type]
+
+
+def settings(
+    chosen: Mapping[str, object],
+    environment: Mapping[str, str] | None = None,
+    below: Sequence[Layer] = (),
+) -> list[Setting]:
+    """Return every option's value: the one ``chosen``, else the environment's, a layer's, the default.
+
+    The layers are those ``below`` the environment; the first that has a value wins. A value of None is
+    none. Raises :class:`StartError` for an unknown option and for a value that an option can't have.
     """
     variables = os.environ if environment is None else environment
-    known = {option.name for option in OPTIONS}
-    for name in given:
+    known = [option.name for option in OPTIONS]
+    for name in chosen:
         if name not in known:
-            raise StartError(f"there is no option {name!r}", f"the options are {', '.join(sorted(known))}")
-    values: dict[str, str | bool | int] = {}
-    for option in OPTIONS:
-        value = given.get(option.name)
+            raise StartError(f"there is no option {name!r}", close_to(name, known))
+    return [_setting(option, chosen, variables, below) for option in OPTIONS]
+
+
+def _setting(
+    option: Option, chosen: Mapping[str, object], variables: Mapping[str, str], below: Sequence[Layer]
+) -> Setting:
+    value = chosen.get(option.name)
+    if value is not None:
+        return Setting(option, option.check(value), "command line")
+    text = variables.get(option.variable)
+    if text and not option.is_table:
+        return Setting(option, option.read(text), f"environment {option.variable}")
+    for layer in below:
+        value = layer.values.get(option.name)
         if value is not None:
-            values[option.name] = option.check(value)
-        elif variables.get(option.variable):
-            values[option.name] = option.read(variables[option.variable])
-    return Config(**values)  # type: ignore[arg-type]
+            try:
+                return Setting(option, option.check(value), layer.origin)
+            except StartError as error:
+                raise StartError(f"{layer.origin}: {error}", error.hint) from None
+    return Setting(option, option.default, DEFAULT)
 
 
 def add_arguments(parser: argparse.ArgumentParser, names: Collection[str] | None = None) -> None:
     """Add the options of these names, or all, to a command's parser; one that is not given is None there."""
     for option in OPTIONS:
-        if names is not None and option.name not in names:
-            continue
-        if option.choices or option.metavar:
-            text = f"{option.help} (default: {option.default})" if option.default else option.help
-            parser.add_argument(option.flag, metavar=option.values, help=text)
-        else:
-            parser.add_argument(option.flag, action="store_const", const=True, help=option.help)
+        if not option.is_table and (names is None or option.name in names):
+            parser.add_argument(option.flag, **option.argument())
+
+
+def given(arguments: argparse.Namespace) -> dict[str, object]:
+    """Return what a command line gave, by the names of the options that its command takes."""
+    return {option.name: getattr(arguments, option.name, None) for option in OPTIONS}
 
 
 def markdown() -> str:
@@ -291,9 +317,10 @@ def markdown() -> str:
         "# Options",
         "",
         "What `pycuda-guard run` takes on its command line, `pycuda_guard.enable()` and",
-        "`pycuda_guard.guard()` take as keyword arguments, and all of them take from the environment.",
-        "The command line and the keyword win over the environment. `pytest --pycuda-guard` takes them as",
-        "`--pycuda-guard-device` and so on (docs/pytest.md).",
+        "`pycuda_guard.guard()` take as keyword arguments, and all of them take from the environment and",
+        "from `[tool.pycuda_guard]` in pyproject.toml, where the keys are those of the command line without",
+        "the two dashes. [configuration.md](configuration.md) says which wins. `pytest --pycuda-guard` takes",
+        "them as `--pycuda-guard-device` and so on ([pytest.md](pytest.md)).",
         "",
         "| command line | keyword | environment | default | what it does |",
         "|---|---|---|---|---|",
@@ -301,9 +328,14 @@ def markdown() -> str:
     for option in OPTIONS:
         spelled = f"{option.flag} {option.values}".strip().replace("|", "\\|")
         keyword = "" if option.for_run else f"`{option.name}={'…' if option.values else 'True'}`"
+        variable = f"`{option.variable}`"
+        if option.is_table:
+            spelled = f"[tool.pycuda_guard.{option.key}]"
+            keyword = variable = ""
         default = option.default or ("off" if option.default is False else "none")
         text = option.help[0].upper() + option.help[1:]
-        lines.append(f"| `{spelled}` | {keyword} | `{option.variable}` | {default} | {text}. |")
+        where = "" if option.is_table or not option.for_once else " Not in pyproject.toml."
+        lines.append(f"| `{spelled}` | {keyword} | {variable} | {default} | {text}.{where} |")
     return "\n".join(lines) + "\n"
 
 

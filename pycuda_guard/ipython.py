@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import argparse
+import shlex
 import sys
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from pycuda_guard import session
+from pycuda_guard import config, session
+from pycuda_guard.errors import GuardError
 from pycuda_guard.findings import Severity
+from pycuda_guard.reports.cell import CellReport
 from pycuda_guard.reports.terminal import Terminal, short_path
 from pycuda_guard.session.uncaught import trim
+from pycuda_guard.suppressions import Outcome, check_codes, is_left_out
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pycuda_guard.config import Config
     from pycuda_guard.findings import Finding
     from pycuda_guard.session import Session
+
+
+#: the magic: %%guard
+MAGIC = "guard"
 
 
 class CellScreen(Terminal):
@@ -44,9 +56,12 @@ class Cells:
         self._session = running
         self._screen = screen
         self._part = running.open_part()
+        self._held: Outcome | None = None  # what the cell under %%guard has found
+        self._shown: BaseException | None = None
         self._showtraceback = shell.showtraceback
         shell.showtraceback = self._trim_traceback
         shell.events.register("post_run_cell", self._cell_ended)
+        shell.register_magic_function(self._guard, "cell", MAGIC)
 
     def _cell_ended(self, result: Any) -> None:
         """Print the findings of the cell. An exception that ends a cell has not been handled."""
@@ -56,12 +71,48 @@ class Cells:
         error = result.error_before_exec or result.error_in_exec
         if error is not None:
             self._session.uncaught.note(error)
-        self._screen.write_cell(self._session.take(self._part))
+        outcome = self._session.take(self._part)
+        if self._held is None:
+            self._screen.write_cell(outcome.kept)
+        else:
+            self._held.kept.extend(outcome.kept)
+            self._held.suppressed.extend(outcome.suppressed)
+
+    def _guard(self, line: str, cell: str) -> None:
+        """Run the cell and show what was found in it: ``%%guard [--select CODES] [--ignore CODES]``.
+
+        The cell runs and ends as it would without that line.
+        """
+        from IPython.core.error import UsageError
+        from IPython.display import display
+
+        if self._session.is_over:
+            raise UsageError("nothing is guarded any more: %reload_ext pycuda_guard")
+        try:
+            chosen = _read_line(line)
+        except GuardError as error:
+            raise UsageError(f"{error} ({error.hint})" if error.hint else str(error)) from None
+        held = self._held = Outcome([], [])
+        try:
+            with _named_as_outer(self._shell):
+                result = self._shell.run_cell(cell, store_history=False)
+        finally:
+            self._held = None
+        kept = [one for one in held.kept if not is_left_out(one.code, chosen.select, chosen.ignore)]
+        show: Any = display
+        show(CellReport(kept, held.suppressed, self._screen.name))
+        raised = result.error_before_exec or result.error_in_exec
+        if raised is not None:
+            self._shown = raised
+            raise raised  # the cell fails, as it would without that line
 
     def _trim_traceback(self, *args: Any, **kwargs: Any) -> Any:
-        """Show the traceback of a cell without the guard's own frames."""
+        """Show the traceback of a cell without the guard's own frames, and once."""
         error = sys.exc_info()[1]
         if error is not None:
+            if error is self._shown:
+                self._shown = None
+                return None
             trim(error)
         return self._showtraceback(*args, **kwargs)
 
@@ -69,6 +120,32 @@ class Cells:
         self._shell.events.unregister("post_run_cell", self._cell_ended)
         if self._shell.showtraceback == self._trim_traceback:
             self._shell.showtraceback = self._showtraceback
+
+
+@contextmanager
+def _named_as_outer(shell: Any) -> Iterator[None]:
+    """Have code be named by the prompt of the cell that is running, not by the next one."""
+    number = len(shell.history_manager.input_hist_parsed) - 1
+    cache = shell.compile.cache
+    shell.compile.cache = lambda code, _, *args, **kwargs: cache(code, number, *args, **kwargs)
+    try:
+        yield
+    finally:
+        del shell.compile.cache
+
+
+def _read_line(line: str) -> Config:
+    """Return the options on the line of ``%%guard``. Raises :class:`GuardError`."""
+    parser = _LineParser(prog=f"%%{MAGIC}", add_help=False, allow_abbrev=False)
+    config.add_arguments(parser, ("select", "ignore"))
+    chosen = config.read(config.given(parser.parse_args(shlex.split(line))), {})
+    check_codes((*chosen.select, *chosen.ignore), f"%%{MAGIC}")
+    return chosen
+
+
+class _LineParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise GuardError(f"{self.prog}: {message}")
 
 
 def begin(options: Config, shell: Any) -> None:

@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "check": ("check", "Check"),
     "report": ("report", "Report"),
     "timeline": ("timeline", "Timeline"),
+    "config": ("config", "ConfigCommand"),
     "demo": ("demo", "Demo"),
     "explain": ("explain", "Explain"),
     "rules": ("rules", "Rules"),

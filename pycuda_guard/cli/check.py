@@ -13,17 +13,23 @@ if TYPE_CHECKING:
 
     from pycuda_guard.events.reader import Recording
     from pycuda_guard.findings import Finding
+    from pycuda_guard.reports.json_report import JsonReport
+    from pycuda_guard.reports.run import Run
+    from pycuda_guard.reports.terminal import Terminal
+    from pycuda_guard.suppressions import Suppressions
 
 #: the options of a run that have a meaning here
-OPTIONS = ("json", "fail_on", "strict", "quiet")
+OPTIONS = ("json", "fail_on", "strict", "quiet", "select", "ignore", "baseline", "write_baseline")
 
 
 class Check(Verb):
     """Find in recordings what was found, or would have been, while they were made.
 
     A recording comes from run --record FILE or pycuda_guard.dump(). Neither a device nor PyCUDA
-    nor the program's files are needed. The exit status is 1 where there are findings at the level
-    of --fail-on, and 2 where a recording can't be read or is damaged.
+    nor the program's files are needed. Which findings count is decided anew, by the options given
+    here, the program's pyproject.toml and the comments in its recorded files. The exit status is 1
+    where there are findings at the level of --fail-on, and 2 where a recording can't be read or is
+    damaged.
     """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -33,44 +39,56 @@ class Check(Verb):
 
     def run(self, options: argparse.Namespace) -> int:
         """Check every recording and return the exit status."""
-        from pycuda_guard.errors import StartError
+        from pycuda_guard.cli import replay
         from pycuda_guard.events.reader import read
-        from pycuda_guard.findings import fails, merged
+        from pycuda_guard.findings import fails
         from pycuda_guard.reports.json_report import JsonReport
+        from pycuda_guard.reports.run import merged_run
+        from pycuda_guard.reports.terminal import Terminal, show
+        from pycuda_guard.suppressions import Outcome, Suppressions, write_baseline
 
-        chosen = config.read({name: getattr(options, name) for name in OPTIONS})
-        report = JsonReport(chosen.json) if chosen.json else None
         recordings = [read(file) for file in options.files]
-        findings: list[Finding] = []
+        chosen = replay.configure(config.given(options), recordings)
+        suppressions = Suppressions(chosen)
+        report = JsonReport(chosen.json) if chosen.json else None
+        runs: list[Run] = []
         for recording in recordings:
             if len(recordings) > 1 and not chosen.quiet:
                 print(f"{recording.path}:")
-            findings = merged(findings, check(recording, quiet=chosen.quiet))
+            screen = Terminal(sys.stdout, quiet=chosen.quiet)
+            runs.append(check(recording, suppressions, screen))
+            if recording is recordings[-1]:
+                for remark in replay.remarks(recordings, suppressions):
+                    screen.announce(remark)
+            show(runs[-1], screen)
+            replay.complain(recording)
+        run = merged_run(runs)
         if report is not None:
-            try:
-                report.write(findings)
-            except OSError as error:
-                raise StartError(
-                    f"the findings can't be written to {chosen.json}: {error.strerror}"
-                ) from error
-        if any(fails(finding, chosen.fail_on, strict=chosen.strict) for finding in findings):
+            _write(report, run)
+        if chosen.write_baseline:
+            outcome = Outcome(list(run.findings), list(run.suppressed))
+            Terminal(sys.stdout, quiet=chosen.quiet).announce(write_baseline(chosen.write_baseline, outcome))
+        elif any(fails(finding, chosen.fail_on, strict=chosen.strict) for finding in run.findings):
             return 1
         return 2 if any(recording.is_damaged for recording in recordings) else 0
 
 
-def check(recording: Recording, *, quiet: bool) -> list[Finding]:
-    """Print the report of one recording, as the run itself would have, and return its findings."""
+def _write(report: JsonReport, run: Run) -> None:
+    from pycuda_guard.reports.files import unwritable
+
+    try:
+        report.write(run.findings, run.suppressed)
+    except OSError as error:
+        raise unwritable(report.path, "the findings", error) from error
+
+
+def check(recording: Recording, suppressions: Suppressions, terminal: Terminal) -> Run:
+    """Show what is found in one recording, as the run itself would have, and return what it holds."""
     from pycuda_guard.cli import replay
     from pycuda_guard.findings import Severity
-    from pycuda_guard.reports.terminal import Terminal, show
-
-    terminal = Terminal(sys.stdout, quiet=quiet)
 
     def found(finding: Finding) -> None:
         if finding.failure is None and finding.severity is not Severity.NOTE:
             terminal.show(finding)
 
-    run = replay.run_of(recording, found)
-    show(run, terminal)
-    replay.complain(recording)
-    return list(run.findings)
+    return replay.run_of(recording, suppressions, found)

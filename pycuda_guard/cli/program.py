@@ -23,6 +23,7 @@ from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING
 
 from pycuda_guard.errors import StartError
+from pycuda_guard.project import folder_of
 from pycuda_guard.session.uncaught import trim
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ class Program:
     target: str
     arguments: tuple[str, ...] = ()
     is_module: bool = False
+
+    @property
+    def folder(self) -> str:
+        """The folder that its pyproject.toml is looked for from; the current one for a module."""
+        return os.getcwd() if self.is_module else folder_of(self.target)
 
     def check(self) -> None:
         """Raise :class:`StartError` if there is no such script."""

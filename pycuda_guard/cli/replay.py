@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+from contextlib import redirect_stderr
 from typing import TYPE_CHECKING
 
-from pycuda_guard import callsite
+from pycuda_guard import callsite, config, project
 from pycuda_guard.checks.engine import Engine
 from pycuda_guard.checks.registry import live_codes
+from pycuda_guard.cli import build_parser
+from pycuda_guard.cli.run import read_program
+from pycuda_guard.errors import GuardError
 from pycuda_guard.reports.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
+    from pycuda_guard.config import Config
+    from pycuda_guard.events.codec import Start
     from pycuda_guard.events.reader import Recording
     from pycuda_guard.findings import Finding
+    from pycuda_guard.suppressions import Suppressions
 
 
 def findings_of(recording: Recording, found: Callable[[Finding], None] | None = None) -> tuple[Finding, ...]:
@@ -31,20 +40,71 @@ def findings_of(recording: Recording, found: Callable[[Finding], None] | None = 
     return tuple(engine.findings)
 
 
-def run_of(recording: Recording, found: Callable[[Finding], None] | None = None) -> Run:
-    """Return the run that was recorded, as far as the recording can be read."""
-    findings = findings_of(recording, found)
+def run_of(
+    recording: Recording,
+    suppressions: Suppressions,
+    found: Callable[[Finding], None] | None = None,
+) -> Run:
+    """Return the run that was recorded, as far as the recording can be read.
+
+    A recording holds everything: what the user does not want to hear of is sorted out here.
+    """
+
+    def sort(finding: Finding) -> None:
+        if found is not None and suppressions.sort([finding]).kept:
+            found(finding)
+
+    outcome = suppressions.sort(findings_of(recording, sort))
     blind = recording.blind
     if not recording.has_ended:
         blind = (*blind, "what is decided at the end of a run (the recording stops before it)")
+    live = live_codes(races=recording.start.races)
     return Run(
-        findings=findings,
+        findings=tuple(outcome.kept),
         device=recording.start.device,
-        live=live_codes(races=recording.start.races),
+        live=live,
         blind=blind,
         has_ended=recording.has_ended,
+        suppressed=tuple(outcome.suppressed),
         recordings=(recording,),
+        left_out=frozenset(filter(suppressions.leaves_out, live)),
     )
+
+
+def configure(given: Mapping[str, object], recordings: Sequence[Recording]) -> Config:
+    """Return the configuration under which recordings are read anew.
+
+    The pyproject.toml is that of the program that was recorded, where it is on this machine, or of the
+    current folder. Raises :class:`StartError`.
+    """
+    folders = [_folder_of(recording.start) for recording in recordings]
+    folder = next(filter(os.path.isdir, folders), os.curdir)
+    return config.read(given, below=project.layers(folder))
+
+
+def _folder_of(start: Start) -> str:
+    """Return the folder of the program that was recorded, as it was then."""
+    script = _script(start.arguments)
+    return project.folder_of(os.path.join(start.directory, script)) if script else start.directory
+
+
+def _script(arguments: Sequence[str]) -> str:
+    """Return the script that a command line names; nothing for a module, and for pytest's own."""
+    if arguments[1:2] != ("run",):
+        return "" if not arguments or project.is_installed(arguments[0]) else arguments[0]
+    try:
+        with redirect_stderr(io.StringIO()):
+            program = read_program(build_parser(["run"]).parse_args(arguments[1:]))
+    except (SystemExit, GuardError):  # the options of another version
+        return ""
+    return "" if program.is_module else program.target
+
+
+def remarks(recordings: Sequence[Recording], suppressions: Suppressions) -> list[str]:
+    """Return what there is to say of the ignores in the files of recordings that were read anew."""
+    files = {file for recording in recordings for file in recording.sources}
+    live = live_codes(races=any(recording.start.races for recording in recordings))
+    return [f"note: {text}" for text, holds in suppressions.remarks(files, live).items() if holds]
 
 
 def complain(recording: Recording) -> None:

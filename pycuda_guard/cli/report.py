@@ -6,14 +6,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pycuda_guard import config
 from pycuda_guard.cli.verb import Verb
 from pycuda_guard.errors import GuardError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pycuda_guard.reports.run import Run
+
+#: the options of a run that have a meaning here
+OPTIONS = ("select", "ignore", "baseline")
 
 #: how the name of a recording ends by custom
 SUFFIX = ".pgr"
@@ -24,8 +28,9 @@ class Report(Verb):
 
     FILE is a recording (run --record FILE, pycuda_guard.dump()) or a file of findings (--json). Of a
     FOLDER, all recordings in it are taken. Several are the processes of one run: what they have found
-    is merged. The exit status is 0, whatever was found, and 2 where a file can't be read or written
-    or a recording is damaged; what precedes the damage is reported all the same.
+    is merged. Of recordings, which findings count is decided anew, as check does. The exit status is
+    0, whatever was found, and 2 where a file can't be read or written or a recording is damaged; what
+    precedes the damage is reported all the same.
     """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -43,6 +48,7 @@ class Report(Verb):
         parser.add_argument(
             "-o", "--output", type=Path, metavar="OUT", help="write there instead of to standard output"
         )
+        config.add_arguments(parser, OPTIONS)
         parser.add_argument(
             "paths",
             nargs="+",
@@ -60,7 +66,7 @@ class Report(Verb):
 
         if options.output is not None:
             files.check_writable(options.output, "the report")
-        run = read(options.paths)
+        run = read(options.paths, config.given(options))
         if options.output is not None:
             try:
                 files.replace_text(options.output, FORMATS[options.format].write(run))
@@ -76,14 +82,15 @@ class Report(Verb):
         return 2 if any(recording.is_damaged for recording in run.recordings) else 0
 
 
-def read(paths: Sequence[Path]) -> Run:
+def read(paths: Sequence[Path], given: Mapping[str, object]) -> Run:
     """Return what recordings, folders of recordings and files of findings hold, as one run.
 
-    Raises :class:`GuardError` where one of them can't be read at all.
+    Of recordings, which findings count is decided anew by the options ``given`` and the program's
+    pyproject.toml. Raises :class:`GuardError` where one of them can't be read at all.
     """
     from pycuda_guard.reports.run import merged_run
 
-    run = merged_run([_read_file(file) for path in paths for file in files_at(path)])
+    run = merged_run([_read_file(file, given) for path in paths for file in files_at(path)])
     for recording in run.recordings:
         # each was replayed with its own texts alone
         recording.provide_sources()
@@ -118,12 +125,14 @@ def _first_bytes(file: Path) -> bytes:
         raise GuardError(f"can't open {file}: {error.strerror}") from error
 
 
-def _read_file(file: Path) -> Run:
+def _read_file(file: Path, given: Mapping[str, object]) -> Run:
     """Return the run that a recording or a file of findings holds."""
     from pycuda_guard.cli import replay
     from pycuda_guard.events.reader import read as read_recording
     from pycuda_guard.reports import json_report
+    from pycuda_guard.suppressions import Suppressions
 
     if file.is_file() and _first_bytes(file).lstrip()[:1] in (b"{", b"["):
         return json_report.read_run(file)
-    return replay.run_of(read_recording(str(file)))
+    recording = read_recording(str(file))
+    return replay.run_of(recording, Suppressions(replay.configure(given, [recording])))

@@ -6,7 +6,7 @@ import argparse
 import traceback
 from typing import TYPE_CHECKING
 
-from pycuda_guard import config
+from pycuda_guard import config, project
 from pycuda_guard.cli.verb import Verb
 from pycuda_guard.errors import GuardError, StartError
 
@@ -37,8 +37,10 @@ class Run(Verb):
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the program under the guard and return the exit status."""
-        given = {option.name: getattr(options, option.name) for option in config.OPTIONS}
-        return run_program(read_program(options), config.read(given))
+        program = read_program(options)
+        program.check()
+        below = project.layers(program.folder)
+        return run_program(program, config.read(config.given(options), below=below))
 
 
 def read_program(options: argparse.Namespace) -> Program:
@@ -58,7 +60,6 @@ def run_program(program: Program, options: config.Config) -> int:
     from pycuda_guard.cli.program import run_to_the_end
     from pycuda_guard.session import begin, devices
 
-    program.check()
     if options.bare:
         devices.choose(options)
         return run_to_the_end(program, lambda error: None)

@@ -6,7 +6,26 @@
 
 from __future__ import annotations
 
-from pycuda_guard.hooks.install import collect, finish, install, installed, leave_child, uninstall
+from pycuda_guard.hooks.install import (
+    collect,
+    finish,
+    install,
+    installed,
+    leave_child,
+    uninstall,
+    unwatched_races,
+    watch_races,
+)
 from pycuda_guard.hooks.sink import Sink
 
-__all__ = ["Sink", "collect", "finish", "install", "installed", "leave_child", "uninstall"]
+__all__ = [
+    "Sink",
+    "collect",
+    "finish",
+    "install",
+    "installed",
+    "leave_child",
+    "uninstall",
+    "unwatched_races",
+    "watch_races",
+]

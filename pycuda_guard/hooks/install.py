@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -157,6 +158,20 @@ def collect() -> None:
     """Emit what kernels of the current context have reported so far. Waits for nothing."""
     if _current is not None and _current.tap.kernels is not None:
         _current.tap.kernels.runtime.collect(_current.tap.threads.state.context)
+
+
+def watch_races(*, on: bool) -> None:
+    """Look for races, or not, in the kernels of modules that are loaded from now on."""
+    if _current is not None and _current.tap.kernels is not None:
+        world = _current.tap.kernels.runtime.world
+        world.options = replace(world.options, races=on)
+
+
+def unwatched_races() -> list[str]:
+    """Return the kernels that were launched and in which not all races could be looked for."""
+    if _current is None or _current.tap.kernels is None:
+        return []
+    return _current.tap.kernels.runtime.unwatched_races()
 
 
 def finish() -> None:

@@ -14,11 +14,29 @@ from pycuda_guard.config import OPTIONS
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from pycuda_guard.pytest_plugin.current import PycudaGuard
+
 #: the flag that turns the plugin on, and the beginning of all its options
 FLAG = "--pycuda-guard"
 
 #: what the options are called in pytest's namespace: this, and their own names
 DESTINATION = "pycuda_guard_"
+
+
+#: the option that pycuda-guard run does not have
+HTML_FLAG, HTML_DESTINATION = f"{FLAG}-html", f"{DESTINATION}html"
+
+#: the markers, and what they mean
+MARK, EXPECT_MARK = "pycuda_guard", "pycuda_guard_expect"
+MARKERS = (
+    f"{MARK}(ignore=[code, ...], fail_on=level, races=bool): how the guard judges this test",
+    f"{EXPECT_MARK}(code, ...): the test passes only if the guard finds this in it",
+)
+
+#: the name under which the guarding plugin object is registered
+MANAGER = "pycuda-guard-manager"
+
+NEEDS = f"needs {FLAG}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,17 +45,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     text = "guard every test: a PyCUDA test that misuses CUDA fails, and says where and why"
     group.addoption(FLAG, action="store_true", default=False, dest="pycuda_guard", help=text)
     parser.addini("pycuda_guard", f"the same as {FLAG}", type="bool", default=False)
+    group.addoption(
+        HTML_FLAG,
+        metavar="FILE",
+        default=None,
+        dest=HTML_DESTINATION,
+        help="write a page about the run there",
+    )
+    parser.addini(HTML_DESTINATION, f"the same as {HTML_FLAG}", type="string", default=None)
     for option in OPTIONS:
+        if option.is_table:
+            continue
         flag, destination = FLAG + option.flag.removeprefix("-"), DESTINATION + option.name
-        if option.choices:
-            text = f"{option.help} (default: {option.default})"
-            group.addoption(flag, choices=option.choices, default=None, dest=destination, help=text)
-        elif option.metavar:
-            group.addoption(flag, metavar=option.metavar, default=None, dest=destination, help=option.help)
-        else:
-            group.addoption(
-                flag, action="store_const", const=True, default=None, dest=destination, help=option.help
-            )
+        group.addoption(flag, default=None, dest=destination, **option.argument())
+        if not option.for_once:
+            parser.addini(destination, f"the same as {flag}", type="string", default=None)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -53,6 +75,32 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     else:
         _check_that_nothing_is_asked(early_config)
     return (yield)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the markers known, guarded or not."""
+    for text in MARKERS:
+        config.addinivalue_line("markers", text)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that expects a finding where nothing is looked for."""
+    if item.get_closest_marker(EXPECT_MARK) and not item.config.pluginmanager.has_plugin(MANAGER):
+        pytest.skip(NEEDS)
+
+
+@pytest.fixture(name="pycuda_guard")
+def fixture(request: pytest.FixtureRequest) -> PycudaGuard:
+    """What pycuda_guard has seen of the test so far: .findings, .timeline, .expect(code).
+
+    Without --pycuda-guard the test is skipped.
+    """
+    manager = request.config.pluginmanager.get_plugin(MANAGER)
+    if manager is None:
+        pytest.skip(NEEDS)
+    guarded: PycudaGuard = manager.fixture()
+    return guarded
 
 
 def _check_that_nothing_is_asked(config: pytest.Config) -> None:

@@ -8,6 +8,7 @@ carry them, and under xdist bring them home.
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import unittest
 from pathlib import Path
@@ -15,21 +16,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pycuda_guard.errors import StartError
-from pycuda_guard.findings import Finding, Severity
+from pycuda_guard.errors import GuardError, StartError
+from pycuda_guard.findings import Finding, Severity, fails
 from pycuda_guard.pytest_plugin import summary
+from pycuda_guard.pytest_plugin.current import Current, PycudaGuard
 from pycuda_guard.pytest_plugin.expectations import Expectations
-from pycuda_guard.pytest_plugin.tally import PROPERTY, Parcel, Tally, parcel_of
+from pycuda_guard.pytest_plugin.marks import asks_for_races
+from pycuda_guard.pytest_plugin.tally import ATTRIBUTE, Parcel, Tally, parcel_of
+from pycuda_guard.reports.files import check_writable, replace_text
 from pycuda_guard.reports.json_report import JsonReport
+from pycuda_guard.reports.run import Run, merged_pairs
 from pycuda_guard.reports.terminal import render
 from pycuda_guard.session import devices
 from pycuda_guard.session.uncaught import trim
+from pycuda_guard.suppressions import UNUSED, Outcome, write_baseline
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Sequence
+    from collections.abc import Generator, Mapping
     from typing import TextIO
 
+    from pycuda_guard.config import Config
     from pycuda_guard.session import Session
+    from pycuda_guard.suppressions import Suppressed
 
 #: how a test is left that has neither passed nor failed: what it did before was no failure of its own
 ABANDONED = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
@@ -38,75 +46,53 @@ ABANDONED = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
 INPUT, OUTPUT = "pycuda_guard_file", "pycuda_guard"
 
 
-class Screen:
-    """Passes on what the session shows; pytest's reports are where it is read."""
-
-    manager: Manager | None = None
-
-    def announce(self, text: str) -> None:
-        """Say nothing: the header does."""
-
-    def complain(self, text: str) -> None:
-        """Have the run fail: the guard is broken."""
-        if self.manager is not None:
-            self.manager.failures.append(text)
-
-    def show(self, finding: Finding) -> None:
-        """Take a new finding before the driver sees the call."""
-        if self.manager is not None:
-            self.manager.found(finding)
-
-    def finish(
-        self,
-        findings: Sequence[Finding],
-        *,
-        live: Collection[str],
-        device: str,
-        blind: Sequence[str],
-        suppressed: Sequence[Finding] = (),
-        left_out: Collection[str] = (),
-    ) -> None:
-        """Say nothing: the summary does."""
-
-
 class Manager:
     """The plugin object of one guarded process: pytest itself, xdist's controller, or a worker."""
 
-    def __init__(self, session: Session, json_file: str | None, stderr: TextIO | None) -> None:
+    def __init__(self, session: Session, options: Config, html: str, stderr: TextIO | None) -> None:
         #: sentences, each of which makes the run fail
         self.failures: list[str] = []
         self._session = session
-        self._json_file = json_file
+        self._options = options
+        self._json_file = options.json
+        self._baseline = os.path.abspath(options.write_baseline) if options.write_baseline else ""
+        self._page = os.path.abspath(html) if html else ""
+        self._recordings = [options.record] if options.record else []
         self._stderr = stderr
         self._json: JsonReport | None = None
         self._part = session.open_part()
-        self._carried: list[tuple[str, Finding]] = []
+        self._current: Current | None = None
         self._tests = Tally()
         self._outside = Tally()
+        self._suppressed: list[Suppressed] = []
+        self._remarks: dict[str, bool] = {}
         self._blind: list[str] = []
         self._workers: dict[str, str] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._is_finished = False
+        self._is_finished = self._is_partial = False
         self._expectations = Expectations(session.uncaught.expect)
 
     # -- the run ----------------------------------------------------------------------------------
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Write the empty JSON file; raises UsageError if it can't be written."""
+        """Write the empty JSON file; raises UsageError where a file can't be written."""
         self._is_worker = hasattr(config, "workerinput")
+        self._is_partial = any("::" in argument for argument in config.args)
         if self._is_worker:
             self._json_file = config.workerinput.get(INPUT)  # type: ignore[attr-defined]
-        if self._json_file:
-            try:
+        try:
+            if self._json_file:
                 self._json = JsonReport(self._json_file)
-            except StartError as error:
-                raise pytest.UsageError(str(error)) from error
+            if self._baseline:
+                check_writable(Path(self._baseline), "the baseline")
+            if self._page:
+                check_writable(Path(self._page), "the page")
+        except StartError as error:
+            raise pytest.UsageError(str(error)) from error
 
     def pytest_report_header(self) -> str:
         """Say what guards the tests."""
-        level = self._session.config.fail_on
-        fails = "no finding fails a test" if level == "never" else f"a test fails on: {level}"
-        return f"pycuda-guard: on {devices.NAMES[self._session.device]}, {fails}"
+        return summary.header(self._options, devices.NAMES[self._session.device])
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -119,10 +105,22 @@ class Manager:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the summary."""
         blind = [*self._blind, *(f"the end of worker {name}" for name in self._workers)]
-        every = self._all()
-        last_line = self._session.summary(every, list(dict.fromkeys(blind)))
-        quiet = self._session.config.quiet
-        summary.write(terminalreporter, self._tests, self._outside, self.failures, last_line, quiet=quiet)
+        pairs = merged_pairs(self._suppressed)
+        last_line = self._session.summary(
+            self._all(), list(dict.fromkeys(blind)), [finding for finding, _ in pairs]
+        )
+        summary.write(
+            terminalreporter,
+            self._tests,
+            self._outside,
+            summary.Rest(
+                pairs,
+                [text for text, holds in self._remarks.items() if holds],
+                self.failures,
+                last_line,
+            ),
+            verbosity=-2 if self._options.quiet else terminalreporter.config.get_verbosity(),
+        )
 
     def pytest_unconfigure(self) -> None:
         """Leave the process as it was."""
@@ -137,18 +135,45 @@ class Manager:
     # -- one test ---------------------------------------------------------------------------------
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Tell what is found in a test from what was found before it."""
         self._take_outside()
-        return (yield)
+        current = self._current = Current(item, self._session.timeline.last_number, self._take)
+        if current.marks.races:
+            self._session.watch_races(on=True)
+        try:
+            return (yield)
+        finally:
+            if current.marks.races:
+                self._session.watch_races(on=False)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self) -> Generator[None, object, object]:
-        """Listen to threads during the phase; pytest may have put its own listener in front before."""
+        """Refuse markers that make no sense."""
+        if self._current is not None and self._current.problem:
+            pytest.fail(self._current.problem, pytrace=False)
+        return (yield from self._phase("setup"))
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self) -> Generator[None, object, object]:
+        """Note that the test has run, all its subtests with it."""
+        try:
+            return (yield from self._phase("call"))
+        finally:
+            if self._current is not None:
+                self._current.was_called = True
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_teardown(self) -> Generator[None, object, object]:
+        """Tell what is found now from what was found before."""
+        return (yield from self._phase("teardown"))
+
+    def _phase(self, name: str) -> Generator[None, object, object]:
+        """Listen to threads during a phase; pytest may have put its own listener in front before."""
+        if self._current is not None:
+            self._current.phase = name
         with self._session.uncaught.watching_threads():
             return (yield)
-
-    pytest_runtest_call = pytest_runtest_teardown = pytest_runtest_setup
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
@@ -166,13 +191,32 @@ class Manager:
         report = yield
         if call.excinfo is not None and not isinstance(call.excinfo.value, ABANDONED):
             self._session.uncaught.note(call.excinfo.value)
-        found = self._carried + [(call.when, finding) for finding in self._session.take(self._part)]
+        current = self._current
+        if current is None:
+            return report
+        current.collect()
         self._check_that_it_goes_on(item)
         if call.when == "setup" and report.passed:
-            self._carried = found
             return report
-        self._carried = []
-        return self._charge(item, call, report, found) if found else report
+        return self._charge(item, call, report, current)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Look for races in the kernels of a module some of whose tests ask for it."""
+        wants = isinstance(collector, pytest.Module) and asks_for_races(collector.path)
+        if wants:
+            self._session.watch_races(on=True)
+        try:
+            return (yield)
+        finally:
+            if wants:
+                self._session.watch_races(on=False)
+
+    def pytest_deselected(self) -> None:
+        """Note that not all tests run: that an ignore matches nothing says little then."""
+        self._is_partial = True
 
     def pytest_exception_interact(
         self, node: pytest.Item | pytest.Collector, call: pytest.CallInfo[Any]
@@ -184,7 +228,7 @@ class Manager:
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """Give a test that fails for its findings alone a letter of its own."""
-        parcel = parcel_of(getattr(report, "user_properties", ()))
+        parcel = parcel_of(report)
         if parcel is None or not parcel.is_cause or not report.failed:
             return None
         return "failed" if report.when == "call" else "error", "G", "GUARD"
@@ -193,9 +237,10 @@ class Manager:
         """Count in what a test has brought, from this process or from a worker."""
         if self._is_worker:
             return
-        parcel = parcel_of(report.user_properties)
+        parcel = parcel_of(report)
         if parcel is not None:
             self._tests.add(parcel.findings, is_shown=report.failed)
+            self._suppressed += parcel.suppressed
             self._write_json()
 
     # -- xdist ------------------------------------------------------------------------------------
@@ -218,7 +263,10 @@ class Manager:
             self._workers.pop(node.gateway.id, None)
             parcel = Parcel.unpack(packed)
             self._outside.add(parcel.findings)
+            self._suppressed += parcel.suppressed
             self._blind += parcel.blind
+            self._note(parcel.remarks)
+            self._recordings += [parcel.recording] if parcel.recording else []
             self.failures += parcel.failures
         elif node.gateway.id in self._workers:
             path = Path(self._workers[node.gateway.id])
@@ -234,29 +282,45 @@ class Manager:
         if self._session.is_dying and self._stderr is not None:
             print(f"\n{render(finding)}", file=self._stderr, flush=True)
 
+    def fixture(self) -> PycudaGuard:
+        """Return what the fixture ``pycuda_guard`` gives to the test that is running."""
+        assert self._current is not None
+        return PycudaGuard(self._current, self._session.timeline.after)
+
     # -- inside -------------------------------------------------------------------------------------
 
     def _charge(
-        self,
-        item: pytest.Item,
-        call: pytest.CallInfo[None],
-        report: pytest.TestReport,
-        found: list[tuple[str, Finding]],
+        self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, current: Current
     ) -> pytest.TestReport:
-        """Return the report of a phase in which something was found."""
-        failing = [finding for _, finding in found if self._session.fails(finding)]
-        is_cause = bool(failing) and not report.failed
+        """Return the report of a phase with what was found in it, failed if it has to."""
+        found, suppressed = current.hand_over()
+        missing = current.missing if current.was_called and call.when == "call" and report.passed else []
+        if not (found or suppressed or missing):
+            return report
+        failing = [finding for _, finding in found if self._fails(finding, current.marks.fail_on)]
+        is_cause = bool(failing or missing) and not report.failed
         if is_cause:
             # Before other plugins look at it, so that xfail, --pdb and their like see a failed test.
-            call.excinfo = _failure(summary.headline(failing))
+            call.excinfo = _failure(summary.headline(failing, missing))
             report = pytest.TestReport.from_item_and_call(item, call)
-            _place(report, failing[0])
+            if failing:
+                _place(report, failing[0])
         bad = [one for one in found if one[1].severity is not Severity.NOTE]
         if bad:
             report.sections.append((summary.TITLE, summary.section(bad)))
-        parcel = Parcel(tuple(finding for _, finding in found), is_cause)
-        report.user_properties.append((PROPERTY, parcel.pack()))
+        properties = summary.properties(found, suppressed)
+        item.user_properties += properties  # JUnit XML has those of the test's last report
+        report.user_properties += properties
+        parcel = Parcel(tuple(finding for _, finding in found), is_cause, suppressed=tuple(suppressed))
+        setattr(report, ATTRIBUTE, parcel.pack())
         return report
+
+    def _fails(self, finding: Finding, fail_on: str = "") -> bool:
+        level = fail_on or self._options.fail_on
+        return not self._baseline and fails(finding, level, strict=self._options.strict)
+
+    def _take(self) -> Outcome:
+        return self._session.take(self._part)
 
     def _check_that_it_goes_on(self, item: pytest.Item) -> None:
         """Notice a test that ends the guarding: nothing after it is guarded."""
@@ -268,9 +332,20 @@ class Manager:
             )
 
     def _take_outside(self) -> None:
-        self._outside.add([finding for _, finding in self._carried])
-        self._carried = []
-        self._outside.add(self._session.take(self._part))
+        if self._current is not None:
+            found, suppressed = self._current.hand_over()
+            self._outside.add([finding for _, finding in found])
+            self._suppressed += suppressed
+            self._current = None
+        outcome = self._take()
+        self._outside.add(outcome.kept)
+        self._suppressed += outcome.suppressed
+
+    def _note(self, remarks: Mapping[str, bool]) -> None:
+        """Take in what one process has to say of the ignores: it holds if it does for all that say it."""
+        for text, holds in remarks.items():
+            holds = holds and not (self._is_partial and text.endswith(UNUSED))
+            self._remarks[text] = self._remarks.get(text, True) and holds
 
     def _finish(self, session: pytest.Session) -> None:
         """Apply the rules for the end of a run, and settle the exit status."""
@@ -282,31 +357,68 @@ class Manager:
                 tuple(self._outside.findings),
                 blind=tuple(self._session.blind_spots()),
                 failures=tuple(self.failures),
+                suppressed=tuple(self._suppressed),
+                remarks=self._session.remarks(),
+                recording=os.path.abspath(self._options.record) if self._options.record else "",
             )
             session.config.workeroutput[OUTPUT] = parcel.pack()  # type: ignore[attr-defined]
             return
         self._blind += self._session.blind_spots()
-        count = sum(self._session.fails(finding) for finding in self._outside.findings)
+        self._note(self._session.remarks())
+        count = sum(self._fails(finding) for finding in self._outside.findings)
         if count:
             self.failures.append(f"{count} finding{'s' if count > 1 else ''} outside of tests")
         self._write_json()
+        self._write_baseline()
+        self._write_page()
         if self.failures and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _write_baseline(self) -> None:
+        if not self._baseline:
+            return
+        try:
+            outcome = Outcome(self._all(), list(merged_pairs(self._suppressed)))
+            self._remarks[write_baseline(self._baseline, outcome)] = True
+        except GuardError as error:
+            self.failures.append(str(error))
+
+    def _write_page(self) -> None:
+        if not self._page:
+            return
+        from pycuda_guard.events.reader import read
+        from pycuda_guard.reports import html
+
+        try:
+            run = Run(
+                findings=tuple(self._all()),
+                device=devices.NAMES[self._session.device],
+                live=self._session.live_codes,
+                blind=tuple(dict.fromkeys(self._blind)),
+                has_ended=not self._workers,
+                suppressed=merged_pairs(self._suppressed),
+                recordings=tuple(read(path) for path in self._recordings if os.path.exists(path)),
+                left_out=self._session.left_out,
+            )
+            replace_text(Path(self._page), html.page(run))
+        except (GuardError, OSError) as error:
+            self.failures.append(f"the page can't be written: {error}")
 
     def _all(self) -> list[Finding]:
         """Return everything that is known now."""
         every = Tally()
         every.add(self._tests.findings)
         every.add(self._outside.findings)
-        every.add([finding for _, finding in self._carried])
-        every.add(self._session.peek(self._part))
+        if self._current is not None:
+            every.add([finding for _, finding in self._current.found])
+        every.add(self._session.peek(self._part).kept)
         return every.findings
 
     def _write_json(self) -> None:
         if self._json is None:
             return
         try:
-            self._json.write(self._all())
+            self._json.write(self._all(), merged_pairs(self._suppressed))
         except OSError as error:
             self._json = None
             self.failures.append(f"{self._json_file} can't be written: {error.strerror}")

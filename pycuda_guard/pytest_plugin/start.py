@@ -9,11 +9,12 @@ from typing import TextIO
 
 import pytest
 
-from pycuda_guard import config
+from pycuda_guard import config, project
 from pycuda_guard.errors import GuardError
 from pycuda_guard.events import recorder
-from pycuda_guard.pytest_plugin import DESTINATION, FLAG
-from pycuda_guard.pytest_plugin.manager import Manager, Screen
+from pycuda_guard.pytest_plugin import DESTINATION, FLAG, HTML_DESTINATION, MANAGER
+from pycuda_guard.pytest_plugin.manager import Manager
+from pycuda_guard.pytest_plugin.screen import Screen
 from pycuda_guard.session import active, begin, devices
 
 
@@ -36,9 +37,8 @@ def start(pytest_config: pytest.Config) -> None:
     """
     namespace = pytest_config.known_args_namespace
     try:
-        options = config.read(
-            {option.name: getattr(namespace, DESTINATION + option.name) for option in config.OPTIONS}
-        )
+        chosen = {one.name: getattr(namespace, DESTINATION + one.name, None) for one in config.OPTIONS}
+        options = config.read(chosen, below=_below(pytest_config))
         if options.bare:
             bare = Bare(devices.choose(options))
             pytest_config.pluginmanager.register(bare, "pycuda-guard-bare")
@@ -48,13 +48,28 @@ def start(pytest_config: pytest.Config) -> None:
         record = options.record
         if record and "PYTEST_XDIST_WORKER" in os.environ:
             record = recorder.path_of(record, is_child=True)
-        session = begin(replace(options, json=None, record=record), screen)
+        session = begin(replace(options, json=None, write_baseline=None, record=record), screen)
     except GuardError as error:
         hint = f" ({_in_pytest(error.hint)})" if error.hint else ""
         raise pytest.UsageError(f"pycuda-guard can't guard this run: {error}{hint}") from error
-    manager = Manager(session, options.json, _real_stderr())
+    html = getattr(namespace, HTML_DESTINATION, None) or pytest_config.getini(HTML_DESTINATION) or ""
+    manager = Manager(session, replace(options, record=record), str(html), _real_stderr())
     screen.manager = manager
-    pytest_config.pluginmanager.register(manager, "pycuda-guard-manager")
+    pytest_config.pluginmanager.register(manager, MANAGER)
+
+
+def _below(pytest_config: pytest.Config) -> tuple[config.Layer, ...]:
+    """Return what pytest's configuration file says, then pyproject.toml's own section for the guard."""
+    values: dict[str, object] = {}
+    for option in config.OPTIONS:
+        if option.is_table or option.for_once:
+            continue
+        name = DESTINATION + option.name
+        text = pytest_config.getini(name)
+        if text:
+            values[option.name] = option.read(text, name)
+    written = config.Layer(str(pytest_config.inipath or "pytest's configuration"), values)
+    return (written, *project.layers(pytest_config.rootpath))
 
 
 def _check_that_nothing_was_done() -> None:
@@ -72,7 +87,7 @@ def _check_that_nothing_was_done() -> None:
 
 def _in_pytest(hint: str) -> str:
     """Spell options as they are spelled here."""
-    for option in config.OPTIONS:
+    for option in sorted(config.OPTIONS, key=lambda option: -len(option.flag)):
         hint = hint.replace(option.flag, FLAG + option.flag.removeprefix("-"))
     return hint
 

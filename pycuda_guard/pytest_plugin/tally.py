@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pycuda_guard.findings import Finding
@@ -11,8 +11,8 @@ from pycuda_guard.findings import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: the entry of ``report.user_properties`` that carries a test's findings
-PROPERTY = "pycuda_guard"
+#: the attribute of a report that carries a test's findings, and under xdist brings them home
+ATTRIBUTE = "pycuda_guard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,17 @@ class Parcel:
     """What a test, or a worker at its end, sends home.
 
     ``is_cause``: the test fails for these findings alone. ``blind`` is what the process did not look
-    at, ``failures`` are sentences that make the run fail.
+    at, ``failures`` are sentences that make the run fail, ``remarks`` what there is to say of ignores;
+    ``recording`` is the file that a worker was recorded to.
     """
 
     findings: tuple[Finding, ...]
     is_cause: bool = False
     blind: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
+    suppressed: tuple[tuple[Finding, str], ...] = ()
+    remarks: dict[str, bool] = field(default_factory=dict)
+    recording: str = ""
 
     def pack(self) -> str:
         """Return it as JSON."""
@@ -78,6 +82,9 @@ class Parcel:
                 "is_cause": self.is_cause,
                 "blind": self.blind,
                 "failures": self.failures,
+                "suppressed": [[finding.to_json(), reason] for finding, reason in self.suppressed],
+                "remarks": self.remarks,
+                "recording": self.recording,
             }
         )
 
@@ -90,12 +97,13 @@ class Parcel:
             data["is_cause"],
             tuple(data["blind"]),
             tuple(data["failures"]),
+            tuple((Finding.from_json(finding), reason) for finding, reason in data["suppressed"]),
+            data["remarks"],
+            data["recording"],
         )
 
 
-def parcel_of(properties: Iterable[tuple[str, object]]) -> Parcel | None:
-    """Return what a report carries among its ``user_properties``."""
-    for name, value in properties:
-        if name == PROPERTY and isinstance(value, str):
-            return Parcel.unpack(value)
-    return None
+def parcel_of(report: object) -> Parcel | None:
+    """Return what a report carries."""
+    packed = getattr(report, ATTRIBUTE, None)
+    return Parcel.unpack(packed) if isinstance(packed, str) else None

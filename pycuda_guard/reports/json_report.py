@@ -18,19 +18,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+class _Reason(msgspec.Struct):
+    reason: str
+
+
 class _Document(msgspec.Struct):
     version: int
     findings: list[Finding]
+    suppressed: list[dict[str, Any]] = []
 
 
-def document(findings: Iterable[Finding]) -> dict[str, Any]:
-    """Return the JSON-ready document that holds ``findings``."""
-    return {"version": SCHEMA_VERSION, "findings": [finding.to_json() for finding in findings]}
+def document(findings: Iterable[Finding], suppressed: Iterable[tuple[Finding, str]] = ()) -> dict[str, Any]:
+    """Return the JSON-ready document that holds ``findings``, and those ``suppressed`` with reasons."""
+    return {
+        "version": SCHEMA_VERSION,
+        "findings": [finding.to_json() for finding in findings],
+        "suppressed": [{**finding.to_json(), "reason": reason} for finding, reason in suppressed],
+    }
 
 
 def report(run: Run) -> str:
     """Return the findings of a run as the text of a JSON file."""
-    return text(document(run.findings))
+    return text(document(run.findings, run.suppressed))
 
 
 class JsonReport:
@@ -50,9 +59,9 @@ class JsonReport:
         except OSError as error:
             raise StartError(f"the findings can't be written to {path}: {error.strerror}") from error
 
-    def write(self, findings: Iterable[Finding]) -> None:
+    def write(self, findings: Iterable[Finding], suppressed: Iterable[tuple[Finding, str]] = ()) -> None:
         """Replace the file's content in one step. Raises OSError and leaves the old content if it can't."""
-        replace_file(self.path, document(findings))
+        replace_file(self.path, document(findings, suppressed))
 
 
 def replace_file(path: Path, data: dict[str, Any]) -> None:
@@ -72,6 +81,8 @@ def read_run(path: Path) -> Run:
     """
     try:
         held = msgspec.convert(json.loads(path.read_bytes()), _Document)
+        silenced = msgspec.convert(held.suppressed, list[Finding])
+        reasons = msgspec.convert(held.suppressed, list[_Reason])
     except OSError as error:
         raise GuardError(f"can't open {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -87,4 +98,5 @@ def read_run(path: Path) -> Run:
         live=frozenset(),
         blind=("unknown (a file of findings does not say)",),
         has_ended=False,
+        suppressed=tuple((finding, given.reason) for finding, given in zip(silenced, reasons, strict=True)),
     )

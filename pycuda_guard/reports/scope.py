@@ -69,10 +69,6 @@ BLIND = {
 RULE_COUNT = sum(len(area.codes) for area in AREAS) + len(BLIND)
 
 
-#: codes of left out rules that are listed; of more there is a number
-_LISTED = 6
-
-
 def not_checked(
     live: Collection[str],
     blind: Iterable[str],
@@ -88,9 +84,18 @@ def not_checked(
     codes = {finding.code for finding in findings}
     spots = []
     if left_out:
-        named = ", ".join(sorted(left_out)) if len(left_out) <= _LISTED else f"{len(left_out)} rules"
-        spots.append(f"{named} (left out by select and ignore)")
+        spots.append(f"{', '.join(_in_short(live, left_out))} (left out by select and ignore)")
     spots += [*blind, *(text for code, text in BLIND.items() if code in codes)]
     if live:
         spots += [area.unchecked for area in AREAS if not set(area.codes) <= set(live)]
     return list(dict.fromkeys(spots))
+
+
+def _in_short(live: Collection[str], left_out: Collection[str]) -> list[str]:
+    """Return the codes ``left_out``; ``PG1xx`` where all of a hundred that are live are among them."""
+    named: dict[str, None] = {}
+    for code in sorted(left_out):
+        hundred = [other for other in live if other.startswith(code[:3])]
+        is_whole = len(hundred) > 1 and set(hundred) <= set(left_out)
+        named[f"{code[:3]}xx" if is_whole else code] = None
+    return list(named)

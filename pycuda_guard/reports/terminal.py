@@ -153,7 +153,7 @@ class Terminal:
         self, stream: TextIO | None, *, quiet: bool, name: Callable[[str], str] = short_path
     ) -> None:
         self._stream = stream
-        self._name = name
+        self.name = name
         self.is_quiet = quiet
         self._colour = stream is not None and wants_colour(stream)
         self._shown: set[tuple[object, ...]] = set()
@@ -174,12 +174,12 @@ class Terminal:
     def write(self, finding: Finding) -> None:
         """Print a finding."""
         self._shown.add(finding.key)
-        self._print(render(finding, colour=self._colour, name=self._name))
+        self._print(render(finding, colour=self._colour, name=self.name))
 
     def write_briefly(self, finding: Finding) -> None:
         """Print a finding as one line."""
         self._shown.add(finding.key)
-        self._print(brief(finding, name=self._name))
+        self._print(brief(finding, name=self.name))
 
     def finish(
         self,
@@ -200,7 +200,7 @@ class Terminal:
         for finding in sorted(findings, key=lambda finding: -finding.severity.rank):
             if finding.key in self._shown:
                 if finding.count > 1:
-                    self._print(_again(finding, self._name))
+                    self._print(_again(finding, self.name))
             elif finding.severity is not Severity.NOTE or not self.is_quiet:
                 self.write(finding)
         if self.is_quiet:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import wrapt
@@ -22,7 +23,8 @@ import wrapt
 from pycuda_guard import callsite, hooks
 from pycuda_guard.checks.engine import Engine
 from pycuda_guard.checks.registry import live_codes
-from pycuda_guard.errors import StartError
+from pycuda_guard.config import Config
+from pycuda_guard.errors import GuardError, StartError
 from pycuda_guard.events import failures
 from pycuda_guard.events.model import CallFailed, Event, Forked, GuardFailed, RunEnded
 from pycuda_guard.findings import Finding, Severity, fails, merged
@@ -30,19 +32,20 @@ from pycuda_guard.hooks import contexts
 from pycuda_guard.hooks.foreign import ContextWatch
 from pycuda_guard.hooks.hostfault import HostFaultWatch
 from pycuda_guard.hooks.touch import TouchWatch
+from pycuda_guard.reports.files import check_writable
 from pycuda_guard.reports.json_report import JsonReport
 from pycuda_guard.reports.terminal import Screen, Terminal, last_line
 from pycuda_guard.session import devices, startup
 from pycuda_guard.session.children import Children
-from pycuda_guard.session.kernels import kernel_options, unwatched
+from pycuda_guard.session.kernels import kernel_options, unwatched, unwatched_races
 from pycuda_guard.session.timeline import Timeline
 from pycuda_guard.session.uncaught import Uncaught, trim
+from pycuda_guard.suppressions import Outcome, Suppressions, write_baseline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pycuda_guard.checks.collector import Part
-    from pycuda_guard.config import Config
 
 #: modules that pop the context they made when the interpreter exits
 CONTEXT_POPPERS = ("pycuda.autoinit", "pycuda.autoprimaryctx")
@@ -91,6 +94,10 @@ class Session:
         self.config = config
         self.device = ""
         self.uncaught = Uncaught()
+        # a child process tells its parent everything
+        self.suppressions = Suppressions(Config() if folder else config)
+        # the program may change its folder
+        self._baseline = os.path.abspath(config.write_baseline) if config.write_baseline else ""
         self._screen = screen
         self._json: JsonReport | None = None
         self._engine = Engine(self._found)
@@ -100,13 +107,14 @@ class Session:
         self._lock = threading.RLock()
         self._is_busy = False
         self._waiting: deque[Event] = deque()
-        self._timeline = Timeline(config, self.guard_error)
+        self.timeline = Timeline(config, self.guard_error)
         self._is_over = False
         self._is_json_behind = False
         self._children = Children(folder)
         self._contexts = ContextWatch()
         self._is_child = bool(folder)
         self._has_unseen_children = False
+        self._unwatched_races: list[str] = []
         self._next_fork: Forked | None = None
         self._was_forked_late = False
         self._fork: Forked | None = None  # what the first event of a forked child is preceded by
@@ -119,7 +127,9 @@ class Session:
         self.device = devices.choose(self.config)
         if self.config.json and not self._is_child and not _is_worker():
             self._json = JsonReport(self.config.json)
-        self._timeline.start(devices.NAMES[self.device], is_worker=_is_worker())
+        if self._baseline:
+            check_writable(Path(self._baseline), "the baseline")
+        self.timeline.start(devices.NAMES[self.device], is_worker=_is_worker())
         if self.device == "cpu" and self.config.device == "auto":
             self._screen.announce("no GPU found, using the CPU device")
         if TouchWatch.is_available:
@@ -141,13 +151,14 @@ class Session:
         self._is_over = True
         if _active is self:
             _active = None
+        self._unwatched_races = hooks.unwatched_races()
         hooks.uninstall()
         with self._lock:
             self._faults.stop()
         self.uncaught.uninstall()
         atexit.unregister(self._at_exit)
         with self._lock:
-            self._timeline.close(self.blind_spots())
+            self.timeline.close(self.blind_spots())
         if self._children.are_running:
             self._has_unseen_children = True
         self._children.close()
@@ -170,18 +181,27 @@ class Session:
                 self._report_to_parent(ended=True)
                 return self.findings
             self._write_json()
+            outcome = self.outcome
+            self._remark(outcome)
             self._screen.finish(
-                self.findings,
-                live=self._live_codes(),
+                outcome.kept,
+                live=self.live_codes,
                 device=devices.NAMES[self.device],
                 blind=self.blind_spots(),
+                suppressed=[finding for finding, _ in outcome.suppressed],
+                left_out=self.left_out,
             )
         return self.findings
 
     @property
     def findings(self) -> list[Finding]:
         """What has been found so far, here and in child processes; final after :meth:`finish`."""
-        return merged(self._engine.findings, self._found_by_children())
+        return self.outcome.kept
+
+    @property
+    def outcome(self) -> Outcome:
+        """The findings so far, sorted by whether the user wants to hear of them."""
+        return self.suppressions.sort(merged(self._engine.findings, self._found_by_children()))
 
     @property
     def is_over(self) -> bool:
@@ -199,20 +219,36 @@ class Session:
         return not self._is_child and any(self.fails(finding) for finding in self.findings)
 
     def fails(self, finding: Finding) -> bool:
-        """Tell whether ``finding`` is at the level at which a run fails."""
-        return fails(finding, self.config.fail_on, strict=self.config.strict)
+        """Tell whether ``finding`` is at the level at which a run fails; none is that goes to a baseline."""
+        return not self._baseline and fails(finding, self.config.fail_on, strict=self.config.strict)
 
-    def summary(self, findings: Sequence[Finding], blind: Sequence[str]) -> str:
+    def summary(
+        self, findings: Sequence[Finding], blind: Sequence[str], suppressed: Sequence[Finding] = ()
+    ) -> str:
         """Return the last line of a report on ``findings``; ``blind`` is what the run did not look at."""
-        return last_line(findings, live=self._live_codes(), device=devices.NAMES[self.device], blind=blind)
+        return last_line(
+            findings,
+            live=self.live_codes,
+            device=devices.NAMES[self.device],
+            blind=blind,
+            suppressed=suppressed,
+            left_out=self.left_out,
+        )
 
-    def _live_codes(self) -> frozenset[str]:
+    @property
+    def live_codes(self) -> frozenset[str]:
+        """The codes of the rules that can fire."""
         return live_codes(races=self.config.races, kernels=not self.config.no_kernels)
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """The codes of those of them of which the user does not want to hear."""
+        return frozenset(filter(self.suppressions.leaves_out, self.live_codes))
 
     def dump(self, path: str | os.PathLike[str]) -> None:
         """Write the timeline so far to ``path``; raises :class:`GuardError` where that can't be done."""
         with self._lock:
-            self._timeline.dump(os.fspath(path), self.blind_spots())
+            self.timeline.dump(os.fspath(path), self.blind_spots())
 
     # -- parts of a run -------------------------------------------------------------------------
 
@@ -223,7 +259,7 @@ class Session:
         self._told[part] = self._found_by_children()
         return part
 
-    def take(self, part: Part, error: BaseException | None = None) -> list[Finding]:
+    def take(self, part: Part, error: BaseException | None = None) -> Outcome:
         """Return what was found in ``part`` since it was opened or last taken.
 
         ``error`` is what ended it: failures for which neither it nor :attr:`uncaught` stands have been
@@ -235,13 +271,17 @@ class Session:
         hooks.collect()
         with self._lock:
             found = part.take(escaped, self.uncaught.expected)
-        return merged(found, self._new_from_children(part, error))
+        return self.suppressions.sort(merged(found, self._new_from_children(part, error)))
 
-    def peek(self, part: Part) -> list[Finding]:
+    def peek(self, part: Part) -> Outcome:
         """Return what is certain to have been found in ``part`` so far."""
         with self._lock:
             found = part.peek(self.uncaught.escaped, self.uncaught.expected)
-        return [finding for finding in found if finding.severity is not Severity.NOTE]
+        return self.suppressions.sort([finding for finding in found if finding.severity is not Severity.NOTE])
+
+    def watch_races(self, *, on: bool) -> None:
+        """Look for races, or not, in the kernels of modules that are loaded from now on."""
+        hooks.watch_races(on=on or self.config.races)
 
     def close_part(self, part: Part) -> None:
         """Collect nothing for ``part`` any more."""
@@ -287,7 +327,7 @@ class Session:
         """Record ``event`` before anything else: so it is safe whatever the checks and the driver do."""
         if self._is_over:
             return
-        self._timeline.add(event)
+        self.timeline.add(event)
         try:
             if type(event) in self._watched:
                 self._faults.see(event)
@@ -308,6 +348,8 @@ class Session:
         if self._is_child:
             self._report_to_parent(ended=False)
             return
+        if not self.suppressions.sort([finding]).kept:
+            return
         self._write_json()
         if finding.failure is None and finding.severity is not Severity.NOTE:
             self._screen.show(finding)
@@ -316,7 +358,8 @@ class Session:
         if self._json is None:
             return
         try:
-            self._json.write(self.findings)
+            outcome = self.outcome
+            self._json.write(outcome.kept, outcome.suppressed)
             self._is_json_behind = False
         except OSError as error:
             if not self._is_json_behind:
@@ -324,9 +367,25 @@ class Session:
                 self._screen.complain(f"{self._json.path} can't be written any more: {error.strerror}")
                 self.guard_error("the JSON report", error)
 
+    def remarks(self) -> dict[str, bool]:
+        """Return what there is to say of the program's ignores, and whether it holds for this run."""
+        return self.suppressions.remarks(callsite.files(), self.live_codes)
+
+    def _remark(self, outcome: Outcome) -> None:
+        """Write the baseline, and say which ignores had nothing to ignore."""
+        for text, is_unused in self.remarks().items():
+            if is_unused:
+                self._screen.announce(f"note: {text}")
+        if self._baseline:
+            try:
+                self._screen.announce(write_baseline(self._baseline, outcome))
+            except GuardError as error:
+                self._screen.complain(str(error))
+
     def blind_spots(self) -> list[str]:
         """Return what this run did not look at for reasons of its own."""
         spots = unwatched(self.config)
+        spots += unwatched_races(self._unwatched_races or hooks.unwatched_races())
         if self._has_unseen_children:
             spots.append("child processes that had not ended")
         if not self._faults.is_available:
@@ -373,7 +432,7 @@ class Session:
         self._told.clear()
         self.uncaught.forget()
         self._children.enter()
-        self._timeline.leave_child()
+        self.timeline.leave_child()
         self._faults.stop()
         startup.watch_end(self, forked=True)
 

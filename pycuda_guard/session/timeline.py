@@ -66,6 +66,15 @@ class Timeline:
         if self._recorder is not None:
             self._recorder.write(event)
 
+    @property
+    def last_number(self) -> int:
+        """The number of the last event; 0 where there was none."""
+        return self._last[-1].sequence if self._last else 0
+
+    def after(self, number: int) -> list[Event]:
+        """Return those of the last :data:`KEPT` events that come behind the one of this number."""
+        return [event for event in tuple(self._last) if event.sequence > number]
+
     def leave_child(self) -> None:
         """Let go of the parent's recording, in a forked child: the first event makes its own file."""
         self._parent = os.getppid()

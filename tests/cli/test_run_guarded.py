@@ -91,7 +91,7 @@ def test_report_and_json(program: Path, tmp_path: Path) -> None:
 def test_quiet_says_nothing_about_a_clean_program(program: Path, tmp_path: Path) -> None:
     done = guard("run", "--quiet", "--json", "out.json", "program.py", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert json.loads((tmp_path / "out.json").read_text()) == {"version": 1, "findings": []}
+    assert json.loads((tmp_path / "out.json").read_text()) == {"version": 1, "findings": [], "suppressed": []}
 
 
 def test_the_programs_folder_is_not_the_reports(program: Path, tmp_path: Path) -> None:

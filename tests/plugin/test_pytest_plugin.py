@@ -153,7 +153,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
 def findings(path: Path) -> list[tuple[str, str, int]]:
     """Return code, severity and count of the findings in a JSON file, in order."""
     data = json.loads(path.read_text(encoding="utf-8"))
-    assert set(data) == {"version", "findings"}
+    assert set(data) == {"version", "findings", "suppressed"}
     assert data["version"] == 1
     return sorted((one["code"], one["severity"], one["count"]) for one in data["findings"])
 

@@ -51,7 +51,7 @@ def test_command_line_knows_every_option() -> None:
     config.add_arguments(parser)
     text = parser.format_help()
     for option in config.OPTIONS:
-        assert option.flag in text
+        assert (option.flag in text) is not option.is_table
 
 
 def test_documentation_is_fresh() -> None:

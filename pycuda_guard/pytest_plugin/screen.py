@@ -1,0 +1,42 @@
+"""What stands in for the terminal while pytest runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from pycuda_guard.findings import Finding
+    from pycuda_guard.pytest_plugin.manager import Manager
+
+
+class Screen:
+    """Passes on what the session shows; pytest's reports are where it is read."""
+
+    manager: Manager | None = None
+
+    def announce(self, text: str) -> None:
+        """Say nothing: the header and the summary do."""
+
+    def complain(self, text: str) -> None:
+        """Have the run fail: the guard is broken."""
+        if self.manager is not None:
+            self.manager.failures.append(text)
+
+    def show(self, finding: Finding) -> None:
+        """Take a new finding before the driver sees the call."""
+        if self.manager is not None:
+            self.manager.found(finding)
+
+    def finish(
+        self,
+        findings: Sequence[Finding],
+        *,
+        live: Collection[str],
+        device: str,
+        blind: Sequence[str],
+        suppressed: Sequence[Finding] = (),
+        left_out: Collection[str] = (),
+    ) -> None:
+        """Say nothing: the summary does."""

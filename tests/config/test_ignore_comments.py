@@ -1,0 +1,147 @@
+"""Comments that silence findings, in Python and in the source of kernels; rules left out; tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from pycuda_guard import callsite
+from pycuda_guard.config import Config
+from pycuda_guard.errors import StartError
+from pycuda_guard.findings import Finding, KernelLocation, Location, Severity
+from pycuda_guard.suppressions import Suppressions
+from pycuda_guard.suppressions.comments import comments_of
+
+SOURCE = '''\
+import pycuda.driver as cuda
+cuda.memcpy_htod(a, b)  # pycuda-guard: ignore[PG201] known for long
+cuda.memcpy_htod(a, b)  # noqa: E501  # pycuda-guard: ignore[PG201, PG3]
+text = "# pycuda-guard: ignore[PG201] a string is no comment"
+text = """
+// pycuda-guard: ignore[PG202] not surely a kernel
+"""
+cuda.memcpy_htod(
+    a,
+    b,  # pycuda-guard: ignore[PG2]
+)
+with stream:  # pycuda-guard: ignore[PG104]
+    cuda.memcpy_htod(a, b)
+f = SourceModule(r"""
+__global__ void f(float *x, const char *s)
+{
+    x[0] = 1;  // pycuda-guard: ignore[PG202] in the kernel
+    x[1] = 1;  /* pycuda-guard: ignore[PG205] in a block */
+    s = "// pycuda-guard: ignore[PG202] a string of CUDA C";
+    x[2] = 1'000;  // pycuda-guard: ignore[PG202]
+}
+""")
+cuda.memcpy_htod(a, b)  # write `# pycuda-guard: ignore[PG201]` here
+cuda.memcpy_htod(a, b)  # pycuda-guard: ignroe[PG201]
+cuda.memcpy_htod(a, b)  # pycuda-guard: ignore
+cuda.memcpy_htod(a, b)  # pycuda-guard: ignore[PG888]
+'''
+
+
+@pytest.fixture
+def file() -> str:
+    name = "/nowhere/program.py"
+    callsite.provide(name, SOURCE.splitlines(keepends=True))
+    return name
+
+
+def finding(file: str, line: int, code: str, kernel_line: int | None = None, name: str = "f") -> Finding:
+    kernel = None if kernel_line is None else KernelLocation(name, file, kernel_line)
+    return Finding(code, "rule", Severity.ERROR, "what", "", Location(file, line, "<module>"), kernel)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "kernel_line", "reason"),
+    [
+        (2, "PG201", None, "known for long"),
+        (2, "PG203", None, ""),
+        (3, "PG201", None, "ignored at /nowhere/program.py:3"),
+        (3, "PG302", None, "ignored at /nowhere/program.py:3"),
+        (4, "PG201", None, ""),
+        (8, "PG201", None, "ignored at /nowhere/program.py:10"),
+        (10, "PG201", None, "ignored at /nowhere/program.py:10"),
+        (12, "PG104", None, "ignored at /nowhere/program.py:12"),
+        (13, "PG104", None, ""),
+        (1, "PG202", 17, "in the kernel"),
+        (1, "PG205", 18, "in a block"),
+        (1, "PG202", 19, ""),
+        (1, "PG202", 20, "ignored at /nowhere/program.py:20"),
+        (17, "PG202", None, ""),  # a line of the host's is not one of the kernel's
+        (2, "PG201", 19, "known for long"),
+        (23, "PG201", None, ""),
+        (24, "PG201", None, ""),
+        (25, "PG201", None, ""),
+    ],
+)
+def test_what_a_comment_silences(
+    file: str, line: int, code: str, kernel_line: int | None, reason: str
+) -> None:
+    suppressions = Suppressions(Config())
+    outcome = suppressions.sort([finding(file, line, code, kernel_line)])
+    assert [why for _, why in outcome.suppressed] == ([reason] if reason else [])
+    assert len(outcome.kept) + len(outcome.suppressed) == 1
+
+
+def test_remarks_name_what_matched_nothing_and_what_makes_no_sense(file: str) -> None:
+    suppressions = Suppressions(Config())
+    suppressions.sort([finding(file, 2, "PG201")])
+    said = suppressions.remarks([file], ["PG201", "PG302", "PG104", "PG205"])
+    place = "/nowhere/program.py"
+    assert {text for text, holds in said.items() if holds} == {
+        f"{place}:3: ignore[PG201, PG3]: matched nothing in this run",
+        f"{place}:10: ignore[PG2]: matched nothing in this run",
+        f"{place}:12: ignore[PG104]: matched nothing in this run",
+        f"{place}:18: ignore[PG205]: matched nothing in this run",
+        f"{place}:24: what follows `pycuda-guard:` is not `ignore[CODE]`",
+        f"{place}:25: what follows `pycuda-guard:` is not `ignore[CODE]`",
+        next(text for text in said if text.startswith(f"{place}:26: ignore[PG888]: there is no rule PG888")),
+    }
+    assert said[f"{place}:2: ignore[PG201]: matched nothing in this run"] is False
+    # PG202 can't fire, so what ignores it is not superfluous
+    assert not any(":17:" in text or ":20:" in text for text in said)
+
+
+@pytest.mark.parametrize("text", ["x = (\n  y", '"""\n# pycuda-guard: ignore[PG1]', ""])
+def test_what_is_no_python_is_read_up_to_there(text: str) -> None:
+    callsite.provide("/nowhere/broken.py", text.splitlines(keepends=True))
+    assert not list(comments_of("/nowhere/broken.py").ignores)
+    assert not Suppressions(Config()).sort([finding("/nowhere/broken.py", 2, "PG101")]).suppressed
+    assert not list(comments_of("/nowhere/absent.py").ignores)
+
+
+@pytest.mark.parametrize(
+    ("config", "kept"),
+    [
+        (Config(), ["PG101", "PG201", "PG202", "PG902"]),
+        (Config(select=("PG1", "PG902")), ["PG101", "PG902"]),
+        (Config(ignore=("PG2",)), ["PG101", "PG902"]),
+        (Config(select=("PG2",), ignore=("PG202",)), ["PG201"]),
+        (Config(per_file_ignores=(("/nowhere/*", ("PG1", "PG9")),)), ["PG201", "PG202"]),
+        (Config(per_file_ignores=(("program.py", ("PG",)),)), []),
+        (
+            Config(per_file_ignores=(("gram.py", ("PG",)), ("/other/*", ("PG",)))),
+            ["PG101", "PG201", "PG202", "PG902"],
+        ),
+        (Config(per_kernel_ignores=(("f*", ("PG",)),)), ["PG101", "PG201", "PG902"]),
+    ],
+)
+def test_rules_left_out_and_tables(file: str, config: Config, kept: list[str]) -> None:
+    found = [finding(file, 1, code) for code in ("PG101", "PG201", "PG902")]
+    found.insert(2, finding(file, 1, "PG202", 15, "fill"))
+    assert [one.code for one in Suppressions(config).sort(found).kept] == kept
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(select=("PG7",)),
+        Config(ignore=("PG2", "PG299")),
+        Config(per_file_ignores=(("a.py", ("PG8",)),)),
+    ],
+)
+def test_codes_that_there_are_not(config: Config) -> None:
+    with pytest.raises(StartError, match=r"there is no rule PG(7|299|8)$"):
+        Suppressions(config)

@@ -13,7 +13,6 @@ from pycuda_guard.hooks.install import (
     installed,
     leave_child,
     uninstall,
-    unwatched_races,
     watch_races,
 )
 from pycuda_guard.hooks.sink import Sink
@@ -26,6 +25,5 @@ __all__ = [
     "installed",
     "leave_child",
     "uninstall",
-    "unwatched_races",
     "watch_races",
 ]

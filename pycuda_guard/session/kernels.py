@@ -8,7 +8,12 @@ from pycuda_guard.config import parse_range
 from pycuda_guard.shadow.world import Options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pycuda_guard.config import Config
+
+#: kernels that a report names
+_NAMED = 5
 
 
 def kernel_options(config: Config, device: str) -> Options | None:
@@ -38,3 +43,12 @@ def unwatched(config: Config) -> list[str]:
     if config.launches:
         spots.append(f"launches other than {config.launches}")
     return spots
+
+
+def unwatched_races(names: Sequence[str]) -> list[str]:
+    """Return what the report says of kernels in which not all races could be looked for."""
+    if not names:
+        return []
+    shown = ", ".join(f"`{name}`" for name in names[:_NAMED])
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return [f"all races inside {shown}{more}"]

@@ -183,7 +183,7 @@ class Launching:
             hidden += self.racing.prepare(state, kernel, races, roots.allocations, live, event)
             asked = races.shared_bytes(shared)
             if asked > variant.most_shared:
-                self.racing.missed.add(kernel.name)
+                self.racing.miss(event)
                 asked = shared
             return Prepared("races", _joined(plan, packed, hidden), asked)
         # in the form before CUDA 4 (no block is told), no other variant can be launched
@@ -206,6 +206,8 @@ class Launching:
         """Return what looks for races in a launch; None where that isn't wanted, or there are surely none."""
         races = variant.plan.kernel.races
         if not event.block or races is None:
+            if self._world.options.races:
+                self.racing.miss(event)
             return None
         if self.racing.is_excluded(variant, races, packed, roots.allocations, event):
             return None

@@ -57,17 +57,25 @@ class _Scratch:
 
 
 class Racing:
-    """Knows the scratch memory of each context and stream. ``missed`` are kernels that were not watched."""
+    """Knows the scratch memory of each context and stream.
+
+    ``missed`` are the program's kernels of which not all was watched.
+    """
 
     def __init__(self) -> None:
         self._scratch: dict[tuple[ContextState, int], _Scratch] = {}
-        self.missed: set[str] = set()
+        self.missed: dict[str, None] = {}
         self._excluded: dict[tuple[object, ...], bool] = {}
 
     def forget(self, state: ContextState) -> None:
         """Drop what was in a context that is gone."""
         for key in [key for key in self._scratch if key[0] is state]:
             del self._scratch[key]
+
+    def miss(self, event: Launch) -> None:
+        """Note that not all of a launch is watched, unless PyCUDA wrote the kernel."""
+        if not event.library:
+            self.missed[event.function] = None
 
     def is_excluded(
         self,
@@ -113,8 +121,9 @@ class Racing:
         blocks = _product(event.grid)
         fits = blocks <= BLOCK.largest and _product(event.block) <= THREAD.largest + 1
         shifts = _shifts(kernel, allocations) if fits else {}
-        if fits and variant.looks_up:
-            self._add_others(shifts, variant, kernel.name, live)
+        is_whole = fits and not variant.misses_shared
+        if fits and variant.looks_up and not self._add_others(shifts, variant, live):
+            is_whole = False
         places: dict[Allocation, int] = {}
         rows = _rounded(len(shifts) * abi.RANGE.size) if variant.looks_up else 0
         end = rows + (_rounded(blocks * ORDER_BYTES) if variant.has_fences else 0)
@@ -122,11 +131,11 @@ class Racing:
             places[allocation] = end
             end += _rounded(((allocation.size >> shift) + 1) * CELLS)
         scratch = self._scratch.setdefault((state, event.stream), _Scratch())
-        if not fits:
-            self.missed.add(kernel.name)
         if end and not self._clear(state, scratch, end, event.stream):
-            self.missed.add(kernel.name)
+            is_whole = False
             places, end, rows = {}, 0, 0
+        if not is_whole:
+            self.miss(event)
         if rows:
             self._tell_rows(state, scratch, places, shifts, event.stream)
         order = scratch.address + rows if end and variant.has_fences else 0
@@ -139,10 +148,9 @@ class Racing:
         table = (scratch.address, len(places)) if rows else (0, 0)
         return ORDER.pack(order, *table) + b"".join(cells)
 
-    def _add_others(
-        self, shifts: dict[Allocation, int], variant: RaceVariant, name: str, live: Iterable[Allocation]
-    ) -> None:
-        """Add allocations that a kernel may write by other ways than roots, as far as there is room."""
+    @staticmethod
+    def _add_others(shifts: dict[Allocation, int], variant: RaceVariant, live: Iterable[Allocation]) -> bool:
+        """Add allocations that a kernel may write by other ways than roots; False where there is no room."""
         shift = {1: 0, 2: 1}.get(variant.narrowest, 2)
         if variant.narrowest:
             for allocation in shifts:
@@ -154,9 +162,9 @@ class Racing:
                 continue
             room -= (allocation.size >> shift) * CELLS
             if room < 0:
-                self.missed.add(name)
-                return
+                return False
             shifts[allocation] = 0 if is_variable else shift
+        return True
 
     @staticmethod
     def _tell_rows(

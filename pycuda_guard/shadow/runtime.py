@@ -242,6 +242,10 @@ class Runtime:
 
     # -- the end --------------------------------------------------------------------------------
 
+    def unwatched_races(self) -> list[str]:
+        """Return the kernels in which not all races could be looked for, in order of their launches."""
+        return list(self._launching.racing.missed)
+
     def finish(self) -> None:
         """Wait for all kernels, read what they reported, and ask who wrote what is still there."""
         with self._lock:

@@ -213,7 +213,7 @@ class _Pipeline:
         functions: list[Function],
     ) -> RaceVariant | None:
         """Add the variant that looks for races to a kernel's functions; None where it can't be made."""
-        flat, provenance = plan.flat, plan.provenance
+        flat, provenance, accesses = plan.flat, plan.provenance, plan.accesses
         if self.calls.reached[name]:
             whole = inlined(flat, self.calls.functions)
             if whole is None:
@@ -243,6 +243,7 @@ class _Pipeline:
             found.looks_up,
             found.writes_variables,
             min((access.width for access in unknown if access.writes), default=0),
+            shadow is None and any(prospects.is_dangerous(access) for access in accesses),
             prospects.exclusion,
         )
 

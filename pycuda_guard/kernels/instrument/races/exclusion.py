@@ -57,6 +57,10 @@ class Prospects:
     harmless: frozenset[int]
     waits_together: bool
 
+    def is_dangerous(self, access: Access) -> bool:
+        """Tell whether an access to shared memory may be part of a race there."""
+        return access.space is Space.SHARED and id(access.instruction) not in self.harmless
+
 
 class _UnknownError(Exception):
     """Nothing can be said of a kernel."""

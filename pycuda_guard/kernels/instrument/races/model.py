@@ -79,7 +79,8 @@ class RaceVariant:
     blocks. ``shadow``: of shared memory, None where races there are not looked for. ``looks_up``: it has
     accesses that find their cells by the table. ``writes_variables``: to variables of the module.
     ``narrowest`` is the width in bytes of the narrowest write by an address of unknown origin, 0 if it has
-    none: such writes may be to any allocation. ``exclusion`` is
+    none: such writes may be to any allocation. ``misses_shared``: races in shared memory are possible and
+    can't be looked for. ``exclusion`` is
     what the host can find out to know that a launch has no races; None where it can't.
     """
 
@@ -91,6 +92,7 @@ class RaceVariant:
     looks_up: bool
     writes_variables: bool
     narrowest: int
+    misses_shared: bool
     exclusion: Exclusion | None
 
     def shared_bytes(self, dynamic: int) -> int:

@@ -13,6 +13,7 @@ from pycuda_guard.hooks.install import (
     installed,
     leave_child,
     uninstall,
+    unwatched_races,
     watch_races,
 )
 from pycuda_guard.hooks.sink import Sink
@@ -25,5 +26,6 @@ __all__ = [
     "installed",
     "leave_child",
     "uninstall",
+    "unwatched_races",
     "watch_races",
 ]

@@ -167,6 +167,13 @@ def watch_races(*, on: bool) -> None:
         world.options = replace(world.options, races=on)
 
 
+def unwatched_races() -> list[str]:
+    """Return the kernels that were launched and in which not all races could be looked for."""
+    if _current is None or _current.tap.kernels is None:
+        return []
+    return _current.tap.kernels.runtime.unwatched_races()
+
+
 def finish() -> None:
     """Wait for instrumented kernels and emit what is left to be said of them: the run is about to end."""
     if _current is not None and _current.tap.kernels is not None:

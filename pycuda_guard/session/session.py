@@ -37,7 +37,7 @@ from pycuda_guard.reports.json_report import JsonReport
 from pycuda_guard.reports.terminal import Screen, Terminal, last_line
 from pycuda_guard.session import devices, startup
 from pycuda_guard.session.children import Children
-from pycuda_guard.session.kernels import kernel_options, unwatched
+from pycuda_guard.session.kernels import kernel_options, unwatched, unwatched_races
 from pycuda_guard.session.timeline import Timeline
 from pycuda_guard.session.uncaught import Uncaught, trim
 from pycuda_guard.suppressions import Outcome, Suppressions, write_baseline
@@ -114,6 +114,7 @@ class Session:
         self._contexts = ContextWatch()
         self._is_child = bool(folder)
         self._has_unseen_children = False
+        self._unwatched_races: list[str] = []
         self._next_fork: Forked | None = None
         self._was_forked_late = False
         self._fork: Forked | None = None  # what the first event of a forked child is preceded by
@@ -150,6 +151,7 @@ class Session:
         self._is_over = True
         if _active is self:
             _active = None
+        self._unwatched_races = hooks.unwatched_races()
         hooks.uninstall()
         with self._lock:
             self._faults.stop()
@@ -383,6 +385,7 @@ class Session:
     def blind_spots(self) -> list[str]:
         """Return what this run did not look at for reasons of its own."""
         spots = unwatched(self.config)
+        spots += unwatched_races(self._unwatched_races or hooks.unwatched_races())
         if self._has_unseen_children:
             spots.append("child processes that had not ended")
         if not self._faults.is_available:

@@ -1,4 +1,4 @@
-"""The console blocks of the documentation: commands, and what they print.
+"""The console blocks of the documentation: a command, and what it prints.
 
 ``python tests/docs/console.py`` writes anew what the commands print.
 """
@@ -11,9 +11,6 @@ from pathlib import Path
 
 CLONE = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```console\n(\$ .*?)^```$", re.MULTILINE | re.DOTALL)
-
-#: printed between two commands of a block
-_MARK = "-- next command --"
 
 #: make must not think that it was called by another, and there is no GPU
 _ENVIRONMENT = ("env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL", "CUDA_VISIBLE_DEVICES=-1")
@@ -29,25 +26,24 @@ def blocks(page: Path) -> list[str]:
     return BLOCK.findall(page.read_text(encoding="utf-8"))
 
 
-def commands(block: str) -> list[str]:
-    """Return the commands of a block; what stands below each is what it prints."""
-    return [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
+def command(block: str) -> str:
+    """Return the command of a block: its first line, and those after a backslash."""
+    found = re.match(r"\$ (?:.*\\\n)*.*\n", block)
+    assert found is not None
+    return found[0].removeprefix("$ ")
 
 
 def shown(block: str) -> str:
-    """Return the block as it must be: its commands are run one after the other in the clone."""
-    script = f"\necho '{_MARK}'\n".join(commands(block))
+    """Return the block as it must be: its command is run in the clone."""
     done = subprocess.run(
-        [*_ENVIRONMENT, "bash", "-c", f"PATH=$PWD/.venv/bin:$PATH\n{script}"],
+        [*_ENVIRONMENT, "bash", "-c", f"PATH=$PWD/.venv/bin:$PATH\n{command(block)}"],
         cwd=CLONE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
-    printed = done.stdout.split(f"{_MARK}\n")
-    lines = [f"$ {command}\n{text}" for command, text in zip(commands(block), printed, strict=True)]
-    return "".join(lines).rstrip() + "\n"
+    return f"$ {command(block)}{done.stdout.rstrip()}\n"
 
 
 def rewrite(page: Path) -> None:

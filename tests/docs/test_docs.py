@@ -15,7 +15,7 @@ BLOCKS = [(page, block) for page in console.pages() for block in console.blocks(
 
 
 @pytest.mark.parametrize(
-    ("page", "block"), BLOCKS, ids=[f"{page.stem}: {console.commands(block)[0]}" for page, block in BLOCKS]
+    ("page", "block"), BLOCKS, ids=[f"{page.stem}: {console.command(block)}" for page, block in BLOCKS]
 )
 def test_pages_show_what_is_printed(page: Path, block: str) -> None:
     assert console.shown(block) == block, "run python tests/docs/console.py"

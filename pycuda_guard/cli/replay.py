@@ -58,10 +58,11 @@ def run_of(
     blind = recording.blind
     if not recording.has_ended:
         blind = (*blind, "what is decided at the end of a run (the recording stops before it)")
-    live = live_codes(races=recording.start.races)
+    start = recording.start
+    live = live_codes(races=start.races, kernels=start.kernels)
     return Run(
         findings=tuple(outcome.kept),
-        device=recording.start.device,
+        device=start.device,
         live=live,
         blind=blind,
         has_ended=recording.has_ended,
@@ -103,7 +104,10 @@ def _script(arguments: Sequence[str]) -> str:
 def remarks(recordings: Sequence[Recording], suppressions: Suppressions) -> list[str]:
     """Return what there is to say of the ignores in the files of recordings that were read anew."""
     files = {file for recording in recordings for file in recording.sources}
-    live = live_codes(races=any(recording.start.races for recording in recordings))
+    live = live_codes(
+        races=any(recording.start.races for recording in recordings),
+        kernels=any(recording.start.kernels for recording in recordings),
+    )
     return [f"note: {text}" for text, holds in suppressions.remarks(files, live).items() if holds]
 
 

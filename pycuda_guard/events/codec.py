@@ -28,7 +28,8 @@ class Start(msgspec.Struct, tag=True, kw_only=True):
     """What was recorded: the first record of the tables.
 
     ``started`` is seconds since 1970, UTC. ``parent`` is the process that this one was forked from
-    while it was recorded, else 0. ``device`` names where kernels run.
+    while it was recorded, else 0. ``device`` names where kernels run; ``kernels`` tells
+    whether they were looked into, ``races`` whether for races, too.
     """
 
     version: str = "unknown"
@@ -39,6 +40,7 @@ class Start(msgspec.Struct, tag=True, kw_only=True):
     directory: str = ""
     device: str = "an unknown device"
     races: bool = False
+    kernels: bool = True
 
 
 class SourceText(msgspec.Struct, tag=True):

@@ -41,7 +41,9 @@ def path_of(template: str, *, is_child: bool = False) -> str:
     return os.path.realpath(template.replace("{pid}", process))
 
 
-def describe(version: str, device: str, *, races: bool = False, parent: int = 0) -> Start:
+def describe(
+    version: str, device: str, *, races: bool = False, kernels: bool = True, parent: int = 0
+) -> Start:
     """Return what a recording says about this process and its run."""
     try:
         directory = os.getcwd()
@@ -56,6 +58,7 @@ def describe(version: str, device: str, *, races: bool = False, parent: int = 0)
         directory=_text(directory),
         device=device,
         races=races,
+        kernels=kernels,
     )
 
 

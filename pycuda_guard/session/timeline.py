@@ -110,4 +110,10 @@ class Timeline:
         return Recorder(path, self._start_record(), self._complain, self._config.record_limit)
 
     def _start_record(self) -> Start:
-        return recorder.describe(__version__, self._device, races=self._config.races, parent=self._parent)
+        return recorder.describe(
+            __version__,
+            self._device,
+            races=self._config.races,
+            kernels=not self._config.no_kernels,
+            parent=self._parent,
+        )

@@ -234,3 +234,16 @@ def test_a_file_of_the_same_name_here_is_not_quoted(
     (tmp_path / "script.py").write_text("another = file()\n")
     cli.main(["check", path])
     assert "another" not in capsys.readouterr().out
+
+
+@needs_pycuda
+def test_what_was_off_in_the_run_is_off_in_its_recording(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "program.py").write_text("import pycuda.autoinit\n", encoding="utf-8")
+    live = run("run", "--device=cpu", "--no-kernels", "--record=run.pgr", "program.py", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["check", "run.pgr"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("--no-kernels") == printed.count("--races") == 1
+    assert printed == live.stderr

@@ -40,8 +40,8 @@ class TableWriter:
                 ("process", arrow.int64()),
                 ("event", arrow.int64()),
                 ("time", arrow.timestamp("ns", tz="UTC")),
-                ("thread", arrow.int32()),
-                ("context", arrow.int32()),
+                ("thread", arrow.int64()),
+                ("context", arrow.int64()),
                 ("stream", arrow.string()),
                 ("kind", arrow.string()),
                 ("what", arrow.string()),
@@ -49,7 +49,7 @@ class TableWriter:
                 ("nbytes", arrow.int64()),
                 ("buffers", arrow.list_(arrow.string())),
                 ("file", arrow.string()),
-                ("line", arrow.int32()),
+                ("line", arrow.int64()),
                 ("function", arrow.string()),
                 ("after", arrow.list_(arrow.int64())),
             ]
@@ -81,19 +81,24 @@ class TableWriter:
 def _record(process: int, row: Row) -> dict[str, Any]:
     site = row.site
     return {
-        "process": process,
-        "event": row.number,
-        "time": row.time or None,
+        "process": _fitting(process),
+        "event": _fitting(row.number),
+        "time": _fitting(row.time) or None,
         "thread": row.thread or None,
         "context": row.context or None,
         "stream": row.stream.name if row.stream is not None else None,
         "kind": row.kind.value,
         "what": row.what,
         "size": row.size,
-        "nbytes": row.nbytes,
+        "nbytes": _fitting(row.nbytes),
         "buffers": list(row.buffers),
         "file": site.file if site is not None else None,
-        "line": site.line if site is not None else None,
+        "line": _fitting(site.line) if site is not None else None,
         "function": site.function if site is not None else None,
-        "after": [arrow.number for arrow in row.after],
+        "after": [_fitting(arrow.number) for arrow in row.after],
     }
+
+
+def _fitting(number: int) -> int:
+    """Return the nearest number of 64 bits: a damaged recording can say anything."""
+    return max(-(2**63), min(number, 2**63 - 1))

@@ -203,6 +203,8 @@ class Tracks:
                 reason = "the default stream and blocking streams take turns"
                 row.after.append(Arrow(other.last, other.last_time, other, reason))
                 stream.behind[other] = other.last
+                if len(stream.behind) > _MAX_STREAMS:
+                    del stream.behind[next(iter(stream.behind))]
         stream.in_flight.append(row)
         stream.last, stream.last_time = row.number, row.time
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from pycuda_guard.reports.run import Run
 
+#: seconds since 1970: a recording can say anything, and the C library can't tell the date of anything
+_YEAR_3000 = 32_503_680_000
+
 
 def program(run: Run) -> str:
     """Return the name of the program that ran."""
@@ -39,7 +42,7 @@ def header(run: Run) -> str:
         if _is_own(command):
             command = ("pycuda-guard", *command[1:])
         facts.insert(0, ("Command", " ".join(command)))
-        if first.start.started:
+        if 0 < first.start.started < _YEAR_3000:
             moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(first.start.started))
             facts.append(("Started", moment))
         numbers = ", ".join(str(one.start.process) for one in run.recordings)

@@ -38,9 +38,9 @@ _WARP = 32
 def figures(finding: Finding, story: Story) -> str:
     """Return the pictures of a finding as HTML, as far as the events have what they show."""
     event = story.event
-    if isinstance(event, Contents) and event.runs:
+    if isinstance(event, Contents) and event.runs and event.nbytes > 0:
         return f"<div class='pictures'>{_coverage(finding, story, event)}</div>"
-    if isinstance(event, KernelReport) and story.launch is not None:
+    if isinstance(event, KernelReport) and story.launch is not None and _is_launched(story.launch):
         return f"<div class='pictures'>{_threads(event, story.launch)}</div>"
     return ""
 
@@ -53,7 +53,7 @@ def _coverage(finding: Finding, story: Story, event: Contents) -> str:
     item, shape, dtype = _array(story, event)
     count = -(-event.nbytes // item)
     columns, rows = count, 1
-    if len(shape) > 1 and prod(shape) == count:
+    if len(shape) > 1 and prod(shape) == count and min(shape) > 0:
         columns, rows = shape[-1], prod(shape[:-1])
     raster = Raster.blank(columns, rows)
     start = event.address - event.base
@@ -128,6 +128,11 @@ def _threads(event: KernelReport, launch: Launch) -> str:
     return f"<div class='places'>{''.join(parts)}</div><ul class='legend'>{legend}</ul>"
 
 
+def _is_launched(launch: Launch) -> bool:
+    """Tell whether the driver can have taken these extents."""
+    return all(0 < extent < 2**31 for extent in (*launch.grid, *launch.block))
+
+
 def _does(kind: str) -> str:
     return _VERBS.get(kind, kind)
 
@@ -140,7 +145,7 @@ def _picture(
     extents: tuple[int, ...], marks: list[tuple[tuple[int, int, int], int]], title: str, wrap: int
 ) -> str:
     """Return a grid of things of these extents, some of them marked; a flat one in rows of ``wrap``."""
-    x, y, z = (*extents, 1, 1)[:3]
+    x, y, z = (*extents, 1, 1, 1)[:3]
     if _is_flat(extents):
         columns = min(x, wrap)
         raster = Raster.blank(columns, -(-x // columns))

@@ -14,6 +14,7 @@ from pycuda_guard.checks.registry import live_codes
 from pycuda_guard.cli import build_parser
 from pycuda_guard.cli.run import read_program
 from pycuda_guard.errors import GuardError
+from pycuda_guard.events.model import Launch
 from pycuda_guard.reports.run import Run
 
 if TYPE_CHECKING:
@@ -104,11 +105,18 @@ def _script(arguments: Sequence[str]) -> str:
 def remarks(recordings: Sequence[Recording], suppressions: Suppressions) -> list[str]:
     """Return what there is to say of the ignores in the files of recordings that were read anew."""
     files = {file for recording in recordings for file in recording.sources}
+    kernels = {
+        event.function
+        for recording in recordings
+        if suppressions.names_kernels
+        for event in recording.events()
+        if isinstance(event, Launch)
+    }
     live = live_codes(
         races=any(recording.start.races for recording in recordings),
         kernels=any(recording.start.kernels for recording in recordings),
     )
-    return [f"note: {text}" for text, holds in suppressions.remarks(files, live).items() if holds]
+    return [f"note: {text}" for text, holds in suppressions.remarks(files, kernels, live).items() if holds]
 
 
 def complain(recording: Recording) -> None:

@@ -369,7 +369,7 @@ class Session:
 
     def remarks(self) -> dict[str, bool]:
         """Return what there is to say of the program's ignores, and whether it holds for this run."""
-        return self.suppressions.remarks(callsite.files(), self.live_codes)
+        return self.suppressions.remarks(callsite.files(), self.timeline.kernels, self.live_codes)
 
     def _remark(self, outcome: Outcome) -> None:
         """Write the baseline, and say which ignores had nothing to ignore."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pycuda_guard import __version__
 from pycuda_guard.errors import GuardError, StartError
 from pycuda_guard.events import recorder
+from pycuda_guard.events.model import Launch
 from pycuda_guard.events.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -70,6 +71,11 @@ class Timeline:
     def last_number(self) -> int:
         """The number of the last event; 0 where there was none."""
         return self._last[-1].sequence if self._last else 0
+
+    @property
+    def kernels(self) -> set[str]:
+        """The names of the kernels that the last :data:`KEPT` events launched."""
+        return {event.function for event in tuple(self._last) if isinstance(event, Launch)}
 
     def after(self, number: int) -> list[Event]:
         """Return those of the last :data:`KEPT` events that come behind the one of this number."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pycuda_guard.config import Config, Table
     from pycuda_guard.findings import Finding
 
+FILES, KERNELS = "per-file-ignores", "per-kernel-ignores"
 BASELINE = "baseline:"
 UNUSED = "matched nothing in this run"
 LISTED = "pycuda-guard rules lists them"
@@ -81,8 +82,8 @@ class Suppressions:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._tables: tuple[tuple[str, Table], ...] = (
-            ("per-file-ignores", config.per_file_ignores),
-            ("per-kernel-ignores", config.per_kernel_ignores),
+            (FILES, config.per_file_ignores),
+            (KERNELS, config.per_kernel_ignores),
         )
         check_codes(config.select, "select")
         check_codes(config.ignore, "ignore")
@@ -91,6 +92,11 @@ class Suppressions:
                 check_codes(codes, f"{name}, {pattern}")
         self._baseline = baseline.Baseline(config.baseline) if config.baseline else None
         self._used: set[object] = set()
+
+    @property
+    def names_kernels(self) -> bool:
+        """Whether there are ignores for kernels by name."""
+        return bool(self._config.per_kernel_ignores)
 
     def leaves_out(self, code: str) -> bool:
         """Tell whether the rule of this code is to report nothing."""
@@ -127,8 +133,10 @@ class Suppressions:
                 outcome.kept.append(finding)
         return outcome
 
-    def remarks(self, files: Collection[str], live: Iterable[str]) -> dict[str, bool]:
-        """Return what there is to say of the ignores in these files, and whether it holds for this run.
+    def remarks(
+        self, files: Collection[str], kernels: Collection[str], live: Iterable[str]
+    ) -> dict[str, bool]:
+        """Return what there is to say of the ignores for these files and kernels, and whether it holds.
 
         ``live`` are the codes of the rules that can fire: one that can't has nothing to ignore. What holds
         for some processes of a run alone, that an ignore matched nothing, does not hold for it.
@@ -141,10 +149,10 @@ class Suppressions:
                 said[f"{short_path(file)}:{line}: what follows `{MARK}` is not `ignore[CODE]`"] = True
             for ignore in found.ignores:
                 said.update(self._remarks_on(ignore, heard))
-        for pattern, codes in self._config.per_file_ignores:
-            if _can_match(codes, heard) and any(_is_named(file, pattern) for file in files):
-                text = f"per-file-ignores, {short_path(pattern)}: {UNUSED}"
-                said[text] = ("per-file-ignores", pattern) not in self._used
+        for name, table in self._tables:
+            for pattern, codes in table:
+                if _can_match(codes, heard) and _are_named(name, pattern, files, kernels):
+                    said[f"{name}, {short_path(pattern)}: {UNUSED}"] = (name, pattern) not in self._used
         if self._baseline is not None:
             said.update(self._remarks_on_baseline(self._baseline, files, heard))
         return said
@@ -187,9 +195,16 @@ def _ignores_at(finding: Finding) -> Iterator[Ignore]:
             yield ignore
 
 
+def _are_named(table: str, pattern: str, files: Iterable[str], kernels: Iterable[str]) -> bool:
+    """Tell whether the pattern of a table is that of one of these files or kernels."""
+    if table == KERNELS:
+        return any(fnmatchcase(kernel, pattern) for kernel in kernels)
+    return any(_is_named(file, pattern) for file in files)
+
+
 def _is_about(finding: Finding, table: str, pattern: str) -> bool:
     """Tell whether a finding is in a file, or in a kernel, of a table's pattern."""
-    if table == "per-kernel-ignores":
+    if table == KERNELS:
         return finding.kernel is not None and fnmatchcase(finding.kernel.name, pattern)
     return finding.location is not None and _is_named(finding.location.file, pattern)
 

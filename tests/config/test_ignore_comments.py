@@ -88,7 +88,7 @@ def test_what_a_comment_silences(
 def test_remarks_name_what_matched_nothing_and_what_makes_no_sense(file: str) -> None:
     suppressions = Suppressions(Config())
     suppressions.sort([finding(file, 2, "PG201")])
-    said = suppressions.remarks([file], ["PG201", "PG302", "PG104", "PG205"])
+    said = suppressions.remarks([file], [], ["PG201", "PG302", "PG104", "PG205"])
     place = "/nowhere/program.py"
     assert {text for text, holds in said.items() if holds} == {
         f"{place}:3: ignore[PG201, PG3]: matched nothing in this run",
@@ -102,6 +102,25 @@ def test_remarks_name_what_matched_nothing_and_what_makes_no_sense(file: str) ->
     assert said[f"{place}:2: ignore[PG201]: matched nothing in this run"] is False
     # PG202 can't fire, so what ignores it is not superfluous
     assert not any(":17:" in text or ":20:" in text for text in said)
+
+
+def test_patterns_that_matched_nothing(file: str) -> None:
+    tables = {
+        "per_file_ignores": (("program.py", ("PG1",)), ("/nowhere/*", ("PG9",)), ("other.py", ("PG1",))),
+        "per_kernel_ignores": (
+            ("fill*", ("PG2",)),
+            ("copy*", ("PG2",)),
+            ("absent", ("PG2",)),
+            ("f*", ("PG5",)),
+        ),
+    }
+    suppressions = Suppressions(Config(**tables))
+    suppressions.sort([finding(file, 1, "PG202", 15, "fill"), finding(file, 1, "PG902")])
+    said = suppressions.remarks([file], ["fill", "copy_all"], ["PG101", "PG202", "PG902"])
+    assert {text for text, holds in said.items() if holds and "ignores" in text} == {
+        "per-file-ignores, program.py: matched nothing in this run",
+        "per-kernel-ignores, copy*: matched nothing in this run",
+    }
 
 
 @pytest.mark.parametrize("text", ["x = (\n  y", '"""\n# pycuda-guard: ignore[PG1]', ""])

@@ -231,7 +231,7 @@ def test_light_and_dark(browser: Browser, program_page: Path) -> None:
     with opened(browser, program_page, scheme="dark") as page:
         dark = page.evaluate(ground)
         assert pixels(page, "lane") > 1000
-        page.get_by_role("button", name="Change between light and dark").click()
+        page.get_by_role("button", name="Theme").click()
         light = page.evaluate(ground)
         assert pixels(page, "lane") > 1000
     with opened(browser, program_page) as page:

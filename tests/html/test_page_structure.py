@@ -347,7 +347,7 @@ _PAIRS = [
     *[("link", ground) for ground in ("page", "panel")],
     *[(name, f"{name}-soft") for name in ("error", "warning", "note")],
     ("copy", "panel"),
-    *[("on-box", kind) for kind in ("launch", "copy", "memset")],
+    *[("on-box", kind) for kind in ("launch", "copy", "memset", "order")],
 ]
 
 

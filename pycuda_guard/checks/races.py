@@ -73,12 +73,20 @@ def other_place(event: KernelReport) -> tuple[Related, ...]:
     return (Related(f"{_DONE[other.kind]} here", other.file, other.line),)
 
 
-def between(event: KernelReport) -> str:
-    """Return the lines of both accesses in short: ``between lines 4 and 6``, or nothing."""
+def is_one_line(event: KernelReport) -> bool:
+    """Tell whether both accesses are on one line."""
+    other = event.other
+    return other is not None and (other.file, other.line) == (event.access.file, event.access.line)
+
+
+def where_missing(event: KernelReport) -> str:
+    """Return where a barrier is missing: ``between lines 4 and 6``, or where a loop's body ends."""
     other = event.other
     if other is None or not other.line or event.library:
         return "between the two accesses"
-    if (other.file, other.line) == (event.access.file, event.access.line):
-        return f"around line {event.access.line}"
     low, high = sorted((event.access.line, other.line))
+    if event.round == "next":
+        return f"at the end of the loop's body, after line {high}: its next round comes to line {low} again"
+    if is_one_line(event):
+        return f"before a thread comes to line {high} again"
     return f"between lines {low} and {high}"

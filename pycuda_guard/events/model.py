@@ -425,7 +425,9 @@ class KernelReport(Event):
     ``block_index`` and ``thread_index`` did it first; ``count`` accesses did it in all, at addresses from
     ``lowest`` to ``highest`` (of their first byte; offsets into the variable for shared memory).
     The reasons ``race``, ``shared-race`` and ``divergence`` come with ``other``: the access that it races
-    with, or the other barrier, and ``other_block`` and ``other_thread``, which did that. ``base`` and
+    with, or the other barrier, and ``other_block`` and ``other_thread``, which did that;
+    ``round``: ``one`` if no barrier is between the two in one round of a loop, or there is no loop,
+    ``next`` if none is where the next round begins, ``any`` if both is so. ``base`` and
     ``size`` are the allocation that the parameter pointed into, size 0 for none. ``library``: PyCUDA wrote
     the kernel.
     """
@@ -445,6 +447,7 @@ class KernelReport(Event):
     other: KernelAccess | None = None
     other_block: tuple[int, int, int] = (0, 0, 0)
     other_thread: tuple[int, int, int] = (0, 0, 0)
+    round: str = "one"
 
 
 class Contents(Event):

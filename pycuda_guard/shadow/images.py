@@ -129,6 +129,7 @@ def _unpack_races(data: dict[str, Any]) -> RaceVariant:
     shadow = data["shadow"]
     restored = {
         "sites": tuple(data["sites"]),
+        "around": tuple((first, second, also) for first, second, also in data["around"]),
         "shadow": None if shadow is None else SharedShadow(**shadow),
         "exclusion": msgspec.convert(data["exclusion"], Exclusion | None),
     }

@@ -127,8 +127,11 @@ class Reporting:
 
     def _other(
         self, info: SiteInfo, launch: LaunchInfo, record: Record
-    ) -> tuple[()] | tuple[KernelAccess, tuple[int, int, int], tuple[int, int, int]]:
-        """Return what an access raced with, or where other threads waited: place, block and thread."""
+    ) -> tuple[()] | tuple[KernelAccess, tuple[int, int, int], tuple[int, int, int], str]:
+        """Return what an access raced with, or where other threads waited: place, block and thread.
+
+        Last comes in which rounds of a loop no barrier is between the two; see KernelReport.
+        """
         reason, detail = record[3], record[5]
         plan = launch.loaded.image.plan_of(info.site.function)
         races = None if plan is None else plan.kernel.races
@@ -139,10 +142,13 @@ class Reporting:
         root = other.site.root
         access = _access(launch.loaded, other, -1 if root is None else plan.kernel.roots[root].parameter)
         if reason not in _RACES:
-            return access, (record[6], record[7], record[8]), (0, 0, 0)
+            return access, (record[6], record[7], record[8]), (0, 0, 0), "one"
         accessor = decode(detail)
         block = _index(accessor.block, launch.event.grid)
-        return access, block, _index(accessor.thread, launch.event.block)
+        own = races.sites.index(record[2]) if record[2] in races.sites else -1
+        also = [each[2] for each in races.around if {each[0], each[1]} == {own, number}]
+        rounds = ("any" if any(also) else "next") if also else "one"
+        return access, block, _index(accessor.thread, launch.event.block), rounds
 
 
 def _place(loaded: Loaded, site: int) -> tuple[Loaded, str, str, int]:

@@ -46,8 +46,8 @@ Use instead
 Known limits
 ------------
 Blocks that both use fences, and flags or atomics, count as ordered from then on, whether the flags
-are the right ones or not. Accesses by addresses whose origin is not known, and those of device
-functions that are not inlined, are not watched. What PyCUDA's own kernels do is a note.
+are the right ones or not. Kernels that call functions by address are not watched: the report's last
+line names them. What PyCUDA's own kernels do is a note.
 
 References
 ----------
@@ -57,10 +57,11 @@ Consistency Model.
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks.kernels import Scene, kernel_name
-from pycuda_guard.checks.races import RaceRule, between, conflict
+from pycuda_guard.checks.races import RaceRule, conflict, is_one_line, where_missing
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
@@ -102,11 +103,18 @@ def _help(scene: Scene) -> str:
     assert other is not None
     if event.library:
         return "nothing you can do in your program: the kernel is PyCUDA's own"
-    same_line = (event.access.file, event.access.line) == (other.file, other.line)
-    if same_line and "read" in (event.access.kind, other.kind):
-        return "update it with an atomic, such as atomicAdd(&x[i], value), or let one thread do it"
+    if is_one_line(event) and "read" in (event.access.kind, other.kind) and event.round != "next":
+        return (
+            "if threads add to it, use an atomic, such as atomicAdd(&x[i], value); if they read what others "
+            "write, write to a second array"
+        )
     if event.block_index == event.other_block:
-        return f"put __syncthreads() {between(event)}, or let one thread do both"
+        text = f"put __syncthreads() {where_missing(event)}"
+        if scene.launch is not None and prod(scene.launch.grid) > 1:
+            text += (
+                "; for what several blocks share, write to a second array or split the kernel in two launches"
+            )
+        return text
     if {event.access.kind, other.kind} == {"write"}:
         return "let one thread write it, or use an atomic; blocks are ordered by nothing but another launch"
     if "atomic" in (event.access.kind, other.kind):

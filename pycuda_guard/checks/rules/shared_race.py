@@ -58,10 +58,11 @@ CUDA C++ programming guide, Synchronization Functions, Independent Thread Schedu
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks.kernels import Scene, kernel_name, variable_name
-from pycuda_guard.checks.races import RaceRule, between, conflict
+from pycuda_guard.checks.races import RaceRule, conflict, is_one_line, where_missing
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
@@ -94,13 +95,22 @@ def _help(scene: Scene) -> str:
     assert other is not None
     if event.library:
         return "nothing you can do in your program: the kernel is PyCUDA's own"
-    if (event.access.file, event.access.line) == (other.file, other.line):
+    if is_one_line(event):
         if {event.access.kind, other.kind} == {"write"}:
             return "let one thread write it, or use an atomic"
-        return "read into a variable, __syncthreads(), then write; or use an atomic"
-    if _in_one_warp(scene):
-        return f"put __syncwarp() or __syncthreads() {between(event)}"
-    return f"put __syncthreads() {between(event)}"
+        if event.round == "any":
+            return (
+                f"put __syncthreads() at the end of the loop's body, after line {other.line}; if threads "
+                "read what others write in the same round, read into a variable first, __syncthreads(), "
+                "then write"
+            )
+        if event.round == "one":
+            return "use an atomic, or read into a variable, then __syncthreads(), then write"
+    if not _in_one_warp(scene):
+        return f"put __syncthreads() {where_missing(event)}"
+    if scene.launch is not None and prod(scene.launch.block) <= _WARP:
+        return f"put __syncwarp() or __syncthreads() {where_missing(event)}"
+    return f"put __syncthreads(), or __syncwarp() if only one warp shares it, {where_missing(event)}"
 
 
 def _in_one_warp(scene: Scene) -> bool:

@@ -23,6 +23,7 @@ from pycuda_guard.kernels.instrument.model import Instrumented, InstrumentedKern
 from pycuda_guard.kernels.instrument.races.cells import ENTER, UNORDERED, cell_functions
 from pycuda_guard.kernels.instrument.races.exclusion import find_prospects
 from pycuda_guard.kernels.instrument.races.inlining import inlined
+from pycuda_guard.kernels.instrument.races.intervals import around_loops
 from pycuda_guard.kernels.instrument.races.model import ORDER, RACES_SUFFIX, ROOT_CELLS, RaceVariant
 from pycuda_guard.kernels.instrument.races.watch import Races
 from pycuda_guard.kernels.instrument.ranges import KnownRoot
@@ -244,6 +245,7 @@ class _Pipeline:
             found.writes_variables,
             min((access.width for access in unknown if access.writes), default=0),
             shadow is None and any(prospects.is_dangerous(access) for access in accesses),
+            around_loops(flat, found.numbers),
             prospects.exclusion,
         )
 

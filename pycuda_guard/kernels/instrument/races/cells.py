@@ -205,9 +205,7 @@ NEXT:
     and.b64 %new, %me, {strength};
     setp.lt.and.u64 %p, %old, %new, %p;
     @!%p bra READERS;
-    and.b64 %new, %me, {not_strength};
-    or.b64 %new, %new, %old;
-    atom.cas.b64 %field, [%cells], %me, %new;
+    atom.cas.b64 %field, [%cells], %me, %last;
 READERS:
     and.b64 %zero, %last, 0;
     add.u64 %zero, %zero, %cells;
@@ -341,7 +339,6 @@ def _numbers() -> Mapping[str, object]:
         "thread": fields.THREAD.mask,
         "warp": fields.THREAD.mask & ~fields.LANES,
         "strength": fields.STRENGTH.mask,
-        "not_strength": everything ^ fields.STRENGTH.mask,
         "not_readers": everything ^ fields.READERS.mask,
         "same_time": same_time,
         "one": int(Readers.ONE),

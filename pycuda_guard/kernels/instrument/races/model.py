@@ -80,7 +80,8 @@ class RaceVariant:
     accesses that find their cells by the table. ``writes_variables``: to variables of the module.
     ``narrowest`` is the width in bytes of the narrowest write by an address of unknown origin, 0 if it has
     none: such writes may be to any allocation. ``misses_shared``: races in shared memory are possible and
-    can't be looked for. ``exclusion`` is
+    can't be looked for. ``around``: pairs of sites, by their position in ``sites``, that no barrier is
+    between where a loop begins its next round, and whether none is in one round either. ``exclusion`` is
     what the host can find out to know that a launch has no races; None where it can't.
     """
 
@@ -93,6 +94,7 @@ class RaceVariant:
     writes_variables: bool
     narrowest: int
     misses_shared: bool
+    around: tuple[tuple[int, int, bool], ...]
     exclusion: Exclusion | None
 
     def shared_bytes(self, dynamic: int) -> int:

@@ -66,6 +66,8 @@ class Races:
         self.shared = shared
         self._harmless = prospects.harmless
         self.sites: list[int] = []
+        #: numbers among the race sites, by the identity of the instruction
+        self.numbers: dict[int, int] = {}
         self._start = abi.HEADER.size + roots * abi.RANGE.size
         self._roots: dict[int, tuple[Register, Register]] = {}
         self._orders = any(isinstance(entry, Instruction) and is_release(entry) for entry in frame.flat.body)
@@ -169,7 +171,9 @@ class Races:
         number = self.frame.sites.number(instruction, site)
         if number not in self.sites:
             self.sites.append(number)
-        return min(self.sites.index(number), fields.SITE.largest)
+        found = min(self.sites.index(number), fields.SITE.largest)
+        self.numbers[id(instruction)] = found
+        return found
 
     # --- what orders accesses ---------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import TYPE_CHECKING, Any
 
 from sphinx.util.docutils import SphinxDirective
@@ -30,21 +31,16 @@ class Commands(SphinxDirective):
 def section(name: str, parser: argparse.ArgumentParser) -> list[str]:
     """Return the Markdown of one command."""
     parser.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=100)  # type: ignore[assignment]
-    usage = parser.format_usage().removeprefix("usage: ").strip()
-    lines = [
-        f"## pycuda-guard {name}",
-        "",
-        "```text",
-        usage,
-        "```",
-        "",
-        "```text",
-        parser.description or "",
-        "```",
-        "",
-    ]
+    usage = re.sub(r"\n +", "\n    ", parser.format_usage().removeprefix("usage: ").strip())
+    usage = usage.replace("\n    pycuda-guard", "\npycuda-guard")
+    lines = [f"## pycuda-guard {name}", "", "```text", usage, "```", "", _prose(parser.description or ""), ""]
     rows = [row for action in parser._actions for row in _row(action)]
-    return [*lines, "| | |", "|---|---|", *rows, ""] if rows else lines
+    return [*lines, "| argument | what it does |", "|---|---|", *rows, ""] if rows else lines
+
+
+def _prose(text: str) -> str:
+    """Return the help text of a command as Markdown: options are code."""
+    return re.sub(r"(?<!\w)--?[a-z][a-z-]*(?: [A-Z]+)?", lambda match: f"`{match[0]}`", text)
 
 
 def _row(action: argparse.Action) -> list[str]:
@@ -55,7 +51,7 @@ def _row(action: argparse.Action) -> list[str]:
     if action.option_strings and value and action.nargs != 0:
         spelled += f" {value}"
     text = (action.help or "") % {"default": action.default, "prog": "pycuda-guard"}
-    return [f"| `{_cell(spelled)}` | {_cell(text)} |"]
+    return [f"| `{_cell(spelled)}` | {_cell(_prose(text))} |"]
 
 
 def _cell(text: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import console
 import pytest
 
+import pycuda_guard
 from pycuda_guard import platforms
 
 CLONE = Path(__file__).resolve().parents[2]
@@ -35,3 +36,10 @@ def test_platform_table_is_fresh() -> None:
     between = re.search(r"<!-- platforms: made .*? -->\n(.*?)<!-- platforms: end -->", text, re.DOTALL)
     assert between is not None
     assert between[1].strip() == platforms.table()
+
+
+def test_the_whole_interface_is_documented() -> None:
+    text = (CLONE / "docs" / "api.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\.\. auto(?:function|class):: (\w+)$", text, re.MULTILINE)) == set(
+        pycuda_guard.__all__
+    )

@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 
     from pycuda_guard.reports.run import Run
 
+#: the parts of the page's script, in the order in which they build on each other
+SCRIPTS = ("findings.js", "drawing.js", "choosing.js", "memory.js")
+
 
 def page(run: Run) -> str:
     """Return the page that shows ``run``; without recordings, it has no timeline."""
     names = Names(run)
     timeline = collect(run, names)
-    script = _part("page.js")
+    script = '"use strict";\n(() => {\n' + "\n".join(map(_part, SCRIPTS)) + "})();\n"
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return Template(_part("template.html")).substitute(
         title=escaped(f"{header.program(run)} · pycuda-guard"),

@@ -33,8 +33,9 @@ def main() -> int:
     wheel = options.wheel.resolve()
     held = zipfile.ZipFile(wheel).namelist()
     missing = [part for part in PARTS if part not in held]
-    if missing:
-        print(f"{wheel.name} lacks {', '.join(missing)}", file=sys.stderr)
+    needless = [name for name in held if name.endswith((".c", ".h", ".cu"))]
+    if missing or needless:
+        print(f"{wheel.name} lacks {missing} and has no use for {needless}", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as folder:
         environment = Path(folder, "environment")
@@ -44,6 +45,18 @@ def main() -> int:
         run(environment, "python", "-m", "pip", "install", "--quiet", str(wheel))
         run(environment, "pycuda-guard", "--version")
         run(environment, "pycuda-guard", "explain", "PG201")
+        Path("findings.json").write_text('{"version": 1, "findings": []}', encoding="utf-8")
+        for name in ("html", "sarif"):
+            run(
+                environment,
+                "pycuda-guard",
+                "report",
+                "findings.json",
+                "--format",
+                name,
+                "-o",
+                f"report.{name}",
+            )
         run(environment, "python", "-c", "import pycuda_guard, sys; assert 'pycuda' not in sys.modules")
         if options.demo:
             run(

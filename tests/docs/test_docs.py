@@ -43,3 +43,17 @@ def test_the_whole_interface_is_documented() -> None:
     assert set(re.findall(r"^\.\. auto(?:function|class):: (\w+)$", text, re.MULTILINE)) == set(
         pycuda_guard.__all__
     )
+
+
+def test_the_comparison_has_the_figures_of_the_benchmarks() -> None:
+    measured = (CLONE / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    (means,) = re.findall(r"^\| geometric mean \|.*$", measured, re.MULTILINE)
+    (races,) = re.findall(
+        r"geometric mean \|\n\|[-|]+\n\| guarded \|.* \*\*([\d.]+)\*\* \|$", measured, re.MULTILINE
+    )
+    guarded, memcheck, initcheck = [
+        cell.strip(" *") for number, cell in enumerate(means.split("|")) if number in (4, 7, 8)
+    ]
+    shown = (CLONE / "docs" / "comparison.md").read_text(encoding="utf-8")
+    cost = shown.partition("## What they cost")[2]
+    assert re.findall(r"^\| .* \| ([\d.]+) \|$", cost, re.MULTILINE) == [guarded, races, memcheck, initcheck]

@@ -173,7 +173,7 @@ def test_json_is_complete_after_every_new_finding(tmp_path: Path) -> None:
     session, _ = session_with()
     path = tmp_path / "out.json"
     session._json = JsonReport(str(path))
-    assert json.loads(path.read_text()) == {"version": 1, "findings": []}
+    assert json.loads(path.read_text()) == {"version": 1, "findings": [], "suppressed": []}
     session.emit(allocated())
     for n in range(3):
         session.emit(upload(404 + n, line=10 + n))

@@ -119,7 +119,8 @@ class LoadedModule:
     """A module in memory: ``kernels`` by name, ``globals`` as (address, bytes) by name.
 
     A kernel that cannot run says why in ``plan.unsupported`` and must not be launched. ``compile``
-    compiles a kernel by name: those that ``compiled`` has only names of are compiled when first asked for.
+    compiles a kernel by name: those that ``compiled`` has only outlines of are compiled when first asked
+    for. ``outlines`` are plans by name, of which only the limits of a launch are sure to be filled in.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class LoadedModule:
         self._compile = compile
         self.globals: dict[str, tuple[int, int]] = {}
         self._functions: list[int] = []  # addresses, in the order of the table
+        self.outlines = {plan.name: plan for plan in compiled.plans}
         self.kernels: Mapping[str, Kernel]
         code = self._load(compiled) if compiled.image else None
         if compile is not None:

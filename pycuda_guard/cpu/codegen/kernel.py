@@ -38,7 +38,7 @@ def lower(module: ModuleContext, flat: FlatFunction, stack_bytes: int) -> Kernel
         static_shared=static_shared,
         local_bytes=context.local_size + stack_bytes,
         registers=_estimate_registers(split, flat, context.graph),
-        max_threads=_max_threads(flat.function),
+        max_threads=max_threads(flat.function),
     )
     invariants = Invariants(flat.function, context.parameter_offset, context.parameter_bytes)
     guard = guards.find(context)
@@ -116,7 +116,7 @@ class _Region:
         self._e.builder.ret(ir.Constant(I32, outcome))
 
 
-def _max_threads(function: Function) -> int | None:
+def max_threads(function: Function) -> int | None:
     """Return how many threads a block of the kernel may have, as its directives say."""
     for name, values in function.directives:
         if name in ("maxntid", "reqntid"):

@@ -26,15 +26,15 @@ def lower_module(module: Module) -> LoweredModule:
 def lower_kernels(layout: ModuleLayout, kernels: frozenset[str] | None = None) -> LoweredModule:
     """Lower all kernels of a module, or those that are named, and the device functions that they call.
 
-    Where no name is given, and no address of a function is taken, there is no text: the plans have
-    nothing but the kernels' names.
+    Where no name is given, and no address of a function is taken, there is no text: the plans are
+    outlines, which have the kernels' names and the limits of a launch.
 
     A kernel that the device cannot run gets a plan that says why (``unsupported``), so that the others of
     the module still work. Raises Unsupported only for what concerns the module as a whole.
     """
     entries = [name for name in layout.flat if layout.functions[name].entry]
     if kernels is not None and not kernels and not layout.table:
-        return LoweredModule("", [KernelPlan(name) for name in entries], layout.globals, layout.table)
+        return LoweredModule("", [_outline(layout, name) for name in entries], layout.globals, layout.table)
     inliner = Inliner(layout)
     refused: dict[str, str] = {}  # device functions that cannot be lowered → why
     while True:
@@ -54,8 +54,14 @@ def lower_kernels(layout: ModuleLayout, kernels: frozenset[str] | None = None) -
     _define_function_table(context)
     text = metadata.finish(str(context.module))
     if kernels is not None and not kernels:
-        plans = [KernelPlan(name) for name in entries]
+        plans = [_outline(layout, name) for name in entries]
     return LoweredModule(text, plans, layout.globals, layout.table)
+
+
+def _outline(layout: ModuleLayout, name: str) -> KernelPlan:
+    """Return what is known of a kernel before it is lowered."""
+    most = kernel.max_threads(layout.functions[name])
+    return KernelPlan(name, static_shared=layout.shared_size(name), max_threads=most)
 
 
 def _lower_kernel(context: ModuleContext, inliner: Inliner, name: str, refused: dict[str, str]) -> KernelPlan:

@@ -22,10 +22,13 @@ from pycuda_guard.cpu.driver.faults import failure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pycuda_guard.cpu.codegen.plan import KernelPlan
     from pycuda_guard.cpu.driver.queues import Queue
     from pycuda_guard.cpu.runtime import Kernel, Triple
 
-_MAX_DYNAMIC_SHARED, _CARVEOUT = 8, 9  # CU_FUNC_ATTRIBUTE_*
+# CU_FUNC_ATTRIBUTE_*
+_MAX_THREADS, _STATIC_SHARED, _LOCAL_BYTES, _REGISTERS = 0, 1, 3, 4
+_PTX, _MACHINE_CODE, _MAX_DYNAMIC_SHARED, _CARVEOUT = 5, 6, 8, 9
 _LAST_ATTRIBUTE = 15
 _CLUSTER_ATTRIBUTES = range(11, 16)
 _PTX_VERSION = 90
@@ -38,9 +41,13 @@ _EXTRA_END, _EXTRA_POINTER, _EXTRA_SIZE = 0, 1, 2  # CU_LAUNCH_PARAM_*
 class Function:
     """A kernel of a context, with what callers have set for it."""
 
-    def __init__(self, context: contexts.Context, find: Callable[[], Kernel]) -> None:
-        """``find`` returns the kernel; it is called when something is asked that needs its code."""
+    def __init__(self, context: contexts.Context, outline: KernelPlan, find: Callable[[], Kernel]) -> None:
+        """``outline`` has the limits of a launch.
+
+        ``find`` returns the kernel; it is called when something is asked that needs its code.
+        """
         self.context = context
+        self.outline = outline
         self._find = find
         self._kernel: Kernel | None = None
         self._max_dynamic_shared = -1  # not set
@@ -59,14 +66,14 @@ class Function:
     @property
     def max_threads(self) -> int:
         """Threads that a block may have."""
-        return min(self.kernel.plan.max_threads or MAX_THREADS_PER_BLOCK, MAX_THREADS_PER_BLOCK)
+        return min(self.outline.max_threads or MAX_THREADS_PER_BLOCK, MAX_THREADS_PER_BLOCK)
 
     @property
     def max_dynamic_shared(self) -> int:
         """Bytes of dynamic shared memory that a launch may ask for."""
         if self._max_dynamic_shared >= 0:
             return self._max_dynamic_shared
-        return max(0, SHARED_PER_BLOCK - self.kernel.plan.static_shared)
+        return max(0, SHARED_PER_BLOCK - self.outline.static_shared)
 
     @max_dynamic_shared.setter
     def max_dynamic_shared(self, nbytes: int) -> None:
@@ -74,20 +81,19 @@ class Function:
 
     def attribute(self, number: int) -> int:
         """Return an attribute by number of CU_FUNC_ATTRIBUTE_*."""
-        plan = self.kernel.plan
-        values = (
-            self.max_threads,
-            plan.static_shared,
-            0,  # constant memory
-            plan.local_bytes,
-            plan.registers,
-            _PTX_VERSION,
-            _PTX_VERSION,  # of the machine code
-            0,  # compiled to be cached in L1
-            self.max_dynamic_shared,
-            self.carveout,
-        )
-        return values[number] if number < len(values) else 0
+        if number in (_LOCAL_BYTES, _REGISTERS):
+            plan = self.kernel.plan
+            return plan.local_bytes if number == _LOCAL_BYTES else plan.registers
+        # all others but these are 0: constant memory, what is cached in L1, clusters
+        known = {
+            _MAX_THREADS: self.max_threads,
+            _STATIC_SHARED: self.outline.static_shared,
+            _PTX: _PTX_VERSION,
+            _MACHINE_CODE: _PTX_VERSION,
+            _MAX_DYNAMIC_SHARED: self.max_dynamic_shared,
+            _CARVEOUT: self.carveout,
+        }
+        return known.get(number, 0)
 
     def check_block(self, block: Triple) -> None:
         """Raise unless a block of these extents can be launched."""
@@ -144,7 +150,7 @@ def set_attribute(handle: int, number: int, value: int) -> None:
     contexts.current_waiting()
     function = lookup(handle)
     if number == _MAX_DYNAMIC_SHARED:
-        if value < 0 or function.kernel.plan.static_shared + value > state.attributes[SHARED_PER_BLOCK_OPTIN]:
+        if value < 0 or function.outline.static_shared + value > state.attributes[SHARED_PER_BLOCK_OPTIN]:
             raise DriverError(Result.INVALID_VALUE)
         function.max_dynamic_shared = value
     elif number == _CARVEOUT:

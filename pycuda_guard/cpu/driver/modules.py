@@ -40,9 +40,10 @@ class Module:
     def function(self, name: str) -> int:
         """Return the handle of a kernel; the same one each time."""
         if name not in self._functions:
-            if name not in self.loaded.kernels:
+            outline = self.loaded.outlines.get(name)
+            if outline is None:
                 raise DriverError(Result.NOT_FOUND)
-            function = functions.Function(self.context, partial(_kernel, self.loaded, name))
+            function = functions.Function(self.context, outline, partial(_kernel, self.loaded, name))
             self._functions[name] = functions.handles.add(function)
         return self._functions[name]
 

@@ -89,6 +89,8 @@ class Racing:
         exclusion = races.exclusion
         if exclusion is None or len(packed) != variant.plan.bare_bytes:
             return False
+        if exclusion.uses_variables and any(each is not None and each.is_variable for each in allocations):
+            return False
         order = tuple(allocations.index(each) for each in allocations)  # which of them are the same
         key = (variant.loaded.number, races.name, packed, event.grid, event.block, order)
         known = self._excluded.get(key)

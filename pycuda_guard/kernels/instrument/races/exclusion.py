@@ -26,6 +26,8 @@ from pycuda_guard.kernels.instrument.races.ordering import (
     strength_of,
 )
 from pycuda_guard.kernels.instrument.races.uniformity import barriers_are_uniform
+from pycuda_guard.kernels.instrument.shared_shadow import DYNAMIC
+from pycuda_guard.kernels.instrument.variables import is_dynamic
 from pycuda_guard.kernels.ptx.ir import Instruction, Space
 from pycuda_guard.kernels.ptx.opcodes import OPCODES
 
@@ -114,11 +116,11 @@ class _Finder:
         members: set[int] = set()
         for reached in intervals(self.flat, self._may_be_shared):
             members.update(id(access.instruction) for access in reached)
-            names = {self._variable_of(access) for access in reached}
-            if None in names:
-                names = {None}
-            for name in names:
-                group = tuple(access for access in reached if name in (None, self._variable_of(access)))
+            memories = {self._memory_of(access) for access in reached}
+            if None in memories:
+                memories = {None}
+            for memory in memories:
+                group = tuple(each for each in reached if memory in (None, self._memory_of(each)))
                 if not _is_harmless(group, in_shared=True):
                     found[tuple(sorted(id(access.instruction) for access in group))] = group
         dangerous = {identity for key in found for identity in key}
@@ -137,6 +139,11 @@ class _Finder:
         if origin is None or not isinstance(origin.source, VariableAddress):
             return None
         return origin.source.name if origin.source.name in self.variables else None
+
+    def _memory_of(self, access: Access) -> str | None:
+        """Return a name for the shared memory that an access is to, one for all that is dynamic."""
+        name = self._variable_of(access)
+        return DYNAMIC if name is not None and is_dynamic(self.variables[name]) else name
 
     def _root_of(self, access: Access) -> KnownRoot | None:
         origin = self.provenance.origin(access.address)
@@ -175,6 +182,7 @@ class _Finder:
             self._numbers(),
             tuple(self._use(position, uses[position], formulas, conditions) for position in sorted(uses)),
             tuple(self._shared_places(group, formulas, conditions) for group in groups),
+            bool(inside),
         )
 
     def _use(

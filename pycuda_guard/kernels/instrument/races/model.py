@@ -61,13 +61,15 @@ class Exclusion(msgspec.Struct, frozen=True):
     """What must be apart in a launch for it to have no races.
 
     ``numbers`` are the integers among the parameters: position, offset in bytes, bytes, whether signed.
-    ``shared``: accesses to one variable between the same two barriers.
+    ``shared``: accesses to one variable between the same two barriers. ``uses_variables``: the kernel
+    accesses variables of the module, which must not be what an argument points to.
     """
 
     uniforms: tuple[Uniform, ...]
     numbers: tuple[tuple[int, int, int, bool], ...]
     roots: tuple[RootUse, ...]
     shared: tuple[tuple[Place, ...], ...]
+    uses_variables: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pycuda_guard.kernels.analysis.flow import EXIT, OPAQUE, flow_of
 from pycuda_guard.kernels.instrument.accesses import space_of
 from pycuda_guard.kernels.instrument.races.ordering import is_block_barrier
-from pycuda_guard.kernels.ptx.ir import Space
+from pycuda_guard.kernels.ptx.ir import Address, Space, Symbol
 from pycuda_guard.kernels.ptx.opcodes import OPCODES, Category, definitions, uses
 
 if TYPE_CHECKING:
@@ -28,14 +28,15 @@ def barriers_are_uniform(function: FlatFunction) -> bool:
     flow = flow_of(function)
     if len(flow.blocks) > _MOST_BLOCKS:
         return False
-    return _Uniformity(flow).holds()
+    return _Uniformity(flow, {parameter.name for parameter in function.function.parameters}).holds()
 
 
 class _Uniformity:
     """The part of a kernel from which barriers can be reached, and what differs between threads there."""
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Flow, parameters: set[str]) -> None:
         self.flow = flow
+        self.parameters = parameters
         self.waiting = {
             number for number, block in enumerate(flow.blocks) if any(map(is_block_barrier, block))
         }
@@ -92,10 +93,17 @@ class _Uniformity:
         if row is None or row.category in (Category.WARP, Category.ATOMIC, Category.MATRIX, Category.TEXTURE):
             return True
         if instruction.opcode in _LOADS:
-            return space_of(instruction) not in (Space.PARAM, Space.CONST)
+            return space_of(instruction) is not Space.CONST and not self._is_parameter(instruction)
         if is_block_barrier(instruction):
             return False
         return row.reads_memory or row.reads_carry or instruction.opcode == "call"
+
+    def _is_parameter(self, instruction: Instruction) -> bool:
+        """Tell whether an instruction loads a parameter of the kernel, not what a function returned."""
+        if space_of(instruction) is not Space.PARAM or not isinstance(instruction.operands[1], Address):
+            return False
+        base = instruction.operands[1].base
+        return isinstance(base, Symbol) and base.name in self.parameters
 
     def _spread(self, number: int, meeting: int | None) -> None:
         """Note the blocks between a branch and the place where all threads come together again."""

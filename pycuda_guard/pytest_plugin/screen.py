@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pycuda_guard.reports.terminal import short_path
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
@@ -15,6 +17,7 @@ class Screen:
     """Passes on what the session shows; pytest's reports are where it is read."""
 
     manager: Manager | None = None
+    name = staticmethod(short_path)
 
     def announce(self, text: str) -> None:
         """Say nothing: the header and the summary do."""

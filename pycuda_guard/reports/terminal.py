@@ -121,6 +121,10 @@ def _indent(text: str) -> str:
 class Screen(Protocol):
     """Shows one run to somebody while it goes on; :class:`Terminal` is the usual one."""
 
+    @property
+    def name(self) -> Callable[[str], str]:
+        """What a source file is called, by its path."""
+
     def announce(self, text: str) -> None:
         """Say something about the run."""
 

@@ -95,7 +95,7 @@ class Session:
         self.device = ""
         self.uncaught = Uncaught()
         # a child process tells its parent everything
-        self.suppressions = Suppressions(Config() if folder else config)
+        self.suppressions = Suppressions(Config() if folder else config, screen.name)
         # the program may change its folder
         self._baseline = os.path.abspath(config.write_baseline) if config.write_baseline else ""
         self._screen = screen

@@ -22,7 +22,7 @@ from pycuda_guard.suppressions import baseline
 from pycuda_guard.suppressions.comments import MARK, Ignore, comments_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from pycuda_guard.config import Config, Table
     from pycuda_guard.findings import Finding
@@ -76,20 +76,22 @@ def write_baseline(path: str, outcome: Outcome) -> str:
 class Suppressions:
     """Sorts the findings of one run as its configuration and the comments in its files say.
 
-    Raises :class:`StartError` for a code that there is not, and for a baseline that can't be read.
+    ``name`` says what a file is called. Raises :class:`StartError` for a code that there is not, and for
+    a baseline that can't be read.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, name: Callable[[str], str] = short_path) -> None:
         self._config = config
+        self._name = name
         self._tables: tuple[tuple[str, Table], ...] = (
             (FILES, config.per_file_ignores),
             (KERNELS, config.per_kernel_ignores),
         )
         check_codes(config.select, "select")
         check_codes(config.ignore, "ignore")
-        for name, table in self._tables:
+        for kind, table in self._tables:
             for pattern, codes in table:
-                check_codes(codes, f"{name}, {pattern}")
+                check_codes(codes, f"{kind}, {pattern}")
         self._baseline = baseline.Baseline(config.baseline) if config.baseline else None
         self._used: set[object] = set()
 
@@ -107,7 +109,7 @@ class Suppressions:
         for ignore in _ignores_at(finding):
             if matches(finding.code, ignore.codes):
                 self._used.add(ignore)
-                return ignore.reason or f"ignored at {short_path(ignore.file)}:{ignore.line}"
+                return ignore.reason or f"ignored at {self._name(ignore.file)}:{ignore.line}"
         for name, table in self._tables:
             for pattern, codes in table:
                 if matches(finding.code, codes) and _is_about(finding, name, pattern):
@@ -146,7 +148,7 @@ class Suppressions:
         for file in sorted(files):
             found = comments_of(file)
             for line in found.malformed:
-                said[f"{short_path(file)}:{line}: what follows `{MARK}` is not `ignore[CODE]`"] = True
+                said[f"{self._name(file)}:{line}: what follows `{MARK}` is not `ignore[CODE]`"] = True
             for ignore in found.ignores:
                 said.update(self._remarks_on(ignore, heard))
         for name, table in self._tables:
@@ -158,7 +160,7 @@ class Suppressions:
         return said
 
     def _remarks_on(self, ignore: Ignore, heard: Collection[str]) -> Iterator[tuple[str, bool]]:
-        place = f"{short_path(ignore.file)}:{ignore.line}: ignore[{', '.join(ignore.codes)}]"
+        place = f"{self._name(ignore.file)}:{ignore.line}: ignore[{', '.join(ignore.codes)}]"
         wrong = [code for code in ignore.codes if not any(known.startswith(code) for known in RULES)]
         for code in wrong:
             yield f"{place}: there is no rule {code} ({close_to(code, RULES, LISTED)})", True

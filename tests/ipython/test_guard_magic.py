@@ -68,6 +68,8 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         CAUGHT,
         "%%guard --select PG7\n1",
         "%%guard --colour\n1",
+        "cuda.Context.synchronize()  # pycuda-guard: ignore[PG201]",
+        "import pycuda_guard; pycuda_guard.finish(); None",
         "%unload_ext pycuda_guard",
         "%%guard\n1",
     ]
@@ -98,11 +100,12 @@ def test_a_cell_shows_its_findings_once(printed: list[str]) -> None:
 
 
 def test_a_cell_fails_as_it_would_without_the_magic(printed: list[str]) -> None:
-    raised, unknown, wrong, unloaded, after = printed[5], *printed[7:]
+    raised, unknown, wrong, _, finished, unloaded, after = printed[5], *printed[7:]
     assert raised.count("LogicError: cuMemcpyHtoD failed") == 1 and raised.endswith("failure")
     assert raised.count("error[PG201]") == 1 and "ipython.py" not in raised
     assert "there is no rule PG7" in unknown and "unrecognized arguments: --colour" in wrong
     assert unloaded == "success"
+    assert "note: In[10]:1: ignore[PG201]: matched nothing in this run" in finished
     assert "nothing is guarded any more: %reload_ext pycuda_guard" in after and after.endswith("failure")
 
 

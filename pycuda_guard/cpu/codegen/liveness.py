@@ -47,7 +47,13 @@ class Liveness:
 
     def live(self, block: str) -> list[str]:
         """Return the registers that are needed at the start of a block, or after it."""
-        return [name for number, name in enumerate(self._names) if self._live[block] >> number & 1]
+        found = []
+        bits = self._live[block]  # few of many
+        while bits:
+            lowest = bits & -bits
+            found.append(self._names[lowest.bit_length() - 1])
+            bits ^= lowest
+        return found
 
     def _summary(self, block: Block) -> tuple[int, int]:
         """Return the registers read before they are written in a block, and those surely written."""

@@ -120,5 +120,8 @@ def _twins_before(site: Site) -> int:
 def _relative(file: str, folder: str) -> str:
     if not os.path.isabs(file):
         return file
-    name = os.path.relpath(file, folder)
+    try:
+        name = os.path.relpath(file, folder)
+    except ValueError:  # on another drive
+        return file
     return file if name.startswith(os.pardir) else Path(name).as_posix()

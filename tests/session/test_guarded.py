@@ -56,7 +56,7 @@ json.dump(said, open("said.json", "w"))
 
 def test_calls_and_blocks(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
-    (tmp_path / "pyproject.toml").write_text('[tool.pycuda_guard]\nignore = ["PG304"]\n', encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text('[tool.pycuda_guard]\njson = "project.json"\n', encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "program.py"],
         cwd=tmp_path,
@@ -72,6 +72,9 @@ def test_calls_and_blocks(tmp_path: Path) -> None:
     assert said["doc"] == "What it does." and said["coroutine"] is True
     first = json.loads((tmp_path / "first.json").read_text(encoding="utf-8"))
     assert [finding["code"] for finding in first["findings"]] == ["PG201"]
+    # where the program says nothing, its pyproject.toml does
+    whole = json.loads((tmp_path / "project.json").read_text(encoding="utf-8"))
+    assert sorted(finding["code"] for finding in whole["findings"]) == sorted(said["outer"])
     assert set(said["one"]) == {"PG106"} and set(said["two"]) == {"PG201"}
     assert set(said["outer"]) >= {"PG106", "PG201"}
     assert done.stderr.count("error[PG201]") >= 2

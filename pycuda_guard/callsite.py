@@ -117,6 +117,19 @@ def statement_lines(site: Site) -> range:
     return range(min(statement.lineno, site.line), max(end, site.line) + 1)
 
 
+def twins_before(site: Site) -> int:
+    """Count the statements of the file before the one at ``site`` that read as it does."""
+    source = _read(site.file)
+    statement = source.statement_at(site.line)
+    if statement is None or source.tree is None:
+        return 0
+    text = source.text(statement)
+    return sum(
+        node.lineno < statement.lineno and type(node) is type(statement) and source.text(node) == text
+        for node in _statements(source.tree)
+    )
+
+
 def argument_names(site: Site | None, call: str) -> list[str]:
     """Return the source text of the arguments given to ``call`` at ``site``, in order.
 

@@ -1,7 +1,8 @@
 """Baselines: the findings of old code, by what their lines say rather than where they are.
 
 An entry holds the rule, the file, the function and the text of the statement, so that it survives
-what is written above it. Of statements that read alike in a file, ``number`` counts the ones before it.
+what is written above it. Of statements that read alike in a file, ``number`` counts the ones before it;
+where there is no text (generated code) it is the line.
 """
 
 from __future__ import annotations
@@ -102,19 +103,14 @@ def describe(finding: Finding, folder: str) -> Known:
         site = Site(finding.location.file, finding.location.line, finding.location.function)
         file, function = _relative(site.file, folder), site.function
         statement = callsite.call_text(site)
-        number = _twins_before(site)
+        number = (
+            callsite.twins_before(site) if statement else site.line
+        )  # code without a text has its lines alone
     if finding.kernel is not None:
         kernel = finding.kernel.name
         if finding.kernel.file and finding.kernel.line:
             kernel_line = callsite.line_text(Site(finding.kernel.file, finding.kernel.line, ""))
     return Known(finding.code, file, function, statement, number, kernel, kernel_line)
-
-
-def _twins_before(site: Site) -> int:
-    """Count the lines before a site that read as it does."""
-    own = callsite.line_text(site)
-    lines = callsite.text_lines(site.file)[: site.line - 1]
-    return sum(line.strip() == own for line in lines) if own else 0
 
 
 def _relative(file: str, folder: str) -> str:

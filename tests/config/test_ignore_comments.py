@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pycuda_guard import callsite
@@ -9,7 +12,11 @@ from pycuda_guard.config import Config
 from pycuda_guard.errors import StartError
 from pycuda_guard.findings import Finding, KernelLocation, Location, Severity
 from pycuda_guard.suppressions import Suppressions
+from pycuda_guard.suppressions.baseline import Baseline, write
 from pycuda_guard.suppressions.comments import comments_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SOURCE = '''\
 import pycuda.driver as cuda
@@ -164,3 +171,34 @@ def test_rules_left_out_and_tables(file: str, config: Config, kept: list[str]) -
 def test_codes_that_there_are_not(config: Config) -> None:
     with pytest.raises(StartError, match=r"there is no rule PG(7|299|8)$"):
         Suppressions(config)
+
+
+def test_a_baseline_tells_lines_apart_by_what_they_say(file: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "known.json")
+    old = [finding(file, 2, "PG201"), finding("<generated>", 3, "PG201"), finding(file, 1, "PG202", 17)]
+    write(path, old)
+    known = Baseline(path)
+    assert all(map(known.holds, old))
+    new = [
+        finding(file, 2, "PG203"),
+        finding(file, 23, "PG201"),
+        finding("<generated>", 4, "PG201"),
+        finding(file, 1, "PG202", 18),
+        finding(file, 1, "PG202", 17, "another"),
+    ]
+    assert not any(map(known.holds, new))
+    shifted = ["\n", "import pycuda.autoinit\n", *SOURCE.splitlines(keepends=True)]
+    callsite.provide(file, shifted)
+    assert known.holds(finding(file, 4, "PG201")) and not known.holds(finding(file, 2, "PG201"))
+    note, error = replace(old[0], severity=Severity.NOTE), old[1]
+    callsite.provide(file, SOURCE.splitlines(keepends=True))
+    write(path, [note, error])
+    assert Baseline(path).holds(note) and not Baseline(path).holds(old[0])
+
+
+def test_a_finding_without_a_place_is_known_by_its_message(tmp_path: Path) -> None:
+    path = str(tmp_path / "known.json")
+    lost = Finding("PG901", "not-instrumented", Severity.NOTE, "`f` at 0x7f00 of 12 kernels", "", None)
+    write(path, [lost])
+    assert Baseline(path).holds(replace(lost, message="`f` at 0x7fff of 13 kernels"))
+    assert not Baseline(path).holds(replace(lost, message="`g` at 0x7f00 of 12 kernels"))

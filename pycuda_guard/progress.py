@@ -1,7 +1,8 @@
-"""Run a long command and show that it is getting on."""
+"""Show that long work is getting on: a command, or our own."""
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import tempfile
@@ -16,8 +17,39 @@ if TYPE_CHECKING:
 
 #: seconds between signs of life where the output is no terminal
 QUIET_INTERVAL = 15.0
+#: seconds of work that needs no sign of life on a terminal, and between two
+PATIENCE, REFRESH = 1.0, 0.1
 #: lines of a failed command's output that are shown
 TAIL = 25
+
+
+class Meter:
+    """A line that says how far work has come: on stderr, if that is a terminal, and gone afterwards.
+
+    ``patience`` are the seconds before the first sign, ``refresh`` those between two.
+    """
+
+    def __init__(self, text: str, *, patience: float = PATIENCE, refresh: float = REFRESH) -> None:
+        self._text = text
+        self._refresh = refresh
+        self._next = time.monotonic() + patience if sys.stderr.isatty() else math.inf
+        self._width = 0
+
+    def show(self, share: float) -> None:
+        """Say that ``share`` of the work is done, from 0 to 1, where it is time to."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + self._refresh
+        line = f"{self._text} … {share:.0%}"
+        print("\r" + line.ljust(self._width), end="", file=sys.stderr, flush=True)
+        self._width = len(line)
+
+    def clear(self) -> None:
+        """Take the line away; the next sign brings it back."""
+        if self._width:
+            print("\r" + " " * self._width + "\r", end="", file=sys.stderr, flush=True)
+            self._width = 0
 
 
 class StepError(GuardError):

@@ -15,6 +15,7 @@ from pycuda_guard.cli import build_parser
 from pycuda_guard.cli.run import read_program
 from pycuda_guard.errors import GuardError
 from pycuda_guard.events.model import Launch
+from pycuda_guard.progress import Meter
 from pycuda_guard.reports.run import Run
 
 if TYPE_CHECKING:
@@ -29,15 +30,24 @@ if TYPE_CHECKING:
 
 def findings_of(recording: Recording, found: Callable[[Finding], None] | None = None) -> tuple[Finding, ...]:
     """Feed a recording to the rules and return the findings; ``found`` gets each as it is first reported."""
+    meter = Meter(f"reading {recording.path}")
+
+    def show(finding: Finding) -> None:
+        if found is not None:
+            meter.clear()
+            found(finding)
+
     recording.provide_sources()
     known = set(recording.sources)
-    engine = Engine(found)
+    engine = Engine(show)
     for event in recording.events():
         if event.site is not None and event.site.file not in known:
             # a file of that name on this machine may be another one
             known.add(event.site.file)
             callsite.provide(event.site.file, [])
         engine.feed(event)
+        meter.show(recording.share)
+    meter.clear()
     return tuple(engine.findings)
 
 

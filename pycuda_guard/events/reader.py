@@ -76,6 +76,11 @@ class Recording:
             self.has_ended = self.has_ended or type(event) is RunEnded
             yield event
 
+    @property
+    def share(self) -> float:
+        """How much of the events has been read, from 0 to 1, while :meth:`events` runs."""
+        return self._events.share
+
     def provide_sources(self) -> None:
         """Have the recorded texts stand for the files of these names, so that messages quote them."""
         for file, text in self.sources.items():
@@ -200,6 +205,11 @@ class _Lane:
             self._pieces.append((start, min(offset + BLOCK, len(data))))
         self._index = 0
         self._position = self._pieces[0][0] if self._pieces else 0
+
+    @property
+    def share(self) -> float:
+        """How far the records have been read, from 0 to 1, in blocks."""
+        return self._index / len(self._pieces) if self._pieces else 1.0
 
     def records(self) -> Iterator[tuple[int, bytes]]:
         """Yield the offset in the file and the body of every record up to the end or the damage."""

@@ -237,3 +237,13 @@ sys.exit(max(main(["report", {path!r}, "--format", name]) for name in {list(FORM
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "error[PG201]" in done.stdout
+
+
+def test_how_much_was_read_grows_to_the_end(tmp_path: Path) -> None:
+    path = record(tmp_path / "run.pgr", is_wrong=False, copies=2000)
+    (recording,) = run_of(Path(path)).recordings
+    shares = [recording.share for _ in recording.events()]
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert len(set(shares)) > 3
+    assert recording.share <= 1

@@ -352,19 +352,19 @@ class Manager:
         self._is_finished = True
         self._session.finish()
         self._take_outside()
+        self._note(self._session.remarks())
         if self._is_worker:
             parcel = Parcel(
                 tuple(self._outside.findings),
                 blind=tuple(self._session.blind_spots()),
                 failures=tuple(self.failures),
                 suppressed=tuple(self._suppressed),
-                remarks=self._session.remarks(),
+                remarks=self._remarks,
                 recording=os.path.abspath(self._options.record) if self._options.record else "",
             )
             session.config.workeroutput[OUTPUT] = parcel.pack()  # type: ignore[attr-defined]
             return
         self._blind += self._session.blind_spots()
-        self._note(self._session.remarks())
         count = sum(self._fails(finding) for finding in self._outside.findings)
         if count:
             self.failures.append(f"{count} finding{'s' if count > 1 else ''} outside of tests")

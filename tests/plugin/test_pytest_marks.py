@@ -326,7 +326,7 @@ def test_configuration_and_no_guard(run, pytester: pytest.Pytester) -> None:
     assert "matched nothing" not in text  # most tests have not run
     assert "2 findings written to old.json" in text
     known = run("-k", "strict or ignores", "--pycuda-guard-baseline=old.json", "-n1")
-    assert known.ret == 0, known.stdout.str()
+    assert known.ret == 0 and "matched nothing" not in known.stdout.str(), known.stdout.str()
     new = run("-k", "strict or ignores", "--pycuda-guard-ignore=PG1")
     new.assert_outcomes(passed=2, failed=2)
     wrong = run("--pycuda-guard-select=PG7")

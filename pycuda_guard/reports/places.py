@@ -35,7 +35,10 @@ def root(run: Run) -> str:
     It is the current one, or else, where no file of the run is in that, the one that the run was
     started in: it may have been on another machine.
     """
-    here = os.getcwd()
+    try:
+        here = os.getcwd()
+    except OSError:  # it was removed
+        here = os.sep
     started = next((recording.start.directory for recording in run.recordings), "")
     if not started or any(inside(file, here) for file in _files(run)):
         return here

@@ -247,3 +247,15 @@ def test_how_much_was_read_grows_to_the_end(tmp_path: Path) -> None:
     assert shares[0] == 0
     assert len(set(shares)) > 3
     assert recording.share <= 1
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_current_folder_that_is_gone_harms_no_report(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = record(tmp_path / "run.pgr", is_wrong=True)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert cli.main(["report", path, "--format", name]) == 0
+    assert "PG201" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from typing import TextIO
 import pytest
 
 from pycuda_guard import config, project
-from pycuda_guard.errors import GuardError
+from pycuda_guard.errors import GuardError, StartError
 from pycuda_guard.events import recorder
 from pycuda_guard.pytest_plugin import DESTINATION, FLAG, HTML_DESTINATION, MANAGER
 from pycuda_guard.pytest_plugin.manager import Manager
@@ -60,6 +60,7 @@ def start(pytest_config: pytest.Config) -> None:
 
 def _below(pytest_config: pytest.Config) -> tuple[config.Layer, ...]:
     """Return what pytest's configuration file says, then pyproject.toml's own section for the guard."""
+    origin = str(pytest_config.inipath or "pytest's configuration")
     values: dict[str, object] = {}
     for option in config.OPTIONS:
         if option.is_table or option.for_once:
@@ -67,9 +68,11 @@ def _below(pytest_config: pytest.Config) -> tuple[config.Layer, ...]:
         name = DESTINATION + option.name
         text = pytest_config.getini(name)
         if text:
-            values[option.name] = option.read(text, name)
-    written = config.Layer(str(pytest_config.inipath or "pytest's configuration"), values)
-    return (written, *project.layers(pytest_config.rootpath))
+            try:
+                values[option.name] = option.read(text, name)
+            except StartError as error:
+                raise StartError(f"{origin}: {error}", error.hint) from None
+    return (config.Layer(origin, values), *project.layers(pytest_config.rootpath))
 
 
 def _check_that_nothing_was_done() -> None:

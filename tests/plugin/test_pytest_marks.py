@@ -329,6 +329,9 @@ def test_configuration_and_no_guard(run, pytester: pytest.Pytester) -> None:
     assert known.ret == 0 and "matched nothing" not in known.stdout.str(), known.stdout.str()
     new = run("-k", "strict or ignores", "--pycuda-guard-ignore=PG1")
     new.assert_outcomes(passed=2, failed=2)
+    wrong = run("-o", "pycuda_guard_races=perhaps")
+    assert wrong.ret == pytest.ExitCode.USAGE_ERROR
+    wrong.stderr.fnmatch_lines(["ERROR: *pyproject.toml: pycuda_guard_races=perhaps is neither yes nor no*"])
     wrong = run("--pycuda-guard-select=PG7")
     assert wrong.ret == pytest.ExitCode.USAGE_ERROR
     wrong.stderr.fnmatch_lines(["ERROR: *can't guard this run: select: there is no rule PG7*"])

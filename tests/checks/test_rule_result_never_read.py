@@ -51,6 +51,10 @@ def fill() -> m.Launch:
 UNREAD = {
     "never used again": [fill()],
     "in a loop": [fill(), fill(), fill()],
+    "the last of a chain of the same kernel": [
+        launch("scale", ptr(A), ptr(B), line=1),
+        launch("scale", ptr(B), ptr(A), line=10),
+    ],
     "by atomics": [launch("count", ptr(A), line=10)],
     "freed without being read": [fill(), free(A)],
     "overwritten by a copy": [fill(), htod(A, host(100))],
@@ -63,6 +67,11 @@ READ = {
     "part of it copied back": [fill(), dtoh(host(10), dev(A + 40, 40))],
     "copied to another buffer": [fill(), dtod(B, A, 400)],
     "read by another kernel": [fill(), launch("scale", ptr(B), ptr(A)), dtoh(host(100), B)],
+    "read by the next launch of the same kernel": [
+        launch("scale", ptr(A), ptr(B)),
+        launch("scale", ptr(B), ptr(A)),
+        dtoh(host(100), B),
+    ],
     "given to a kernel that is not known": [fill(), launch("unknown", ptr(A))],
     "given to a kernel as a number": [fill(), launch("unknown", arg("uint64", A + 8))],
     "written by a kernel that is not known": [launch("unknown", ptr(A))],

@@ -41,8 +41,8 @@ Known limits
 ------------
 Silent where a pointer may have gone unseen: tables of pointers, structs, launches of unknown arguments,
 addresses stored in device memory, other libraries on the same memory through IPC or `as_buffer`. Memory
-passed to another library as an integer is not seen. A kernel that reads what its own earlier launches wrote
-counts as no reader.
+passed to another library as an integer is not seen. A kernel that changes in place what its own earlier
+launches wrote counts as no reader.
 
 References
 ----------
@@ -111,7 +111,7 @@ class ResultNeverRead(Rule):
             if region is None or region.kind not in _PRIVATE:
                 continue
             before = self._waiting.get(region)
-            if before is not None and _kernel(before[0]) != _kernel(event):
+            if before is not None and (index not in outputs or _kernel(before[0]) != _kernel(event)):
                 del self._waiting[region]
             if index in outputs and not arguments[index].handler and len(self._waiting) < _MAX_WAITING:
                 self._waiting[region] = event, messages.region_name(region)

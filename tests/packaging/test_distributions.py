@@ -57,7 +57,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         "tests/**/*.py",
         "tests/**/*.cu",
         "tests/**/*.ptx",
-        "examples/*.py",
+        "examples/**/*.py",
         "benchmarks/*.py",
         "notebooks/*.ipynb",
         "changes/*.md",

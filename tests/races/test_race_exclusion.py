@@ -72,6 +72,12 @@ KERNEL(tiles_in_turn_with_one_barrier) {
     }
     y[INDEX] = sum;
 }
+KERNEL(two_names_of_one_memory) {
+    extern __shared__ int here[];
+    extern __shared__ unsigned there[];
+    here[threadIdx.x] = x[INDEX];
+    y[INDEX] = there[63 - threadIdx.x];
+}
 KERNEL(barriers_that_data_decide_on) {
     __shared__ int s[64];
     s[threadIdx.x] = x[INDEX];
@@ -141,6 +147,7 @@ def test_excludes(name, block, grid, n, kernels):
         ("tile", (64, 2, 1), (8, 1), 0),
         ("tile_without_a_barrier", (64, 1, 1), (8, 1), 0),
         ("tiles_in_turn_with_one_barrier", (64, 1, 1), (8, 1), 5),
+        ("two_names_of_one_memory", (64, 1, 1), (8, 1), 0),
         ("barriers_that_data_decide_on", (64, 1, 1), (8, 1), 0),
     ],
 )

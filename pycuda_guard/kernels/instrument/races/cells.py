@@ -38,7 +38,7 @@ _TEXT = """
 .func (.param .b32 races) pg_unordered(.param .b64 old, .param .b64 me, .param .b64 order)
 {{
     .reg .pred %p;
-    .reg .b64 %old, %me, %other, %field, %order, %place;
+    .reg .b64 %old, %me, %other, %field, %order, %mine, %theirs;
     .reg .b32 %races, %readers, %one, %two;
     ld.param.b64 %old, [old];
     ld.param.b64 %me, [me];
@@ -97,26 +97,45 @@ FENCES:
     ld.param.b64 %order, [order];
     setp.eq.u64 %p, %order, 0;
     @%p bra DONE;
-    shr.u64 %place, %me, {block_shift};
-    mad.lo.u64 %place, %place, {order_bytes}, %order;
-    ld.volatile.global.b32 %two, [%place+{acquired}];
+    shr.u64 %mine, %me, {block_shift};
+    mad.lo.u64 %mine, %mine, {order_bytes}, %order;
+    shr.u64 %theirs, %old, {block_shift};
+    mad.lo.u64 %theirs, %theirs, {order_bytes}, %order;
+    // an atomic after a fence comes before what a block does that has acquired; its entry may be late
+    setp.eq.u32 %p, %readers, {grid};
+    @%p bra ACQUIRED;
+    and.b64 %field, %me, {strength};
+    setp.eq.u64 %p, %field, 0;
+    @%p bra ACQUIRED;
+    and.b64 %field, %me, {releases_mask};
+    setp.eq.u64 %p, %field, 0;
+    @%p bra ACQUIRED;
+    ld.volatile.global.b32 %two, [%theirs+{acquired}];
+    setp.ne.u32 %p, %two, 0;
+    @%p bra ORDERED;
+ACQUIRED:
+    ld.volatile.global.b32 %two, [%mine+{acquired}];
     setp.eq.u32 %p, %two, 0;
     @%p bra DONE;
-    // its block has acquired: ordered if the other's block has released since
-    mov.u32 %races, 0;
+    // the own block has acquired: ordered if the other's block has released since
     setp.eq.u32 %p, %readers, {grid};
-    @%p bra DONE;
+    @%p bra ORDERED;
     shr.u64 %field, %old, {releases_shift};
     cvt.u32.u64 %one, %field;
     and.b32 %one, %one, 3;
     setp.eq.u32 %p, %one, 3;
-    @%p bra DONE;
-    shr.u64 %place, %old, {block_shift};
-    mad.lo.u64 %place, %place, {order_bytes}, %order;
-    ld.volatile.global.b32 %two, [%place+{releases}];
+    @%p bra ORDERED;
+    ld.volatile.global.b32 %two, [%theirs+{releases}];
     setp.gt.u32 %p, %two, %one;
+    @%p bra ORDERED;
+    // or before, where the other's access is atomic
+    and.b64 %field, %old, {strength};
+    setp.eq.u64 %p, %field, 0;
     @%p bra DONE;
-    mov.u32 %races, 1;
+    setp.eq.u32 %p, %one, 0;
+    @%p bra DONE;
+ORDERED:
+    mov.u32 %races, 0;
 DONE:
     st.param.b32 [races], %races;
     ret;
@@ -334,6 +353,7 @@ def _numbers() -> Mapping[str, object]:
         "strength_shift": fields.STRENGTH.shift,
         "block_shift": fields.BLOCK.shift,
         "releases_shift": fields.RELEASES.shift,
+        "releases_mask": fields.RELEASES.mask,
         "epoch": fields.BLOCK_EPOCH.mask,
         "warp_epoch": fields.WARP_EPOCH.mask,
         "thread": fields.THREAD.mask,

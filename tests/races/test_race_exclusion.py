@@ -37,6 +37,17 @@ KERNEL(halves) { y[INDEX] = 1; y[INDEX + n] = 2; }
 KERNEL(counted) { atomicAdd(&y[x[INDEX]], 1); }
 KERNEL(counted_and_read) { atomicAdd(&y[x[INDEX]], 1); x[INDEX] = y[0]; }
 KERNEL(first_of_a_block) { if (threadIdx.x == 0) y[blockIdx.x] = 1; }
+KERNEL(first_of_a_block_or_by_data) { if (threadIdx.x == 0 || x[INDEX] > 5) y[blockIdx.x] = 1; }
+KERNEL(first_of_a_block_by_data) {
+    if (threadIdx.x == 0)
+        for (int k = 0; k < n; k++)
+            if (x[k] > 5) y[blockIdx.x] = k;
+}
+KERNEL(in_either_case) { if (x[INDEX] > 5) y[blockIdx.x] = 1; else if (threadIdx.x == 0) y[blockIdx.x] = 2; }
+KERNEL(in_a_loop_by_data) {
+    for (int k = 0; k < n; k++)
+        if (x[k] > 5 || threadIdx.x == 0) y[blockIdx.x] = k;
+}
 KERNEL(backwards) { y[n - INDEX] = 1; }
 KERNEL(by_data) { y[x[INDEX]] = 1; }
 
@@ -120,6 +131,7 @@ def is_excluded(kernel, block, grid, n=0, x=1 << 40, y=1 << 41):
         ("halves", (64, 1, 1), (8, 1), 512),
         ("counted", (64, 1, 1), (8, 1), 0),
         ("first_of_a_block", (64, 1, 1), (8, 1), 0),
+        ("first_of_a_block_by_data", (64, 1, 1), (8, 1), 5),
         ("backwards", (64, 1, 1), (8, 1), 600),
         ("tile", (64, 1, 1), (8, 1), 0),
         ("tiles_in_turn", (64, 1, 1), (8, 1), 5),
@@ -143,6 +155,9 @@ def test_excludes(name, block, grid, n, kernels):
         ("halves", (64, 1, 1), (8, 1), 511),
         ("counted_and_read", (64, 1, 1), (8, 1), 0),
         ("first_of_a_block", (64, 2, 1), (8, 1), 0),
+        ("first_of_a_block_or_by_data", (64, 1, 1), (8, 1), 0),
+        ("in_either_case", (64, 1, 1), (8, 1), 0),
+        ("in_a_loop_by_data", (64, 1, 1), (8, 1), 5),
         ("by_data", (64, 1, 1), (8, 1), 0),
         ("tile", (64, 2, 1), (8, 1), 0),
         ("tile_without_a_barrier", (64, 1, 1), (8, 1), 0),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pycuda_guard.kernels.analysis.coverage import Guards
 from pycuda_guard.kernels.analysis.flow import flow_of
 from pycuda_guard.kernels.analysis.provenance import ParameterWord, VariableAddress
+from pycuda_guard.kernels.analysis.values import both
 from pycuda_guard.kernels.instrument.accesses import accesses_of, space_of
 from pycuda_guard.kernels.instrument.races.formulas import Formulas
 from pycuda_guard.kernels.instrument.races.identity import Strength
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pycuda_guard.events.formulas import Condition
+    from pycuda_guard.kernels.analysis.flow import Edge, Flow
     from pycuda_guard.kernels.analysis.provenance import Provenance
+    from pycuda_guard.kernels.analysis.values import Values, Ways
     from pycuda_guard.kernels.instrument.accesses import Access
     from pycuda_guard.kernels.instrument.ranges import KnownRoot
     from pycuda_guard.kernels.ptx.ir import FlatFunction, Variable
@@ -83,6 +86,45 @@ def find_prospects(
         return Prospects(finder.exclusion(groups), harmless, waits_together=True)
     except _UnknownError:
         return Prospects(None, harmless, waits_together=True)
+
+
+class _Certainties(Guards):
+    """What surely holds in the blocks of a kernel: where a way to them is not known, nothing does.
+
+    A way that leads through the goal itself is none to come there first.
+    """
+
+    def __init__(self, flow: Flow, values: Values) -> None:
+        super().__init__(flow, values)
+        self._active: list[frozenset[int]] = []
+        self._cut: set[frozenset[int]] = set()  # active goals that were come to again
+
+    def of(self, goal: frozenset[int]) -> Ways:
+        """Return the ways to get to one of the blocks for the first time; none but through active goals."""
+        if goal in self._active:
+            self._cut.add(goal)
+            return ()
+        known = self.known.get(goal)
+        if known is not None:
+            return known
+        self._active.append(goal)
+        ways = self._ways(goal)
+        self._active.pop()
+        self._cut.discard(goal)
+        if not self._cut:
+            self.known[goal] = ways
+        return ways
+
+    def _ways(self, goal: frozenset[int]) -> Ways:
+        found = super()._ways(goal)
+        return ((),) if found is None else found
+
+    def _way(self, edge: Edge) -> Ways:
+        guard = edge.guard
+        decided = None if guard is None else self.values.condition(guard.register, guard.negated)
+        reached = self.of(frozenset({edge.source}))
+        joined = None if decided is None else both(reached, decided)
+        return reached if joined is None else joined
 
 
 class _Finder:
@@ -226,13 +268,14 @@ class _Finder:
     def _conditions(self, formulas: Formulas) -> dict[int, tuple[Condition, ...]]:
         """Return what surely holds where an instruction is done, by its identity."""
         flow = flow_of(self.flat)
-        guards = Guards(flow, formulas)
+        guards = _Certainties(flow, formulas)
         found: dict[int, tuple[Condition, ...]] = {}
         for number, block in enumerate(flow.blocks):
             accessing = [entry for entry in block if accesses_of(entry)]
-            ways = guards.of(frozenset({number})) if accessing else None
-            if ways is not None and len(ways) == 1:
-                found.update((id(entry), ways[0]) for entry in accessing)
+            ways = guards.of(frozenset({number})) if accessing else ()
+            if ways:
+                certain = tuple(each for each in ways[0] if all(each in way for way in ways))
+                found.update((id(entry), certain) for entry in accessing)
         return found
 
     def _numbers(self) -> tuple[tuple[int, int, int, bool], ...]:

@@ -104,10 +104,13 @@ def _help(scene: Scene) -> str:
     if event.library:
         return "nothing you can do in your program: the kernel is PyCUDA's own"
     if is_one_line(event) and "read" in (event.access.kind, other.kind) and event.round != "next":
-        return (
+        text = (
             "if threads add to it, use an atomic, such as atomicAdd(&x[i], value); if they read what others "
             "write, write to a second array"
         )
+        if event.block_index == event.other_block and event.round == "any":
+            text += f", with __syncthreads() at the end of the loop's body, after line {other.line}"
+        return text
     if event.block_index == event.other_block:
         text = f"put __syncthreads() {where_missing(event)}"
         if scene.launch is not None and prod(scene.launch.grid) > 1:

@@ -155,9 +155,11 @@ def uninstall() -> None:
 
 
 def collect() -> None:
-    """Emit what kernels of the current context have reported so far. Waits for nothing."""
+    """Emit what is known by now of the kernels of the current context. Waits for nothing."""
     if _current is not None and _current.tap.kernels is not None:
-        _current.tap.kernels.runtime.collect(_current.tap.threads.state.context)
+        runtime, context = _current.tap.kernels.runtime, _current.tap.threads.state.context
+        runtime.collect(context)
+        runtime.collect_answers(context)
 
 
 def watch_races(*, on: bool) -> None:

@@ -132,6 +132,24 @@ class Runtime:
                 self._lock.release()
         self.deliver()
 
+    def collect_answers(self, context: ContextId) -> None:
+        """Emit who wrote what, as far as that is known, in a context that is current. Waits for nothing."""
+        state = self.world.states.get(context)
+        if state is None or self._asking.is_idle:
+            return
+        with self._lock:
+            if self._is_busy:
+                return
+            self._is_busy = True
+            try:
+                self._drain()
+                self._asking.collect(state)
+            except Exception as error:
+                self.world.guard_error("the answers of the device", error)
+            finally:
+                self._is_busy = False
+        self.deliver()
+
     def deliver(self) -> None:
         """Emit what is waiting. Must be called without the lock."""
         if self._is_busy:

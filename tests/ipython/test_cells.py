@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -42,6 +41,22 @@ for _ in range(3):
         overrun()
     except cuda.LogicError:
         print("caught")
+"""
+
+COVERAGE = """\
+import numpy as np
+import pycuda.autoinit
+import pycuda.driver as cuda
+from pycuda.compiler import SourceModule
+fill = SourceModule(
+    "__global__ void fill(int *x, int n)"
+    "{ int i = blockIdx.x * blockDim.x + threadIdx.x; if (i < n) x[i] = i; }"
+).get_function("fill")
+def copied(blocks):
+    x, found = cuda.mem_alloc(4000), np.empty(1000, np.int32)
+    fill(x, np.int32(1000), block=(256, 1, 1), grid=(blocks, 1))
+    cuda.Context.synchronize()
+    cuda.memcpy_dtoh(found, x)
 """
 
 
@@ -134,19 +149,11 @@ def test_what_is_asked_for_and_cannot_be_had_is_said(tmp_path: Path) -> None:
     assert "StartError: the CPU device is in use in this process" in printed[2]
 
 
-def test_the_notebook_shows_what_is_printed(tmp_path: Path) -> None:
-    program = "import json, make_notebook; print(json.dumps(make_notebook.run()))"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tools'}", "IPYTHONDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
+def test_elements_that_nobody_wrote_belong_to_the_cell_that_reads_them(tmp_path: Path) -> None:
+    printed = run(
+        tmp_path, "%load_ext pycuda_guard", COVERAGE, "copied(3)", "copied(4)", "%%guard\ncopied(2)"
     )
-    written = json.loads((ROOT / "notebooks" / "wrong_type.ipynb").read_text(encoding="utf-8"))["cells"]
-    again = json.loads(done.stdout.splitlines()[-1])
-    # which rules there are is no matter of the notebook
-    cut = [json.dumps(cells).partition(" rules on)")[0] for cells in (written, again)]
-    assert cut[0] == cut[1], "run tools/make_notebook.py"
+    short, whole, guarded = printed[2:]
+    assert "error[PG301]" in short and "elements 768 to 999" in short
+    assert whole == ""
+    assert "1 error in this cell" in guarded and "[PG301]" in guarded

@@ -1,6 +1,7 @@
-"""Runs the cells of the example notebook in an IPython shell and writes them with what they print.
+"""Runs the notebooks anew on the CPU device and stores what their cells print and show.
 
-``python tools/make_notebook.py`` writes notebooks/wrong_type.ipynb; a test runs the cells again.
+``python tools/make_notebook.py`` rewrites the notebooks under notebooks/, each run in a process and an
+empty folder of its own; a test runs them again and compares.
 """
 
 from __future__ import annotations
@@ -8,88 +9,91 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
-NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "wrong_type.ipynb"
+CLONE = Path(__file__).resolve().parents[1]
+NOTEBOOKS = CLONE / "notebooks"
 
-#: markdown where it begins with a space, else code
-CELLS = (
-    " # A result that is wrong, and why\n\n"
-    "The guard is loaded before PyCUDA is imported. On a machine without a GPU the kernels run on the CPU.",
-    "%load_ext pycuda_guard",
-    """import numpy as np
-import pycuda.autoinit
-from pycuda import gpuarray
-from pycuda.compiler import SourceModule
-
-source = \"\"\"
-__global__ void scale(float *x, float factor, int n)
-{
-    int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < n) x[i] *= factor;
-}
-\"\"\"
-scale = SourceModule(source).get_function("scale")""",
-    " Twice the numbers 0, 0.25, 0.5, 0.75, 1. Nothing is raised, and the numbers are wrong:",
-    """x = gpuarray.to_gpu(np.linspace(0, 1, 5))
-scale(x, np.float32(2), np.int32(5), block=(32, 1, 1))
-print(x.get())""",
-    " The array has another dtype than the kernel's pointer. With `float32`:",
-    """x = gpuarray.to_gpu(np.linspace(0, 1, 5, dtype=np.float32))
-scale(x, np.float32(2), np.int32(5), block=(32, 1, 1))
-print(x.get())""",
-    " What can only be known at the end, such as memory that piles up, is said at the end:",
-    "import pycuda_guard\n\nfindings = pycuda_guard.finish()",
-)
+#: what a notebook with outputs for colour terminals or one machine would store
+_ENVIRONMENT = {"PYCUDA_GUARD_DEVICE": "cpu", "CUDA_VISIBLE_DEVICES": "-1", "COLUMNS": "100", "TERM": "dumb"}
 
 
-def run(cells: tuple[str, ...] = CELLS) -> list[dict[str, Any]]:
-    """Run ``cells`` in a new shell of this process and return them as a notebook has them."""
+def again(notebook: Path) -> dict[str, Any]:
+    """Return a notebook as it is after its cells have run in a new process and an empty folder.
+
+    Raises :class:`subprocess.CalledProcessError` where a cell fails.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYCUDA_GUARD_")}
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, Path(__file__).resolve(), notebook.resolve()],
+            cwd=folder,
+            env={
+                **environment,
+                **_ENVIRONMENT,
+                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}",
+                "PYTHONPATH": str(CLONE),
+                "IPYTHONDIR": str(Path(folder) / ".ipython"),
+            },
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def run(notebook: dict[str, Any]) -> None:
+    """Run the code cells in a new shell of this process, and put what they print and show into them."""
     from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
 
-    os.environ["PYCUDA_GUARD_DEVICE"] = "cpu"
     shell = InteractiveShell.instance(colors="nocolor")
     streams = {"stdout": io.StringIO(), "stderr": io.StringIO()}
     before, (sys.stdout, sys.stderr) = (sys.stdout, sys.stderr), streams.values()
     try:
-        return [_run_cell(shell, number, cell, streams) for number, cell in enumerate(cells)]
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code":
+                with capture_output(stdout=False, stderr=False) as shown:
+                    result = shell.run_cell("".join(cell["source"]), store_history=True)
+                cell["execution_count"] = result.execution_count
+                cell["outputs"] = [*_printed(streams), *map(_displayed, shown.outputs)]
+                result.raise_error()
     finally:
         sys.stdout, sys.stderr = before
 
 
-def _run_cell(shell: Any, number: int, source: str, streams: dict[str, io.StringIO]) -> dict[str, Any]:
-    cell: dict[str, Any] = {"id": f"cell-{number}", "metadata": {}, "source": _lines(source.lstrip())}
-    if source.startswith(" "):
-        return {"cell_type": "markdown", **cell}
-    result = shell.run_cell(source, store_history=True)
+def _printed(streams: dict[str, io.StringIO]) -> list[dict[str, Any]]:
+    """Return what has been printed, as a notebook has it, and forget it."""
     outputs = []
     for name, stream in streams.items():
         if text := stream.getvalue():
-            outputs.append({"output_type": "stream", "name": name, "text": _lines(text)})
+            outputs.append({"output_type": "stream", "name": name, "text": text.splitlines(keepends=True)})
         stream.seek(0)
         stream.truncate()
-    result.raise_error()
-    return {"cell_type": "code", "execution_count": result.execution_count, "outputs": outputs, **cell}
+    return outputs
 
 
-def _lines(text: str) -> list[str]:
-    return text.splitlines(keepends=True)
+def _displayed(output: Any) -> dict[str, Any]:
+    """Return something rich, as a notebook has it."""
+    data = {kind: text.splitlines(keepends=True) for kind, text in output.data.items()}
+    return {"output_type": "display_data", "data": data, "metadata": output.metadata or {}}
 
 
 def main() -> None:
-    """Write the notebook."""
-    notebook = {
-        "cells": run(),
-        "metadata": {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-        },
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
-    NOTEBOOK.write_text(json.dumps(notebook, indent=1) + "\n", encoding="utf-8")
+    """Print the notebook that is named after it has run, or rewrite all of them."""
+    if len(sys.argv) > 1:
+        notebook = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+        run(notebook)
+        print(json.dumps(notebook))
+        return
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        path.write_text(json.dumps(again(path), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(path.relative_to(CLONE))
 
 
 if __name__ == "__main__":

@@ -43,6 +43,9 @@ MAX_CODES = 20_000
 _STDLIB = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib"))
 _SITE_PACKAGES = ("site-packages", "dist-packages")
 
+#: builtins whose result holds that of a call for each of the names that it is unpacked to
+_FANNING_OUT = frozenset({"map", "list", "tuple", "zip", "reversed", "sorted", "iter"})
+
 # Both tables are keyed by id(code), because hashing a code object means hashing its contents.
 # _codes keeps the objects alive, so that an id is never reused while it is a key.
 _user_sites: dict[int, dict[int, Site]] = {}  # id(code) -> f_lasti -> site
@@ -151,7 +154,7 @@ def argument_names(site: Site | None, call: str) -> list[str]:
 def target_name(site: Site | None) -> str:
     """Return the name that the statement at ``site`` assigns its call's result to, or empty.
 
-    ``b_gpu = cuda.mem_alloc(n)`` gives ``b_gpu``; of several names (``a, pitch = …``) the first.
+    ``b_gpu = cuda.mem_alloc(n)`` gives ``b_gpu``; of several names for one call (``a, pitch = …``) the first.
     """
     if site is None:
         return ""
@@ -172,11 +175,17 @@ def _target_name(source: _Source, line: int) -> str:
     target: ast.expr | None = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
     value = statement.value
     if isinstance(target, ast.Tuple | ast.List):
-        several = isinstance(value, ast.Tuple | ast.List)
-        target = None if several or not target.elts else target.elts[0]
+        target = target.elts[0] if target.elts and _is_one_call(value) else None
     if target is None or value is None or _is_swallowed(value):
         return ""
     return source.text(target)
+
+
+def _is_one_call(value: ast.expr | None) -> bool:
+    """Tell whether the names that a value is unpacked to share one call's result, each having a part of it."""
+    if not isinstance(value, ast.Call):
+        return False
+    return not (isinstance(value.func, ast.Name) and value.func.id in _FANNING_OUT)
 
 
 def text_lines(file: str) -> list[str]:

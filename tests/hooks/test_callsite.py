@@ -110,6 +110,23 @@ def test_the_target_is_what_the_memory_is_called(at, line, name):
     assert target_name(at(line)) == name
 
 
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        ("a, pitch = cuda.mem_alloc_pitch(4, 4, 4)", "a"),
+        ("a, b = (cuda.mem_alloc(n) for n in sizes)", ""),
+        ("a, b = [cuda.mem_alloc(4), cuda.mem_alloc(8)]", ""),
+        ("a, b = map(cuda.mem_alloc, sizes)", ""),
+        ("[a, b] = list(map(cuda.mem_alloc, sizes))", ""),
+        ("both = [cuda.mem_alloc(n) for n in sizes]", "both"),
+    ],
+)
+def test_no_allocation_has_the_name_of_another(tmp_path, statement, name):
+    path = tmp_path / "several.py"
+    path.write_text(statement + "\n")
+    assert target_name(Site(str(path), 1, "f")) == name
+
+
 @pytest.mark.parametrize("file", ["/no/such/file.py", "<string>"])
 def test_an_unknown_source_gives_nothing(file):
     site = Site(file, 1, "f")

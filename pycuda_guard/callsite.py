@@ -182,7 +182,7 @@ def _target_name(source: _Source, line: int) -> str:
 
 
 def _is_one_call(value: ast.expr | None) -> bool:
-    """Tell whether the names that a value is unpacked to share one call's result, each having a part of it."""
+    """Tell whether the names that a value is unpacked to each have a part of one call's result."""
     if not isinstance(value, ast.Call):
         return False
     return not (isinstance(value.func, ast.Name) and value.func.id in _FANNING_OUT)

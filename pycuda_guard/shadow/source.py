@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pycuda_guard.kernels.lines import locate_source
+from pycuda_guard.kernels.lines import WRAPPER, locate_source
 from pycuda_guard.shadow.images import make_image
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ class Source:
         return make_image(self._ptx(), races=races)
 
     def line(self, file: str, line: int) -> tuple[str, int]:
-        """Return file and line of the program for a line of what was compiled; the same where not found."""
+        """Return file and line of the program for a line of what was compiled.
+
+        Where the text is in none of its files, the line is that of the text as the program gave it.
+        """
         if self._text is None or os.path.basename(file) != _COMPILED_NAME:
             return file, line
         if not self._is_located:
@@ -47,5 +50,5 @@ class Source:
             self._place = locate_source(self._text, self._frames)
         found = None if self._place is None else self._place.line(line)
         if self._place is None or found is None:
-            return _COMPILED_NAME, line
+            return _COMPILED_NAME, line - self._text.startswith(WRAPPER[0])
         return self._place.filename, found

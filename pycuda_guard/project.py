@@ -23,7 +23,7 @@ def layers(folder: str | os.PathLike[str]) -> tuple[Layer, ...]:
     Names of files, and patterns of names with a slash, are taken from its folder. Raises
     :class:`StartError` for a file that is not TOML and for a key that does not belong there.
     """
-    start = Path(folder).absolute()
+    start = Path(_absolute(folder))
     for place in (start, *start.parents):
         path = place / NAME
         section = _section(path)
@@ -34,19 +34,27 @@ def layers(folder: str | os.PathLike[str]) -> tuple[Layer, ...]:
 
 def folder_of(program: str) -> str:
     """Return the folder of a script, from which its pyproject.toml is looked for."""
-    path = os.path.abspath(program)
+    path = _absolute(program)
     return path if os.path.isdir(path) else os.path.dirname(path)
 
 
 def folder_here() -> str:
     """Return the folder of this process's script; the current one if that is none of the user's."""
     file = getattr(sys.modules.get("__main__"), "__file__", None)
-    return os.getcwd() if not isinstance(file, str) or is_installed(file) else folder_of(file)
+    return os.curdir if not isinstance(file, str) or is_installed(file) else folder_of(file)
 
 
 def is_installed(script: str) -> bool:
     """Tell whether a script belongs to the Python environment, as pytest's does, rather than to a project."""
-    return os.path.abspath(script).startswith(os.path.join(sys.prefix, ""))
+    return _absolute(script).startswith(os.path.join(sys.prefix, ""))
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    """Return a path from the root on; as it is where the current folder is gone."""
+    try:
+        return os.path.abspath(path)
+    except OSError:
+        return os.fspath(path)
 
 
 def _section(path: Path) -> Mapping[str, Any] | None:

@@ -96,14 +96,17 @@ def configure(given: Mapping[str, object], recordings: Sequence[Recording]) -> C
 
 def _folder_of(start: Start) -> str:
     """Return the folder of the program that was recorded, as it was then."""
-    script = _script(start.arguments)
+    script = _script(start)
     return project.folder_of(os.path.join(start.directory, script)) if script else start.directory
 
 
-def _script(arguments: Sequence[str]) -> str:
+def _script(start: Start) -> str:
     """Return the script that a command line names; nothing for a module, and for pytest's own."""
+    arguments = start.arguments
     if arguments[1:2] != ("run",):
-        return "" if not arguments or project.is_installed(arguments[0]) else arguments[0]
+        if not arguments or project.is_installed(os.path.join(start.directory, arguments[0])):
+            return ""
+        return arguments[0]
     try:
         with redirect_stderr(io.StringIO()):
             program = read_program(build_parser(["run"]).parse_args(arguments[1:]))

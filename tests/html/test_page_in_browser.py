@@ -124,7 +124,7 @@ def test_the_axis_of_time(shown: Page) -> None:
     assert re.fullmatch(
         r"0\.000 µs to [\d.]+ m?s(; zoom in for arrows)?", shown.locator("#range").inner_text()
     )
-    assert pixels(shown, "copy") > 100
+    assert pixels(shown, "copy") > 0
     shown.get_by_role("button", name="by order").click()
     assert span(shown)[0] == 1
 

@@ -73,14 +73,16 @@ def variable(track: Track) -> str:
     return text if text.replace(".", "").isidentifier() else ""
 
 
-def name(track: Track) -> str:
-    """Return what the program calls a stream."""
+def name(track: Track, beside: Track | None = None) -> str:
+    """Return what the program calls a stream that is told of after the one ``beside`` it."""
     if track.handle == DEFAULT_STREAM:
         return "the default stream"
     known = variable(track)
-    if not track.is_blocking:
-        return f"the NON_BLOCKING stream `{known}`" if known else "a NON_BLOCKING stream"
-    return f"stream `{known}`" if known else "another stream"
+    kind = "stream" if track.is_blocking else "NON_BLOCKING stream"
+    if known:
+        return f"stream `{known}`" if track.is_blocking else f"the {kind} `{known}`"
+    is_second = beside is not None and beside.handle != DEFAULT_STREAM and not variable(beside)
+    return f"another {kind}" if is_second else f"a {kind}"
 
 
 def operation(event: Operation) -> str:

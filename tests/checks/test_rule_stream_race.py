@@ -414,6 +414,11 @@ def test_what_follows_on_the_same_stream_is_not_told_again() -> None:
     assert _codes(events, "PG103") == [("PG103", 20)]
 
 
+def test_two_streams_without_a_name_are_told_apart() -> None:
+    (race,) = [one for one in findings(*TWO, upload(S1), k("read", S2)) if one.code == "PG103"]
+    assert "kernel `read` on a " in race.message and " on another " in race.message
+
+
 def test_message_names_both_operations() -> None:
     found = findings(*ONE, k("write", S1, line=10), dtoh(host(100), A))
     (race,) = [finding for finding in found if finding.code == "PG103"]

@@ -224,14 +224,13 @@ def test_a_loop_is_one_finding() -> None:
 
 def test_the_writing_operation_is_named_first() -> None:
     *_, finding = findings(*TWO, k("read", S1, line=9), download(S2), read())
-    assert "memcpy_dtoh on another stream may still write" in finding.message
+    assert "memcpy_dtoh on a stream may still write" in finding.message
 
 
 def test_message() -> None:
     (finding,) = findings(*ONE, download(), read(12))
     assert finding.message == (
-        "the host reads the pinned array, byte 12 of 4096, while memcpy_dtoh on another stream "
-        "may still write it"
+        "the host reads the pinned array, byte 12 of 4096, while memcpy_dtoh on a stream may still write it"
     )
     assert finding.help == "call stream.synchronize() before reading it"
     assert [(place.message, place.line) for place in finding.related] == [

@@ -125,7 +125,8 @@ class FreedInFlight(streams.ConflictRule):
             event,
             f"{name} goes back to its pool while {streams.operation(earlier.event)} on "
             f"{streams.name(earlier.track)} may still {did} it; handed out again, it is used by "
-            f"{streams.operation(event)} on {streams.name(later.track)}, which does not wait for that",
+            f"{streams.operation(event)} on {streams.name(later.track, earlier.track)}, "
+            "which does not wait for that",
             f"call {wait}.synchronize() before it is freed, or keep it until the work is done",
             site=earlier.region.freed_site,
             related=messages.related(f"{streams.operation(earlier.event)} is here", earlier.event.site)

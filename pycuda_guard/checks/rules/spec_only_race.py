@@ -80,7 +80,8 @@ class SpecOnlyRace(streams.ConflictRule):
         self.report(
             event,
             f"{streams.operation(event)} on {streams.name(later.track)} {does} {name}, to which "
-            f"{call} from pageable memory may still be moving data on {streams.name(earlier.track)}",
+            f"{call} from pageable memory may still be moving data on "
+            f"{streams.name(earlier.track, later.track)}",
             streams.order(earlier, later),
             related=messages.related(f"{call} to {name} is here", earlier.event.site)
             + messages.related(f"{name} is allocated here", later.region.site),

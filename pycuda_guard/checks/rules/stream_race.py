@@ -91,10 +91,11 @@ class StreamRace(streams.ConflictRule):
         earlier, later = conflict.earlier, conflict.later
         name = messages.region_name(later.region)
         does, did = streams.verb(later), streams.verb(earlier, False)
+        other = streams.name(earlier.track, later.track)
         self.report(
             event,
             f"{streams.operation(event)} on {streams.name(later.track)} {does} {name} while "
-            f"{streams.operation(earlier.event)} on {streams.name(earlier.track)} may still {did} it",
+            f"{streams.operation(earlier.event)} on {other} may still {did} it",
             streams.order(earlier, later),
             related=messages.related(
                 f"{streams.operation(earlier.event)} {streams.verb(earlier)} {name} here",

@@ -387,6 +387,18 @@ def test_images_that_cannot_be_loaded(driver, image, result, said):
     assert (values[1] or 0) == (len(log.value) + 1 if log.value else 0)
 
 
+def test_messages_are_empty_where_there_is_no_context(driver):
+    context, out = c_void_p(), c_void_p()
+    assert driver.cuCtxPopCurrent_v2(byref(context)) == OK
+    log = ctypes.create_string_buffer(b"x" * 4095, 4096)
+    options, values = (c_int * 2)(5, 6), (c_void_p * 2)(ctypes.addressof(log), 4096)
+    try:
+        assert driver.cuModuleLoadDataEx(byref(out), PTX, 2, options, values) == NO_CONTEXT
+    finally:
+        assert driver.cuCtxPushCurrent_v2(context) == OK
+    assert (log.value, values[1]) == (b"", None)
+
+
 def test_a_kernel_with_an_unknown_instruction_is_refused_at_its_launch(driver):
     module, function, text = c_void_p(), c_void_p(), c_char_p()
     image = PTX.replace(b"ret;", b"tcgen05.alloc.b32 [64], 32;", 1)

@@ -29,8 +29,9 @@ _links = state.Handles(0x7000_0000)
 
 def create(count: int, options: int, values: int, out: int) -> None:
     """Begin a link."""
+    logs = Logs(count, options, values)
     contexts.current_waiting()
-    put_u64(out, _links.add(Link(Logs(count, options, values))))
+    put_u64(out, _links.add(Link(logs)))
 
 
 def add_data(

@@ -117,8 +117,8 @@ def load_data(out: int, image: int) -> None:
 
 def load_data_with_options(out: int, image: int, count: int, options: int, values: int) -> None:
     """Load a module from PTX in memory; of the options only the buffers for messages matter."""
+    logs = Logs(count, options, values)  # PyCUDA reads them whatever goes wrong
     context = contexts.current_waiting()
-    logs = Logs(count, options, values)
     try:
         put_u64(out, load_image(_image(image), context).handle)
     except DriverError as error:

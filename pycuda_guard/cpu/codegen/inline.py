@@ -13,25 +13,11 @@ from typing import TYPE_CHECKING
 from pycuda_guard.cpu.codegen import calls
 from pycuda_guard.cpu.codegen.errors import Unsupported
 from pycuda_guard.cpu.codegen.operands import is_suspension, is_volatile_shared_store
-from pycuda_guard.kernels.ptx.ir import (
-    Address,
-    Arguments,
-    Composite,
-    FlatFunction,
-    Guard,
-    Instruction,
-    Label,
-    Negated,
-    Pair,
-    Register,
-    Space,
-    Symbol,
-    Vector,
-)
+from pycuda_guard.kernels.ptx.ir import Address, FlatFunction, Instruction, Label, Space, Symbol
+from pycuda_guard.kernels.ptx.renaming import renamed
 
 if TYPE_CHECKING:
     from pycuda_guard.cpu.codegen.layout import ModuleLayout
-    from pycuda_guard.kernels.ptx.ir import Operand
 
 
 class Inliner:
@@ -124,40 +110,8 @@ class Inliner:
             skip = replace(call.guard, negated=not call.guard.negated)
             result.body.append(Instruction("bra", (), (Symbol(end.name),), skip, call.span, call.source))
         for statement in callee.body:
-            result.body.append(_copy(statement, names, end.name))
+            result.body.append(renamed(statement, lambda name: names.get(name, name), end.name))
         result.body.append(end)
-
-
-def _copy(statement: Instruction | Label, names: dict[str, str], end: str) -> Instruction | Label:
-    """Return a statement of an expanded function under its new names; ``ret`` goes to the end."""
-    if isinstance(statement, Label):
-        return Label(names[statement.name])
-    guard = statement.guard
-    if guard is not None:
-        guard = Guard(names.get(guard.register, guard.register), guard.negated)
-    if statement.opcode == "ret":
-        return replace(statement, opcode="bra", modifiers=(), operands=(Symbol(end),), guard=guard)
-    operands = tuple(_rename(operand, names) for operand in statement.operands)
-    return replace(statement, operands=operands, guard=guard)
-
-
-def _rename(operand: Operand, names: dict[str, str]) -> Operand:
-    match operand:
-        case Register(name, False):
-            return Register(names.get(name, name))
-        case Symbol(name, offset):
-            return Symbol(names.get(name, name), offset)
-        case Negated(register):
-            return Negated(Register(names.get(register.name, register.name), register.special))
-        case Address(base, offset):
-            renamed = _rename(base, names)
-            assert isinstance(renamed, type(base))
-            return Address(renamed, offset)
-        case Pair(first, second):
-            return Pair(_rename(first, names), _rename(second, names))
-        case Vector(elements) | Arguments(elements) | Composite(elements):
-            return type(operand)(tuple(_rename(element, names) for element in elements))
-    return operand
 
 
 def _localize(statement: Instruction | Label, localized: set[str]) -> Instruction | Label:

@@ -14,13 +14,10 @@ from pycuda_guard.kernels.ptx.ir import (
     TYPE_SIZES,
     Address,
     Arguments,
-    Composite,
     FlatFunction,
     Guard,
     Instruction,
     Label,
-    Negated,
-    Pair,
     Register,
     Space,
     Symbol,
@@ -28,6 +25,7 @@ from pycuda_guard.kernels.ptx.ir import (
     Vector,
 )
 from pycuda_guard.kernels.ptx.opcodes import called
+from pycuda_guard.kernels.ptx.renaming import renamed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,7 +116,7 @@ class _Inliner:
         if call.guard is not None:
             around = Guard(call.guard.register, not call.guard.negated)
             self.body.append(Instruction("bra", (), (Symbol(end),), around, source=call.source))
-        self.add([copy.statement(entry, end) for entry in function.body])
+        self.add([renamed(entry, copy.name, end) for entry in function.body])
         self.body.append(Label(end))
 
     def new_place(self, parameter: Variable) -> Register | Variable:
@@ -175,33 +173,3 @@ class _Copy:
     def name(self, name: str) -> str:
         """Return what a name of the function is in this copy."""
         return name + self.suffix if name in self.own else name
-
-    def statement(self, entry: Instruction | Label, end: str) -> Instruction | Label:
-        """Return a statement of the copy; what returns goes to the label ``end``."""
-        if isinstance(entry, Label):
-            return Label(self.name(entry.name))
-        guard = entry.guard and Guard(self.name(entry.guard.register), entry.guard.negated)
-        if entry.opcode == "ret":
-            return Instruction("bra", (), (Symbol(end),), guard, source=entry.source)
-        return replace(entry, operands=tuple(map(self.operand, entry.operands)), guard=guard)
-
-    def operand(self, operand: Operand) -> Operand:
-        """Return an operand with the copy's names."""
-        match operand:
-            case Register(name, False):
-                return Register(self.name(name))
-            case Symbol(name, offset):
-                return Symbol(self.name(name), offset)
-            case Address(base, offset):
-                return Address(self.operand(base), offset)  # type: ignore[arg-type]
-            case Negated(register):
-                return Negated(Register(self.name(register.name)))
-            case Pair(first, second):
-                return Pair(self.operand(first), self.operand(second))
-            case Vector(elements):
-                return Vector(tuple(map(self.operand, elements)))
-            case Arguments(elements):
-                return Arguments(tuple(map(self.operand, elements)))
-            case Composite(elements):
-                return Composite(tuple(map(self.operand, elements)))
-        return operand

@@ -301,7 +301,7 @@ def _subtract(instruction: Instruction, values: list[_Value]) -> _Value:
 
 
 def _multiply(instruction: Instruction, values: list[_Value]) -> _Value:
-    if "hi" in instruction.modifiers:
+    if "hi" in instruction.modifiers or len(values) < 2:  # damaged
         return _NUMBER
     first, second = values[:2]
     left, right = instruction.operands[1:3]

@@ -56,6 +56,10 @@ def test_the_module_itself_is_not_changed(path):
     [
         (".entry k() { wgmma.fence.sync.aligned; ret; }", ""),
         (".entry k() { .reg .b64 %a; frobnicate.b64 %a; ret; }", "frobnicate"),
+        (".entry k() { .reg .b64 %a; mul.lo.s64 %a, %a; ret; }", "mul lacks operands: 2 of 3"),
+        (".entry k() { .reg .b64 %a; mov.b64 %b, %a; ret; }", "register %b is not declared"),
+        (".entry k() { .reg .b64 %a; @%p mov.b64 %a, 1; ret; }", "register %p is not declared"),
+        (".func f() { mov.b64 %a, 1; ret; } .entry k() { call f; ret; }", "register %a is not declared"),
         (".entry k() { .reg .v4 .f32 %v; ret; }", "vectors of registers"),
         (".entry k(.param .b8 p[4090]) { ret; }", "no room"),
         (".extern .func f(); .entry k() { call f; ret; }", "another module"),

@@ -11,6 +11,7 @@ from pycuda_guard.kernels.ptx.opcodes import (
     Role,
     called,
     definitions,
+    fewest_operands,
     is_partial,
     operand_roles,
     suspends,
@@ -143,3 +144,20 @@ def test_all_opcodes_of_real_modules_are_known(real_ptx):
 def opcodes_in(statements: list) -> set[str]:
     found = {each.opcode for each in statements if isinstance(each, Instruction)}
     return found.union(*(opcodes_in(each.body) for each in statements if hasattr(each, "body")))
+
+
+@pytest.mark.parametrize(
+    ("text", "fewest"),
+    [
+        ("setp.eq.s32 p, a, b;", 3),
+        ("selp.b32 d, a, b, p;", 4),
+        ("ld.global.L2::cache_hint.u32 d, [a], b;", 2),
+        ("bar.red.popc.u32 d, a, p;", 3),
+        ("membar.gl;", 0),
+        ("cp.async.commit_group;", 0),
+        ("call f;", 1),
+        ("frobnicate.b32 d, a;", 0),
+    ],
+)
+def test_how_few_operands_an_instruction_may_have(text, fewest):
+    assert fewest_operands(instruction(text)) == fewest

@@ -301,7 +301,7 @@ def _subtract(instruction: Instruction, values: list[_Value]) -> _Value:
 
 
 def _multiply(instruction: Instruction, values: list[_Value]) -> _Value:
-    if "hi" in instruction.modifiers or len(values) < 2:  # damaged
+    if "hi" in instruction.modifiers:
         return _NUMBER
     first, second = values[:2]
     left, right = instruction.operands[1:3]
@@ -369,7 +369,7 @@ def _convert(instruction: Instruction, values: list[_Value]) -> _Value:
     kinds = [modifier for modifier in instruction.modifiers if modifier in TYPE_SIZES]
     if len(kinds) != 2 or any(kind[0] not in "usb" for kind in kinds) or "sat" in instruction.modifiers:
         return _NUMBER
-    (value,) = values
+    value = values[0]
     narrow = min(TYPE_SIZES[kind] for kind in kinds)
     symbols = value.sources and all(isinstance(source, VariableAddress) for source, _ in value.sources)
     if narrow == 8 or (narrow == 4 and symbols):

@@ -23,6 +23,7 @@ from pycuda_guard.kernels.ptx.ir import (
     Variable,
 )
 from pycuda_guard.kernels.ptx.opcodes import called
+from pycuda_guard.kernels.ptx.wellformed import why_malformed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -171,6 +172,8 @@ def _own_reason(flat: FlatFunction, module: Module) -> str:
     for statement in flat.body:
         if not isinstance(statement, Instruction):
             continue
+        if reason := why_malformed(statement, flat):
+            return reason
         if is_unseen(statement):
             return f"it uses {'.'.join((statement.opcode, *statement.modifiers))}"
         callee = called(statement)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pycuda_guard.kernels.ptx.ir import (
     Address,
@@ -58,20 +58,26 @@ class Category(Enum):
     MISCELLANEOUS = "miscellaneous"
 
 
+class Operands(NamedTuple):
+    """The roles of an instruction's operands; the last holds for all after it. ``needed``: the fewest."""
+
+    roles: tuple[Role, ...]
+    needed: int
+
+
 @dataclass(frozen=True, slots=True)
 class Opcode:
     """What holds for all instructions of one opcode.
 
-    The last of ``roles`` also holds for all operands after it. ``variants`` maps a modifier to the
-    roles that it brings. ``suspends``: a thread waits there for others of its warp or block.
-    ``reads_carry``: takes in the carry flag, which instructions with ``.cc`` set. ``supported`` is
-    false for opcodes that are known by name only.
+    ``variants`` maps a modifier to the operands that it brings. ``suspends``: a thread waits there for
+    others of its warp or block. ``reads_carry``: takes in the carry flag, which instructions with
+    ``.cc`` set. ``supported`` is false for opcodes that are known by name only.
     """
 
     name: str
     category: Category
-    roles: tuple[Role, ...]
-    variants: tuple[tuple[str, tuple[Role, ...]], ...] = ()
+    operands: Operands
+    variants: tuple[tuple[str, Operands], ...] = ()
     suspends: bool = False
     reads_memory: bool = False
     writes_memory: bool = False
@@ -79,6 +85,7 @@ class Opcode:
     supported: bool = True
 
 
+_UNKNOWN = Operands((Role.DESTINATION, Role.SOURCE), 0)
 _ROLES = {
     "d": Role.DESTINATION,
     "s": Role.SOURCE,
@@ -88,8 +95,9 @@ _ROLES = {
     "n": Role.NONE,
 }
 
-# category, roles by letter, what it does (r and w: memory, s: suspends, c: reads the carry flag,
-# x: by name only), opcodes; an opcode may say what roles a modifier brings: ``name:modifier=roles``
+# category, roles by letter (a capital: the operand may be missing), what it does (r and w: memory,
+# s: suspends, c: reads the carry flag, x: by name only), opcodes; an opcode may say what roles a
+# modifier brings: ``name:modifier=roles``
 _TABLE: tuple[tuple[Category, str, str, str], ...] = (
     (Category.ARITHMETIC, "ds", "", "abs neg rcp sqrt rsqrt popc clz bfind brev"),
     (Category.ARITHMETIC, "dss", "", "add sub mul mul24 div rem min max copysign szext bmsk"),
@@ -101,54 +109,56 @@ _TABLE: tuple[tuple[Category, str, str, str], ...] = (
     (Category.LOGIC, "ds", "", "not cnot"),
     (Category.LOGIC, "dss", "", "and or xor shl shr"),
     (Category.LOGIC, "dsss", "", "shf lop3"),
-    (Category.COMPARISON, "dssp", "", "set setp selp"),
+    (Category.COMPARISON, "dssP", "", "set setp"),
+    (Category.COMPARISON, "dssp", "", "selp"),
     (Category.COMPARISON, "dsss", "", "slct"),
     (Category.COMPARISON, "ds", "", "testp"),
     (Category.MOVE, "ds", "", "mov"),
     (Category.MOVE, "dsss", "", "prmt"),
     (Category.CONVERSION, "ds", "", "cvt cvta isspacep getctarank"),
     (Category.CONVERSION, "dss", "", "mapa"),
-    (Category.MEMORY, "das", "r", "ld ldu"),
+    (Category.MEMORY, "daS", "r", "ld ldu"),
     (Category.MEMORY, "as", "w", "st"),
-    (Category.MEMORY, "an", "", "prefetch prefetchu applypriority"),
-    (Category.MEMORY, "an", "w", "discard"),
-    (Category.MEMORY, "ds", "", "createpolicy:range=das"),
-    (Category.MEMORY, "aas", "rw", "cp:commit_group=n:wait_group=n:wait_all=n:mbarrier=a:prefetch=as"),
+    (Category.MEMORY, "aN", "", "prefetch prefetchu applypriority"),
+    (Category.MEMORY, "aN", "w", "discard"),
+    (Category.MEMORY, "dS", "", "createpolicy:range=das"),
+    (Category.MEMORY, "aAS", "rw", "cp:commit_group=N:wait_group=n:wait_all=N:mbarrier=a:prefetch=as"),
     (Category.MEMORY, "d", "", "stacksave"),
     (Category.MEMORY, "s", "", "stackrestore"),
     (Category.MEMORY, "ds", "", "alloca"),
     (Category.ATOMIC, "das", "rw", "atom"),
     (Category.ATOMIC, "as", "rw", "red"),
-    (Category.ATOMIC, "das", "rw", "multimem:st=as:red=as"),
+    (Category.ATOMIC, "daS", "rw", "multimem:st=as:red=as"),
     (Category.CONTROL, "l", "", "bra call"),
     (Category.CONTROL, "sl", "", "brx"),
     (Category.CONTROL, "", "", "ret exit trap brkpt"),
-    (Category.BARRIER, "s", "s", "bar:red=dssp barrier:red=dssp"),
-    (Category.BARRIER, "an", "", "membar fence"),
+    (Category.BARRIER, "S", "s", "bar:red=dssP barrier:red=dssP"),
+    (Category.BARRIER, "AN", "", "membar fence"),
     (
         Category.BARRIER,
-        "das",
+        "daS",
         "rws",
         "mbarrier:init=as:inval=a:expect_tx=as:complete_tx=as:pending_count=ds",
     ),
     (Category.BARRIER, "", "", "griddepcontrol"),
-    (Category.WARP, "ds", "s", "shfl elect"),
-    (Category.WARP, "dps", "s", "vote"),
+    (Category.WARP, "dsss", "s", "shfl"),
+    (Category.WARP, "ds", "s", "elect"),
+    (Category.WARP, "dpS", "s", "vote"),
     (Category.WARP, "dss", "s", "match redux"),
     (Category.WARP, "d", "", "activemask"),
-    (Category.TEXTURE, "das", "r", "tex tld4 suld"),
+    (Category.TEXTURE, "daS", "r", "tex tld4 suld"),
     (Category.TEXTURE, "da", "", "txq suq"),
     (Category.TEXTURE, "as", "w", "sust"),
     (Category.TEXTURE, "as", "rw", "sured"),
     (Category.TEXTURE, "ds", "", "istypep"),
-    (Category.MATRIX, "dsss", "rws", "wmma:load=das:store=as"),
+    (Category.MATRIX, "dsss", "rws", "wmma:load=daS:store=as"),
     (Category.MATRIX, "dsss", "s", "mma"),
     (Category.MATRIX, "da", "rs", "ldmatrix"),
     (Category.MATRIX, "as", "ws", "stmatrix"),
     (Category.MATRIX, "ds", "s", "movmatrix"),
     (Category.MATRIX, "ds", "rwsx", "wgmma tcgen05"),
     (Category.MEMORY, "as", "rwx", "tensormap"),
-    (Category.VIDEO, "dsss", "", "vadd vsub vabsdiff vmin vmax vshl vshr vset vmad"),
+    (Category.VIDEO, "dssS", "", "vadd vsub vabsdiff vmin vmax vshl vshr vset vmad"),
     (Category.VIDEO, "dsss", "", "vadd2 vsub2 vavrg2 vabsdiff2 vmin2 vmax2 vset2"),
     (Category.VIDEO, "dsss", "", "vadd4 vsub4 vavrg4 vabsdiff4 vmin4 vmax4 vset4"),
     (Category.MISCELLANEOUS, "s", "", "nanosleep"),
@@ -157,8 +167,9 @@ _TABLE: tuple[tuple[Category, str, str, str], ...] = (
 )
 
 
-def _roles(letters: str) -> tuple[Role, ...]:
-    return tuple(_ROLES[letter] for letter in letters)
+def _operands(letters: str) -> Operands:
+    roles = tuple(_ROLES[letter] for letter in letters.lower())
+    return Operands(roles, sum(letter.islower() for letter in letters))
 
 
 def _rows() -> Iterator[Opcode]:
@@ -168,8 +179,8 @@ def _rows() -> Iterator[Opcode]:
             yield Opcode(
                 name,
                 category,
-                _roles(roles),
-                tuple((modifier, _roles(letters)) for modifier, letters in (v.split("=") for v in variants)),
+                _operands(roles),
+                tuple((modifier, _operands(each)) for modifier, each in (v.split("=") for v in variants)),
                 suspends="s" in marks,
                 reads_memory="r" in marks,
                 writes_memory="w" in marks,
@@ -191,15 +202,27 @@ def operand_roles(instruction: Instruction) -> tuple[Role, ...]:
     operands = instruction.operands
     if instruction.opcode == "call":
         return _call_roles(operands)
-    row = OPCODES.get(instruction.opcode)
-    roles = row.roles if row else (Role.DESTINATION, Role.SOURCE)
-    for modifier, other in row.variants if row else ():
-        if modifier in instruction.modifiers:
-            roles = other
+    roles = _extended(_operands_of(instruction).roles, len(operands))
     return tuple(
         Role.ADDRESS if isinstance(operand, Address | Composite) else role
-        for operand, role in zip(operands, _extended(roles, len(operands)), strict=True)
+        for operand, role in zip(operands, roles, strict=True)
     )
+
+
+def fewest_operands(instruction: Instruction) -> int:
+    """Return how many operands an instruction has at the least; 0 where the table lacks the opcode."""
+    return 1 if instruction.opcode == "call" else _operands_of(instruction).needed
+
+
+def _operands_of(instruction: Instruction) -> Operands:
+    row = OPCODES.get(instruction.opcode)
+    if row is None:
+        return _UNKNOWN
+    found = row.operands
+    for modifier, other in row.variants:
+        if modifier in instruction.modifiers:
+            found = other
+    return found
 
 
 def _extended(roles: tuple[Role, ...], count: int) -> tuple[Role, ...]:

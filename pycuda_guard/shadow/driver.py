@@ -58,12 +58,22 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
 }
 
 
+#: what every call in a context answers once a kernel in it has failed (CUDA_ERROR_ILLEGAL_ADDRESS, …_TIMEOUT,
+#: …_ASSERT, …_HARDWARE_STACK_ERROR to …_LAUNCH_FAILED); the context is still there
+_KERNEL_FAILED = frozenset({700, 702, 710, *range(714, 720)})
+
+
 class DriverError(GuardError):
     """The driver refused something that the guard itself asked for."""
 
     def __init__(self, function: str, code: int) -> None:
         super().__init__(f"{function} failed with error {code}")
         self.code = code
+
+    @property
+    def is_of_kernel(self) -> bool:
+        """Whether a kernel that failed before is the reason."""
+        return self.code in _KERNEL_FAILED
 
 
 class Driver:

@@ -201,7 +201,9 @@ class Runtime:
                     return self.unwatched(function, variant, packed, shared)
                 prepared = self._launching.prepare(variant, packed, shared, event)
             except Exception as error:
-                self.world.guard_error(f"the launch of {event.function}", error)
+                # in a context that another library has made current, the launch itself is refused, too
+                if not (isinstance(error, DriverError) and self.world.is_foreign(event.context)):
+                    self.world.guard_error(f"the launch of {event.function}", error)
                 return self.unwatched(function, variant, packed, shared)
             finally:
                 self._is_busy = False
@@ -369,8 +371,8 @@ class Runtime:
         try:
             with self.world.driver.current(context):
                 self._finish_current(state)
-        except DriverError:
-            if self.world.is_alive(context):
+        except DriverError as error:
+            if error.is_of_kernel or self.world.is_alive(context):
                 self._reporting.collect(state)  # something is broken: what was written before can be read
             else:
                 self._asking.forget(state)

@@ -120,6 +120,13 @@ class World:
         except DriverError:
             return False
 
+    def is_foreign(self, context: ContextId) -> bool:
+        """Tell whether another context than ``context``, which PyCUDA made current, is current."""
+        try:
+            return self.driver.current_context() != context
+        except DriverError:
+            return False
+
     def remember(self, info: LaunchInfo) -> None:
         """Keep what is needed to understand a report of this launch."""
         if len(self.launches) >= _REMEMBERED:

@@ -3,7 +3,9 @@
 What it does
 ------------
 Finds the launch behind an asynchronous failure: an illegal address, a misaligned access, a trap, a
-timeout. The finding is placed at the launch, not at the copy or the synchronize that raised.
+timeout. The finding is placed at the launch, not at the copy or the synchronize that raised. Where the
+kernel is looked into, its own rules (PG202, PG205, PG506) name the access instead, with its line; this rule
+remains for kernels that are not, such as the example with `--no-kernels`.
 
 Why is this bad
 ---------------

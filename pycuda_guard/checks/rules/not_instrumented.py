@@ -13,18 +13,36 @@ without comparing their arguments with their parameters.
 
 Example
 -------
+    import numpy as np
     import pycuda.autoinit
-    import pycuda.driver as cuda
+    import pycuda.gpuarray as gpuarray
+    from pycuda.compiler import SourceModule
 
-    mod = cuda.module_from_file("kernels.cubin")  # made by nvcc -cubin kernels.cu
+    mod = SourceModule('''
+    __device__ int fibonacci(int n) { return n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2); }
+    __global__ void fill(int *x) { x[threadIdx.x] = fibonacci(threadIdx.x); }  // calls what calls itself
+    ''')
+    x_gpu = gpuarray.zeros(10, np.int32)
+    mod.get_function("fill")(x_gpu, block=(10, 1, 1))
+    print(x_gpu.get())
 
 Use instead
 -----------
+    import numpy as np
     import pycuda.autoinit
+    import pycuda.gpuarray as gpuarray
     from pycuda.compiler import SourceModule
 
-    with open("kernels.cu") as file:
-        mod = SourceModule(file.read())
+    mod = SourceModule('''
+    __global__ void fill(int *x) {
+        int before = 1, last = 0;
+        for (int n = 0; n < threadIdx.x; n++) { int sum = before + last; before = last; last = sum; }
+        x[threadIdx.x] = last;
+    }
+    ''')
+    x_gpu = gpuarray.zeros(10, np.int32)
+    mod.get_function("fill")(x_gpu, block=(10, 1, 1))
+    print(x_gpu.get())
 
 Known limits
 ------------

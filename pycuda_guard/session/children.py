@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from pycuda_guard.reports.json_report import replace_file
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from pycuda_guard.checks.collector import Part
     from pycuda_guard.findings import Finding
 
 #: a failed call of some process: its number, and that of the CallFailed event there
@@ -84,6 +85,7 @@ class Children:
         self.folder = folder
         self._is_owner = False
         self._last: list[_Report] = []
+        self._told: dict[Part, list[Finding]] = {}
 
     def prepare(self) -> None:
         """Make the folder before there is a child. Raises OSError where that can't be done."""
@@ -95,6 +97,7 @@ class Children:
         """Be a child from now on: the folder is the parent's."""
         self._is_owner = False
         self._last = []
+        self._told.clear()
 
     def write(self, entries: Iterable[Entry], escaped: Iterable[int], *, ended: bool) -> None:
         """Write the report of this process, a child. Does nothing where the parent is gone."""
@@ -116,6 +119,22 @@ class Children:
         for report in self._reports():
             found = merged(found, report.findings(escaped, expected))
         return found
+
+    def open_part(self, part: Part, escaped: Collection[Failure], expected: Collection[Failure]) -> None:
+        """Count what was found so far as told to ``part``, which begins."""
+        self._told[part] = self.findings(escaped, expected)
+
+    def take(self, part: Part, escaped: Collection[Failure], expected: Collection[Failure]) -> list[Finding]:
+        """Return what the children have found since ``part`` was opened or last took."""
+        now = self.findings(escaped, expected)
+        before = {finding.key: finding.count for finding in self._told.get(part, ())}
+        self._told[part] = now
+        new = [(finding, finding.count - before.get(finding.key, 0)) for finding in now]
+        return [replace(finding, count=count) for finding, count in new if count > 0]
+
+    def close_part(self, part: Part) -> None:
+        """Forget a part that takes nothing any more."""
+        self._told.pop(part, None)
 
     @property
     def are_running(self) -> bool:

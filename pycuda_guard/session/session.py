@@ -15,7 +15,6 @@ import threading
 import time
 from collections import deque
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import wrapt
@@ -24,28 +23,31 @@ from pycuda_guard import callsite, hooks
 from pycuda_guard.checks.engine import Engine
 from pycuda_guard.checks.registry import live_codes
 from pycuda_guard.config import Config
-from pycuda_guard.errors import GuardError, StartError
+from pycuda_guard.errors import StartError
 from pycuda_guard.events import failures
 from pycuda_guard.events.model import CallFailed, Event, Forked, GuardFailed, RunEnded
-from pycuda_guard.findings import Finding, Severity, fails, merged
+from pycuda_guard.findings import Severity, fails, merged
 from pycuda_guard.hooks import contexts
 from pycuda_guard.hooks.foreign import ContextWatch
 from pycuda_guard.hooks.hostfault import HostFaultWatch
 from pycuda_guard.hooks.touch import TouchWatch
-from pycuda_guard.reports.files import check_writable
-from pycuda_guard.reports.json_report import JsonReport
-from pycuda_guard.reports.terminal import Screen, Terminal, last_line
+from pycuda_guard.reports.terminal import Terminal, last_line
 from pycuda_guard.session import devices, startup
 from pycuda_guard.session.children import Children
 from pycuda_guard.session.kernels import kernel_options, unwatched, unwatched_races
+from pycuda_guard.session.output import Output, to_stderr
 from pycuda_guard.session.timeline import Timeline
 from pycuda_guard.session.uncaught import Uncaught, trim
-from pycuda_guard.suppressions import Outcome, Suppressions, write_baseline
+from pycuda_guard.suppressions import Suppressions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pycuda_guard.checks.collector import Part
+    from pycuda_guard.findings import Finding
+    from pycuda_guard.reports.terminal import Screen
+    from pycuda_guard.session.children import Failure
+    from pycuda_guard.suppressions import Outcome
 
 #: modules that pop the context they made when the interpreter exits
 CONTEXT_POPPERS = ("pycuda.autoinit", "pycuda.autoprimaryctx")
@@ -67,7 +69,7 @@ def begin(config: Config, screen: Screen | None = None) -> Session:
     global _active
     if _active is not None:
         raise StartError("pycuda_guard is enabled already")
-    session = Session(config, screen or Terminal(sys.stderr, quiet=config.quiet))
+    session = Session(config, screen or to_stderr(config))
     session.start()
     _active = session
     return session
@@ -96,10 +98,7 @@ class Session:
         self.uncaught = Uncaught()
         # a child process tells its parent everything
         self.suppressions = Suppressions(Config() if folder else config, screen.name)
-        # the program may change its folder
-        self._baseline = os.path.abspath(config.write_baseline) if config.write_baseline else ""
-        self._screen = screen
-        self._json: JsonReport | None = None
+        self._output = Output(config, screen, self.guard_error)
         self._engine = Engine(self._found)
         self._faults = HostFaultWatch(self)
         self._watched = self._faults.events
@@ -109,7 +108,6 @@ class Session:
         self._waiting: deque[Event] = deque()
         self.timeline = Timeline(config, self.guard_error)
         self._is_over = False
-        self._is_json_behind = False
         self._children = Children(folder)
         self._contexts = ContextWatch()
         self._is_child = bool(folder)
@@ -118,20 +116,16 @@ class Session:
         self._next_fork: Forked | None = None
         self._was_forked_late = False
         self._fork: Forked | None = None  # what the first event of a forked child is preceded by
-        self._told: dict[Part, list[Finding]] = {}  # findings of children, by the part that had them
 
     # -- the life of a run ----------------------------------------------------------------------
 
     def start(self) -> None:
         """Choose the device, write the empty report, and wrap PyCUDA's calls."""
         self.device = devices.choose(self.config)
-        if self.config.json and not self._is_child and not _is_worker():
-            self._json = JsonReport(self.config.json)
-        if self._baseline:
-            check_writable(Path(self._baseline), "the baseline")
+        self._output.start(has_json=not self._is_child and not _is_worker())
         self.timeline.start(devices.NAMES[self.device], is_worker=_is_worker())
         if self.device == "cpu" and self.config.device == "auto":
-            self._screen.announce("no GPU found, using the CPU device")
+            self._output.screen.announce("no GPU found, using the CPU device")
         if TouchWatch.is_available:
             self._engine.watch(TouchWatch(self, owns_pages=self.device == "cpu"))
         kernels = kernel_options(self.config, self.device)
@@ -180,10 +174,10 @@ class Session:
             if self._is_child:
                 self._report_to_parent(ended=True)
                 return self.findings
-            self._write_json()
+            self._output.write(lambda: self.outcome)
             outcome = self.outcome
-            self._remark(outcome)
-            self._screen.finish(
+            self._output.conclude(outcome, self.remarks())
+            self._output.screen.finish(
                 outcome.kept,
                 live=self.live_codes,
                 device=devices.NAMES[self.device],
@@ -201,7 +195,8 @@ class Session:
     @property
     def outcome(self) -> Outcome:
         """The findings so far, sorted by whether the user wants to hear of them."""
-        return self.suppressions.sort(merged(self._engine.findings, self._found_by_children()))
+        abroad = self._children.findings(*self._graded_abroad())
+        return self.suppressions.sort(merged(self._engine.findings, abroad))
 
     @property
     def is_over(self) -> bool:
@@ -220,7 +215,9 @@ class Session:
 
     def fails(self, finding: Finding) -> bool:
         """Tell whether ``finding`` is at the level at which a run fails; none is that goes to a baseline."""
-        return not self._baseline and fails(finding, self.config.fail_on, strict=self.config.strict)
+        if self._output.takes_all_as_known:
+            return False
+        return fails(finding, self.config.fail_on, strict=self.config.strict)
 
     def summary(
         self, findings: Sequence[Finding], blind: Sequence[str], suppressed: Sequence[Finding] = ()
@@ -256,7 +253,7 @@ class Session:
         """Begin a part of the run that has findings of its own: a block, a cell, the phase of a test."""
         with self._lock:
             part = self._engine.open_part()
-        self._told[part] = self._found_by_children()
+        self._children.open_part(part, *self._graded_abroad())
         return part
 
     def take(self, part: Part, error: BaseException | None = None) -> Outcome:
@@ -271,7 +268,7 @@ class Session:
         hooks.collect()
         with self._lock:
             found = part.take(escaped, self.uncaught.expected)
-        return self.suppressions.sort(merged(found, self._new_from_children(part, error)))
+        return self.suppressions.sort(merged(found, self._children.take(part, *self._graded_abroad(error))))
 
     def peek(self, part: Part) -> Outcome:
         """Return what is certain to have been found in ``part`` so far."""
@@ -287,7 +284,7 @@ class Session:
         """Collect nothing for ``part`` any more."""
         with self._lock:
             self._engine.close_part(part)
-        self._told.pop(part, None)
+        self._children.close_part(part)
 
     # -- what hooks call ------------------------------------------------------------------------
 
@@ -339,7 +336,7 @@ class Session:
         """Report that checking ``event`` itself failed, unless it is the report of such a failure."""
         where = f"the checks of {type(event).__name__}"
         if isinstance(event, GuardFailed):
-            self._screen.complain(f"{where} failed: {type(error).__name__}: {error}")
+            self._output.screen.complain(f"{where} failed: {type(error).__name__}: {error}")
         else:
             self.guard_error(where, error)
 
@@ -350,37 +347,12 @@ class Session:
             return
         if not self.suppressions.sort([finding]).kept:
             return
-        self._write_json()
-        if finding.failure is None and finding.severity is not Severity.NOTE:
-            self._screen.show(finding)
-
-    def _write_json(self) -> None:
-        if self._json is None:
-            return
-        try:
-            outcome = self.outcome
-            self._json.write(outcome.kept, outcome.suppressed)
-            self._is_json_behind = False
-        except OSError as error:
-            if not self._is_json_behind:
-                self._is_json_behind = True
-                self._screen.complain(f"{self._json.path} can't be written any more: {error.strerror}")
-                self.guard_error("the JSON report", error)
+        self._output.write(lambda: self.outcome)
+        self._output.show(finding)
 
     def remarks(self) -> dict[str, bool]:
         """Return what there is to say of the program's ignores, and whether it holds for this run."""
         return self.suppressions.remarks(callsite.files(), self.timeline.kernels, self.live_codes)
-
-    def _remark(self, outcome: Outcome) -> None:
-        """Write the baseline, and say which ignores had nothing to ignore."""
-        for text, is_unused in self.remarks().items():
-            if is_unused:
-                self._screen.announce(f"note: {text}")
-        if self._baseline:
-            try:
-                self._screen.announce(write_baseline(self._baseline, outcome))
-            except GuardError as error:
-                self._screen.complain(str(error))
 
     def blind_spots(self) -> list[str]:
         """Return what this run did not look at for reasons of its own."""
@@ -424,12 +396,10 @@ class Session:
         self._is_child = True
         self._numbers = itertools.count(1)
         self._engine = Engine(self._found)
-        self._screen = Terminal(None, quiet=True)
-        self._json = None
+        self._output.leave_child()
         self._watched = frozenset()
         self._contexts.forget()
         hooks.leave_child()
-        self._told.clear()
         self.uncaught.forget()
         self._children.enter()
         self.timeline.leave_child()
@@ -450,19 +420,12 @@ class Session:
     def _report_to_parent(self, *, ended: bool) -> None:
         self._children.write(self._engine.entries, self.uncaught.escaped, ended=ended)
 
-    def _found_by_children(self, error: BaseException | None = None) -> list[Finding]:
+    def _graded_abroad(self, error: BaseException | None = None) -> tuple[set[Failure], set[Failure]]:
+        """Return the failures in other processes that escaped here, ``error`` counted, or were expected."""
         escaped = self.uncaught.foreign
         if error is not None:
             escaped = escaped | failures.foreign(error)
-        return self._children.findings(escaped, self.uncaught.foreign_expected)
-
-    def _new_from_children(self, part: Part, error: BaseException | None) -> list[Finding]:
-        """Return what children have found since ``part`` was opened or last taken."""
-        now = self._found_by_children(error)
-        before = {finding.key: finding.count for finding in self._told.get(part, ())}
-        self._told[part] = now
-        new = [(finding, finding.count - before.get(finding.key, 0)) for finding in now]
-        return [replace(finding, count=count) for finding, count in new if count > 0]
+        return escaped, self.uncaught.foreign_expected
 
 
 def _is_worker() -> bool:

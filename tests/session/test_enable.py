@@ -303,12 +303,12 @@ class Interrupting:
         signal.raise_signal(signal.SIGINT)
     def flush(self): pass
 from pycuda_guard import session
-session.active()._screen._stream = Interrupting()
+session.active()._output.screen._stream = Interrupting()
 try:
     overrun()
 except KeyboardInterrupt:
     print("interrupted")
-session.active()._screen._stream = sys.stderr
+session.active()._output.screen._stream = sys.stderr
 cuda.memcpy_htod(memory, np.zeros(101, np.float32))
 """,
         tmp_path,

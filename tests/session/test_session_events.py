@@ -86,7 +86,7 @@ def test_an_event_during_another_waits_its_turn() -> None:
             gc.collect()
             return stream.write(text)
 
-    session._screen._stream = Collecting()
+    session._output.screen._stream = Collecting()
     session.emit(allocated())
     session.emit(upload(404))
     assert inner[0] == 3
@@ -156,7 +156,7 @@ def test_a_disk_that_fills_is_said_once_and_the_program_goes_on(tmp_path: Path) 
     session, stream = session_with()
     folder = tmp_path / "gone"
     folder.mkdir()
-    session._json = JsonReport(str(folder / "out.json"))
+    session._output._json = JsonReport(str(folder / "out.json"))
     (folder / "out.json").unlink()
     folder.rmdir()
     session.emit(allocated())
@@ -172,7 +172,7 @@ def test_a_disk_that_fills_is_said_once_and_the_program_goes_on(tmp_path: Path) 
 def test_json_is_complete_after_every_new_finding(tmp_path: Path) -> None:
     session, _ = session_with()
     path = tmp_path / "out.json"
-    session._json = JsonReport(str(path))
+    session._output._json = JsonReport(str(path))
     assert json.loads(path.read_text()) == {"version": 1, "findings": [], "suppressed": []}
     session.emit(allocated())
     for n in range(3):

@@ -12,8 +12,9 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pycuda_guard.cpu.cache import fingerprint
+from pycuda_guard.cpu.cache import environment
 from pycuda_guard.cpu.codegen.plan import KernelPlan, is_close_watch
+from pycuda_guard.cpu.linker import LoadedObject
 from pycuda_guard.cpu.runtime import Kernel
 from pycuda_guard.cpu.variables import Image
 from pycuda_guard.diskcache import Cache, directory
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from pycuda_guard.cpu.codegen.layout import ModuleLayout
     from pycuda_guard.cpu.codegen.plan import LoweredModule
-    from pycuda_guard.cpu.objects import LoadedObject
 
 _ADDRESS_TABLE = "pg.globals"
 _FUNCTION_TABLE = "pg.functions"
@@ -132,7 +132,7 @@ class LoadedModule:
         self._functions: list[int] = []  # addresses, in the order of the table
         self.outlines = {plan.name: plan for plan in compiled.plans}
         self.kernels: Mapping[str, Kernel]
-        code = self._load(compiled) if compiled.image else None
+        code = LoadedObject(compiled.image, compiled.symbols()) if compiled.image else None
         if compile is not None:
             self.kernels = _Kernels([plan.name for plan in compiled.plans], self._compiled)
         else:
@@ -147,17 +147,11 @@ class LoadedModule:
             self.unload()
             raise
 
-    @staticmethod
-    def _load(compiled: Compiled) -> LoadedObject:
-        from pycuda_guard.cpu.objects import LoadedObject
-
-        return LoadedObject(compiled.image, compiled.symbols())
-
     def _compiled(self, name: str) -> Kernel:
         """Compile and link one kernel."""
         assert self._compile is not None
         compiled = self._compile(name)
-        code = self._load(compiled)
+        code = LoadedObject(compiled.image, compiled.symbols())
         self._link(compiled, code.addresses)
         (plan,) = compiled.plans
         return Kernel(plan, code.addresses, code)
@@ -253,7 +247,7 @@ class _Source:
         Raises InvalidPtx, UnsupportedPtx.
         """
         kept = _cache(directory())
-        key = kept.key(self._ptx, _environment(), "all" if kernels is None else f"only {sorted(kernels)}")
+        key = kept.key(self._ptx, environment(), "all" if kernels is None else f"only {sorted(kernels)}")
         entry = kept.get(key)
         if entry is not None:
             return Compiled.unpack(*entry)
@@ -310,10 +304,3 @@ def _check(image: bytes) -> bytes:
 @cache
 def _cache(folder: Path) -> Cache:
     return Cache(folder)
-
-
-@cache
-def _environment() -> str:
-    from pycuda_guard.cpu.objects import describe_target
-
-    return f"{fingerprint()} {describe_target()}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import resource
 import struct
 import subprocess
 import sys
@@ -12,7 +14,9 @@ import pytest
 
 from pycuda_guard.cpu import jit
 from pycuda_guard.cpu.codegen.plan import KernelPlan, LoweredModule
-from pycuda_guard.cpu.objects import CompilationError, compile_ir, undefined_symbols
+from pycuda_guard.cpu.linker import LinkError, LoadedObject, undefined_symbols
+from pycuda_guard.cpu.memory import UNIT
+from pycuda_guard.cpu.objects import CompilationError, compile_ir
 from pycuda_guard.errors import GuardError
 from pycuda_guard.kernels.ptx.ir import Immediate, Space, SymbolValue, Variable
 
@@ -191,7 +195,7 @@ define void @"k.blocks"(ptr %block, i64 %first, i64 %final) {
 }"""
     compiled = jit.compile_lowered(LoweredModule(text, [KernelPlan("k")], [], []))
     assert undefined_symbols(compiled.image) == ["nowhere"]
-    with pytest.raises(CompilationError, match="nowhere"):
+    with pytest.raises(LinkError, match="nowhere"):
         jit.LoadedModule(compiled, device.memory)
 
 
@@ -209,3 +213,67 @@ print(get_runtime().launch(module.kernels["k"], (4, 1, 1), (32, 1, 1), 0, b""))
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50)
     assert (result.returncode, result.stdout, result.stderr) == (0, "None\n", "")
+
+
+def test_modules_that_are_loaded_and_unloaded_leave_nothing(device, compiled):
+    def resident_bytes() -> int:
+        gc.collect()
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+
+    def load_and_unload(times: int) -> None:
+        for _ in range(times):
+            module = jit.LoadedModule(compiled, device.memory)
+            assert device.launch(module.kernels["k"], 1, 1) is None
+            module.unload()
+
+    load_and_unload(200)
+    before = resident_bytes()
+    load_and_unload(2000)
+    # the variables' memory has moved on to a unit of the device that is touched for the first time
+    assert resident_bytes() - before <= UNIT + 2000 * 100
+
+
+def test_code_is_linked_at_all_its_kinds_of_places(compiled):
+    text = """
+@table = internal constant [2 x ptr] [ptr @once, ptr @twice]
+@count = internal global i64 5
+@apart = internal global [3 x i64] zeroinitializer
+declare double @cos(double)
+define i64 @once(i64 %x) noinline { ret i64 %x }
+define i64 @twice(i64 %x) noinline { %r = call i64 @once(i64 %x)
+  %s = add i64 %r, %x
+  ret i64 %s }
+define double @outside() { %r = call double @cos(double 0.0)
+  %s = fadd double %r, 0x3FB999999999999A
+  ret double %s }
+define i64 @inside(i64 %i) {
+  %place = getelementptr ptr, ptr @table, i64 %i
+  %function = load ptr, ptr %place
+  %old = load volatile i64, ptr @count
+  %new = call i64 %function(i64 %old)
+  store volatile i64 %new, ptr @count
+  store volatile i64 %new, ptr getelementptr (i64, ptr @apart, i64 2)
+  %again = load volatile i64, ptr getelementptr (i64, ptr @apart, i64 2)
+  ret i64 %again
+}"""
+    loaded = LoadedObject(compile_ir(text), ["outside", "inside"])
+    assert ctypes.CFUNCTYPE(ctypes.c_double)(loaded.addresses["outside"])() == 1.1
+    inside = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(loaded.addresses["inside"])
+    assert [inside(1), inside(1), inside(0)] == [10, 20, 20]
+    with pytest.raises(LinkError, match="does not define nothing"):
+        LoadedObject(compile_ir(text), ["nothing"])
+
+
+def test_code_cannot_be_written(device, compiled):
+    module = jit.LoadedModule(compiled, device.memory)
+    address = module.kernels["k"]._owner.addresses["k.blocks"]
+    with open("/proc/self/maps") as file:
+        for line in file:
+            start, end = (int(part, 16) for part in line.split()[0].split("-"))
+            if start <= address < end:
+                assert line.split()[1] == "r-xp"
+                break
+        else:
+            raise AssertionError("the code is nowhere")
+    module.unload()

@@ -2,7 +2,7 @@
 # from wheels where there is none, PyCUDA where there is none. A second run finds it done.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test lint docs setup pycuda-tests screenshots clean
+.PHONY: demo test lint docs package setup pycuda-tests screenshots clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,6 +27,13 @@ screenshots: setup
 docs: setup
 	@$(BIN)/python -c "import furo, myst_parser" 2> /dev/null || $(BIN)/python -m pip install --quiet -e '.[docs]'
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+
+# what a release would publish, tried in an empty environment
+package: setup
+	@rm -rf build/dist && mkdir -p build
+	@$(BIN)/python -m build --no-isolation --outdir build/dist . > build/package.log 2>&1 || { tail -n 30 build/package.log; exit 1; }
+	$(BIN)/python -m twine check --strict build/dist/*
+	$(BIN)/python tools/try_wheel.py build/dist/*.whl --demo
 
 pycuda-tests: setup
 	$(BIN)/python tests/transparency/pycuda_suite.py

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
+from pathlib import Path
 
 from setuptools import Extension, setup
+
+#: where the documentation is read, which has a page for each file that the README names
+SITE = "https://pycuda-guard.readthedocs.io/en/stable/"
 
 HOSTFAULT = "pycuda_guard/hooks/native"
 NATIVE = "pycuda_guard/cpu/native"
@@ -46,10 +51,26 @@ runtime = Extension(
     optional=True,
 )
 
+
+def description() -> str:
+    """Return the README for a package index, where its links to files of the repository lead to the site."""
+    text = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
+    return re.sub(
+        r"\]\((?:docs/)?(?!https?:)([\w/-]+)(?:\.schema\.json|\.md)(#[\w-]+)?\)",
+        lambda link: f"]({SITE}{link[1]}.html{link[2] or ''})",
+        text,
+    )
+
+
 extensions = []
 if sys.platform == "linux":
     extensions.append(hostfault)
     # its signal handling and its generated code are written for this processor
     if platform.machine() == "x86_64":
         extensions.append(runtime)
-setup(ext_modules=extensions, options={"bdist_wheel": {"py_limited_api": "cp311"}} if extensions else {})
+setup(
+    ext_modules=extensions,
+    long_description=description(),
+    long_description_content_type="text/markdown",
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if extensions else {},
+)

@@ -26,8 +26,9 @@ def chromium() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        # as root, in containers, Chromium has no sandbox
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        # as root, in containers, Chromium has no sandbox, and little shared memory
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
         yield browser
         browser.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import re
 import subprocess
 import sys
@@ -15,10 +16,15 @@ from pycuda_guard import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 
+SITE = "https://pycuda-guard.readthedocs.io/en/stable/"
+
+#: where a link of Markdown leads
+LINK = re.compile(r"\]\(([^)\s#]+)[^)\s]*\)")
+
 
 @pytest.fixture(scope="module")
-def sdist(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """Return the files of the source distribution, built from a copy of the sources."""
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the source distribution, built from a copy of the sources."""
     folder = tmp_path_factory.mktemp("sdist")
     copy = folder / "source"
     copy.mkdir()
@@ -40,7 +46,13 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         check=True,
         capture_output=True,
     )
-    (archive,) = folder.glob("*.tar.gz")
+    (built,) = folder.glob("*.tar.gz")
+    return built
+
+
+@pytest.fixture(scope="module")
+def sdist(archive: Path) -> set[str]:
+    """Return the files of the source distribution."""
     with tarfile.open(archive) as held:
         return {name.partition("/")[2] for name in held.getnames()}
 
@@ -80,6 +92,70 @@ def test_sdist_holds_what_it_is_built_tested_and_read_from(sdist: set[str], patt
 
 def test_sdist_holds_nothing_that_was_built(sdist: set[str]) -> None:
     assert not [name for name in sdist if name.endswith((".so", ".pyc"))]
+
+
+def test_the_package_index_shows_the_readme_with_links_that_lead_somewhere(archive: Path) -> None:
+    checked = subprocess.run(
+        [sys.executable, "-m", "twine", "--no-color", "check", "--strict", archive],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    with tarfile.open(archive) as held:
+        (name,) = (name for name in held.getnames() if name.count("/") == 1 and name.endswith("/PKG-INFO"))
+        content = held.extractfile(name)
+        assert content is not None
+        metadata = email.message_from_string(content.read().decode())
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    shown, written = metadata.get_payload(), (ROOT / "README.md").read_text(encoding="utf-8")
+    assert isinstance(shown, str)
+    assert LINK.sub("]", shown).strip() == LINK.sub("]", written).strip()
+    for target, own in zip(LINK.findall(shown), LINK.findall(written), strict=True):
+        if own.startswith("https:"):
+            assert target == own
+            continue
+        assert (ROOT / own).is_file(), own
+        assert target.startswith(SITE), own
+        page = target.removeprefix(SITE).removesuffix(".html")
+        assert (ROOT / "docs" / f"{page}.md").is_file(), target
+
+
+@pytest.mark.parametrize(
+    ("schema", "pattern"),
+    [
+        ("github-workflows", ".github/workflows/*.yml"),
+        ("readthedocs", ".readthedocs.yaml"),
+        ("citation-file-format", "CITATION.cff"),
+    ],
+)
+def test_what_services_read_fits_their_schemas(schema: str, pattern: str) -> None:
+    files = sorted(ROOT.glob(pattern))
+    if not files and not (ROOT / ".git").exists():
+        pytest.skip("it is in a clone alone")
+    assert files
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", *files]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.skipif(not (ROOT / ".github").is_dir(), reason="it is in a clone alone")
+def test_workflows_run_what_there_is() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^(\S+):", makefile, re.MULTILINE))
+    texts = [path.read_text(encoding="utf-8") for path in ROOT.glob(".github/workflows/*.yml")]
+    commands = [line for text in texts for line in re.findall(r"^ +- run: (.*)", text, re.MULTILINE)]
+    assert commands
+    for words in map(str.split, commands):
+        if words[0] == "make":
+            assert set(words[1:]) <= targets
+        scripts = [word for word in words if word.endswith(".py")]
+        assert all((ROOT / script).is_file() for script in scripts), words
+    versions = set(re.findall(r'"(3\.\d+)"', "".join(texts)))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {f"Programming Language :: Python :: {version}" for version in versions} <= set(
+        project["classifiers"]
+    )
 
 
 def test_versions_agree() -> None:

@@ -6,15 +6,19 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pycuda_guard.events.model import ContextChanged, DeviceLimits, Event, Synchronized
-from pycuda_guard.hooks.tap import Tap, ThreadState, reported
+from pycuda_guard.hooks.tap import Tap, ThreadState, like, reported
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycuda_guard.callsite import Site
+    from pycuda_guard.hooks.tap import Wrapped
 
 #: Modules that make a context when they are imported, and pop it at exit.
 _AUTOMATIC = frozenset({"pycuda.autoinit", "pycuda.autoprimaryctx"})
+
+#: PyCUDA's functions that ask for the current device, and do without one.
+_UNDEMANDING = frozenset({("pycuda.compiler", "compile"), ("pycuda.compiler", "_check_arch")})
 
 
 def is_initialized() -> bool:
@@ -150,6 +154,19 @@ def _peer(change: str) -> Callable[..., Event]:
 
 def _synchronized(tap: Tap, site: Site | None, state: ThreadState, result: None, /, *instance: Any) -> Event:
     return Synchronized(site, state.thread, state.context, "context", state.context)
+
+
+def get_device(tap: Tap, wrapped: Wrapped) -> Wrapped:
+    """Make the hook that tells where the current device is asked for in vain."""
+    hooked = reported("Context.get_device", _nothing)(tap, wrapped)
+
+    def hook() -> Any:
+        caller = sys._getframe(1)
+        if (caller.f_globals.get("__name__"), caller.f_code.co_name) in _UNDEMANDING:
+            return wrapped()
+        return hooked()
+
+    return like(wrapped, hook)
 
 
 init = reported("init", _nothing)

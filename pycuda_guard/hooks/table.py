@@ -202,6 +202,7 @@ _CONTEXTS = (
     _driver("Context.attach", contexts.attach, "contexts", "ContextChanged"),
     _driver("Context.enable_peer_access", contexts.enable_peer_access, "contexts", "ContextChanged"),
     _driver("Context.disable_peer_access", contexts.disable_peer_access, "contexts", "ContextChanged"),
+    _driver("Context.get_device", contexts.get_device, "contexts"),
     _driver("Context.synchronize", contexts.synchronize, "contexts", "Synchronized"),
 )
 

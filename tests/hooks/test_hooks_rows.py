@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 
 import numpy as np
 import pytest
@@ -34,6 +35,9 @@ REFUSED = {
     "IPCMemoryHandle.__del__",
     "Event.from_ipc_handle",
 }
+
+
+SMALL = "__global__ void nothing() {}"
 
 
 class World:
@@ -301,6 +305,35 @@ def test_a_launch_of_the_old_form_tells_how_it_was_set_up(world, recorder):
     assert launch.shared == 64
 
 
+def in_a_thread_without_context(work):
+    """Return the exception that ``work`` ends with, or None."""
+    caught = []
+
+    def run():
+        try:
+            work()
+        except Exception as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return caught[0] if caught else None
+
+
+def test_a_device_that_is_asked_for_without_a_context_is_told(world, recorder):
+    assert in_a_thread_without_context(world.cuda.Context.get_device) is not None
+    assert [event.call for event in recorder.of(CallFailed)] == ["Context.get_device"]
+
+
+def test_the_compiler_may_ask_for_a_device_in_vain(world, recorder):
+    from pycuda import compiler
+
+    assert in_a_thread_without_context(lambda: compiler.compile(SMALL)) is None
+    assert recorder.of(CallFailed) == []
+    assert world.cuda.Context.get_device() == world.cuda.Device(0)
+
+
 def test_every_row_is_exercised_here():
     watched = {row.path for row in ROWS if not row.event}
     setters = {path for path in watched if ".set_" in path}
@@ -317,6 +350,7 @@ def test_every_row_is_exercised_here():
         "DeviceMemoryPool.__init__",
         "init",
         "Device.__init__",
+        "Context.get_device",
     }
     assert watched == setters | boxes | linkers | parameters | compiler | set(LAUNCHES) | others
     assert {row.path for row in EVENT_ROWS} == set(EXERCISES) | REFUSED

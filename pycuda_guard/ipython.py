@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pycuda_guard import config, session
@@ -73,6 +73,8 @@ class Cells:
             self._session.uncaught.note(error)
         outcome = self._session.take(self._part)
         if self._held is None:
+            with suppress(AttributeError, OSError, ValueError):
+                sys.stdout.flush()  # what the cell has printed comes first
             self._screen.write_cell(outcome.kept)
         else:
             self._held.kept.extend(outcome.kept)
@@ -95,7 +97,7 @@ class Cells:
         held = self._held = Outcome([], [])
         try:
             with _named_as_outer(self._shell):
-                result = self._shell.run_cell(cell, store_history=False)
+                result = self._shell.run_cell(_as_numbered(cell), store_history=False)
         finally:
             self._held = None
         kept = [one for one in held.kept if not is_left_out(one.code, chosen.select, chosen.ignore)]
@@ -120,6 +122,14 @@ class Cells:
         self._shell.events.unregister("post_run_cell", self._cell_ended)
         if self._shell.showtraceback == self._trim_traceback:
             self._shell.showtraceback = self._showtraceback
+
+
+def _as_numbered(cell: str) -> str:
+    """Return the rest of a cell behind a line for the magic's own, so that lines count as the user sees them.
+
+    Another magic has to stay in the first line.
+    """
+    return cell if cell.startswith("%%") else f"#\n{cell}"
 
 
 @contextmanager

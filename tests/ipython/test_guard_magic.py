@@ -95,7 +95,7 @@ def test_a_cell_shows_its_findings_once(printed: list[str]) -> None:
     assert caught.count("error[PG201]") == 1 and caught.endswith("success")
     assert ignored == "caught\npycuda-guard: nothing found in this cell\nsuccess"
     assert "Out[5]: 42" in comment and "nothing found, 1 suppressed in this cell" in comment
-    assert "suppressed (known for long): error[PG201] In[5]:2" in comment
+    assert "suppressed (known for long): error[PG201] In[5]:3" in comment
     assert plain.startswith("caught\nerror[PG201]") and "in this cell" not in plain
 
 

@@ -219,8 +219,8 @@ def array_argument(launch: Launch, index: int) -> str:
 
 def described_argument(launch: Launch, index: int, argument: Argument) -> str:
     """Return an argument of a launch as the reader knows it: position, text, type."""
-    kind = argument.type_name
-    if argument.kind is ArgumentKind.BYTES and argument.shape is not None:
+    kind = "a record" if argument.type_name == "void" else argument.type_name
+    if argument.kind is ArgumentKind.BYTES and argument.shape:
         kind += f" of {array(argument.shape, argument.dtype)}"
     inside = ", ".join(part for part in (launch_argument(launch, index), kind) if part)
     return f"argument {index + 1} ({inside})"

@@ -82,15 +82,27 @@ class LinearForm(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A constant plus multiples of symbols.
 
     A symbol from 0 up is the value of that parameter; -1 to -3 are ``blockDim.x`` to ``.z``, -4 to -6
-    ``gridDim.x`` to ``.z``, -7 ``threadIdx.x``, -8 ``blockIdx.x`` and -9 ``blockIdx.x * blockDim.x``.
+    ``gridDim.x`` to ``.z``, -7 ``threadIdx.x``, -8 ``blockIdx.x`` and -9 ``blockIdx.x * blockDim.x``;
+    -10 to -12 are the last three of ``y``, and :func:`row_product` gives those of their products.
     """
 
     constant: int
     terms: tuple[tuple[int, int], ...] = ()
 
 
+def row_product(row: int, parameter: int) -> int:
+    """Return the symbol of a symbol from -10 to -12 times the value of a parameter."""
+    return -16 - 3 * parameter - (-10 - row)
+
+
+def row_factors(symbol: int) -> tuple[int, int]:
+    """Return the two symbols that :func:`row_product` has multiplied."""
+    parameter, row = divmod(-16 - symbol, 3)
+    return -10 - row, parameter
+
+
 class CertainAccess(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Bytes of global memory that a thread with y and z indices 0 touches whenever the conditions hold.
+    """Bytes of global memory that a thread with z indices 0 touches whenever the conditions hold.
 
     ``kind`` is ``read``, ``write`` or ``atomic``. ``width`` bytes from ``address``. Each condition is a
     form and how it compares to 0: ``>=``, ``==`` or ``!=``.
@@ -142,7 +154,8 @@ class Argument(Plain):
     ``value`` is the number or the device address where it is one. ``shape`` and ``dtype`` are
     those of the array behind a pointer or passed by value. ``handler`` is ``In``, ``Out`` or
     ``InOut``. ``table`` holds the entries of a short host array of addresses passed through
-    ``In``/``InOut``, else None.
+    ``In``/``InOut``, else None. ``misplaced`` is the first field of a record by value that does not lie
+    where C would put a member of its type, else None.
     """
 
     kind: ArgumentKind
@@ -155,6 +168,7 @@ class Argument(Plain):
     nbytes: int | None = None
     handler: str | None = None
     table: tuple[int, ...] | None = None
+    misplaced: str | None = None
 
 
 # --- events -----------------------------------------------------------------------------------

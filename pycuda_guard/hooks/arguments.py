@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pycuda_guard.events.model import Argument, ArgumentKind
-from pycuda_guard.hooks.operands import name_of
+from pycuda_guard.hooks.operands import misplaced_field, name_of
 
 if TYPE_CHECKING:
     from pycuda_guard.hooks.tap import Tap
@@ -167,10 +167,9 @@ class Arranger:
             fields = (argument.shape, name_of(argument.dtype), argument.nbytes)
             if isinstance(argument.base, driver.ManagedAllocationOrStub):
                 return "P", _POINTER, name, (int(argument.base), *fields)
-            return f"{argument.nbytes}s", _BYTES, name, (None, *fields)
+            return f"{argument.nbytes}s", _BYTES, name, _by_value(argument, argument.shape)
         if isinstance(argument, np.void):
-            size = argument.itemsize
-            return f"{size}s", _BYTES, name, (None, (), name_of(argument.dtype), size)
+            return f"{argument.nbytes}s", _BYTES, name, _by_value(argument, ())
         interface = getattr(argument, "__cuda_array_interface__", None)
         if interface:
             dtype = np.dtype(interface["typestr"])
@@ -181,6 +180,12 @@ class Arranger:
         if data is None:
             return "", _INVALID, name, (argument if type(argument) in (int, float) else None,)
         return "P", _POINTER, name, (int(data),)
+
+
+def _by_value(argument: np.ndarray[Any, Any] | np.void, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Return the fields of an array or a record that is packed itself, from ``value`` on."""
+    dtype = argument.dtype
+    return None, shape, name_of(dtype), argument.nbytes, None, None, misplaced_field(dtype)
 
 
 def _host_name(array: Any) -> str:

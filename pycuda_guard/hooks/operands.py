@@ -99,6 +99,18 @@ def name_of(dtype: np.dtype[Any]) -> str:
     return name
 
 
+def misplaced_field(dtype: np.dtype[Any], start: int = 0) -> str | None:
+    """Return the first field of a record that begins at no multiple of its type's alignment, if any does."""
+    for name in dtype.names or ():
+        field, offset = dtype.fields[name][:2]  # type: ignore[index]
+        place = start + offset
+        inner = field.base
+        found = misplaced_field(inner, place) if inner.names else place % inner.alignment and name
+        if found:
+            return name
+    return None
+
+
 def _name_of_format(text: str) -> str | None:
     """Return the dtype of a buffer's items; None for raw bytes, which may hold anything."""
     try:

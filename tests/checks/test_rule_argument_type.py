@@ -31,6 +31,7 @@ FIRING = {
     "a wide integer that doesn't fit": (["bool b", "int n"], [arg("int32", 256), arg("int32", 5)]),
     "a smaller struct": (["P p:16:4"], [arg("void", size=12)]),
     "a larger struct": (["P p:12:4"], [arg("void", size=16)]),
+    "a struct without the padding inside": (["P p:16:8"], [arg("void", size=12, misplaced="x")]),
     "a struct at the wrong offset": (["int n", "P p:16:8"], [arg("int32", 5), arg("void", size=16)]),
     "a float array of one for int": (["int n"], [arg("ndarray", size=4, shape=(), dtype="float32")]),
 }

@@ -166,3 +166,20 @@ def test_kernels_that_pycuda_writes_are_library_kernels(recorder, cuda):
     assert [loaded.library for loaded in recorder.of(ModuleLoaded)] == [True] * len(recorder.of(ModuleLoaded))
     assert all(launch.library for launch in recorder.of(Launch))
     assert {launch.site.file for launch in recorder.of(Launch)} == {__file__}
+
+
+@pytest.mark.parametrize(
+    ("fields", "align", "misplaced"),
+    [
+        ([("a", "i1"), ("b", "f8")], False, "b"),
+        ([("a", "i1"), ("b", "f4", (3,))], False, "b"),
+        ([("a", [("x", "i2"), ("y", "f4")])], False, "a"),
+        ([("a", "i1"), ("b", "f8")], True, None),
+        ([("a", "f8"), ("b", "i1")], False, None),
+    ],
+)
+def test_a_record_tells_which_field_lies_where_c_puts_none(fields, align, misplaced, kernels, recorder):
+    record = np.zeros(1, np.dtype(fields, align=align))
+    kernels.get_function("swallow")(record[0], block=BLOCK)
+    kernels.get_function("swallow")(record, block=BLOCK)
+    assert [launch.arguments[0].misplaced for launch in recorder.of(Launch)] == [misplaced] * 2

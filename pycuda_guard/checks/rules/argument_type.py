@@ -222,6 +222,8 @@ class ArgumentType(Rule):
                 "PyCUDA packs structs without padding: put the struct before smaller parameters, "
                 f"or pass {messages.size(parameter.offset - argument.offset)} of padding before it"
             )
+        if argument.misplaced is not None and parameter.kind is ParameterKind.BYTES:
+            return "give the dtype C's padding: np.dtype([…], align=True)"
         names = numpy_type(parameter)
         if names is None:
             if parameter.kind is ParameterKind.FLOAT or argument.type_name == "float16":
@@ -268,11 +270,13 @@ def _disagreement(argument: Argument, parameter: Parameter) -> str:
         return f"is passed by value, but {_quoted(parameter)} is a pointer"
     missing = parameter.size - argument.size
     if missing:
-        # A packed record may lack the padding at the end of the struct.
-        both_bytes = argument.kind is ArgumentKind.BYTES and parameter.kind is ParameterKind.BYTES
-        if both_bytes and 0 < missing < parameter.align:
-            return ""
-        return f"has {messages.size(argument.size)}, but {_quoted(parameter)} takes {parameter.size}"
+        text = f"has {messages.size(argument.size)}, but {_quoted(parameter)} takes {parameter.size}"
+        if argument.kind is not ArgumentKind.BYTES or parameter.kind is not ParameterKind.BYTES:
+            return text
+        if argument.misplaced is not None and missing > 0:
+            return f"{text}: C puts padding before `{argument.misplaced}`, this dtype none"
+        # A record may lack the padding at the end of the struct.
+        return "" if 0 < missing < parameter.align else text
     given, wanted = _number_kind(argument), parameter.kind
     if given is None or wanted is ParameterKind.BYTES or argument.size == 2:
         return ""  # half floats have no type of their own in PTX

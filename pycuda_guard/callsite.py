@@ -36,6 +36,15 @@ OWN_PACKAGES = frozenset(
 #: Module names under which interactive input and ``python -c`` run.
 INTERACTIVE = frozenset({"__main__", "__console__"})
 
+#: what stands at the beginning of a comment for the guard
+MARK = "pycuda-guard:"
+
+#: how files of CUDA C are called
+CUDA_SUFFIXES = (".cu", ".cuh", ".c", ".cpp", ".h", ".hpp", ".inl")
+
+#: how a text that the program has made, and that is in none of its files, is called: this, and the place
+GENERATED = "<source "
+
 #: Code objects remembered before everything is forgotten: a program that keeps generating code
 #: must not fill the memory with it.
 MAX_CODES = 20_000
@@ -52,6 +61,9 @@ _user_sites: dict[int, dict[int, Site]] = {}  # id(code) -> f_lasti -> site
 _passing: dict[int, bool] = {}  # id(code) -> may stand in where there is no user frame
 _codes: list[CodeType] = []
 _interned: dict[tuple[str, int, str], Site] = {}
+
+_noted: set[str] = set()
+_generated: dict[str, str] = {}  # the names of generated texts
 
 
 def here(depth: int = 1, frame: FrameType | None = None) -> Site | None:
@@ -194,8 +206,33 @@ def text_lines(file: str) -> list[str]:
 
 
 def files() -> set[str]:
-    """Return the files that lines of the program have been in so far."""
-    return {file for file, _, _ in tuple(_interned)}
+    """Return the files that lines of the program, and kernels noted with :func:`note_file`, have been in."""
+    return {file for file, _, _ in tuple(_interned)} | _noted
+
+
+def note_file(file: str) -> None:
+    """Have a file of CUDA C counted among those of the program."""
+    _noted.add(file)
+
+
+def name_generated(text: str, file: str, line: int) -> str:
+    """Return what a text is called that the program made and compiles there.
+
+    Its lines can be read under that name. Other texts that are compiled at the same line have other names.
+    """
+    name = _generated.get(text)
+    if name is None:
+        place = f"compiled at {os.path.basename(file)}:{line}>"
+        taken = sum(other.endswith(place) for other in _generated.values())
+        name = f"{GENERATED}{taken + 1} {place}" if taken else f"{GENERATED}{place}"
+        _generated[text] = name
+        provide(name, text.splitlines(keepends=True))
+    return name
+
+
+def is_cuda(file: str) -> bool:
+    """Tell whether a file, or a generated text, is CUDA C and no Python."""
+    return file.startswith(GENERATED) or file.endswith(CUDA_SUFFIXES)
 
 
 def provide(file: str, lines: list[str]) -> None:

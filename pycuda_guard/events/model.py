@@ -83,22 +83,22 @@ class LinearForm(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     A symbol from 0 up is the value of that parameter; -1 to -3 are ``blockDim.x`` to ``.z``, -4 to -6
     ``gridDim.x`` to ``.z``, -7 ``threadIdx.x``, -8 ``blockIdx.x`` and -9 ``blockIdx.x * blockDim.x``;
-    -10 to -12 are the last three of ``y``, and :func:`row_product` gives those of their products.
+    -10 to -12 are the last three of ``y``, and :func:`product` gives those of products.
     """
 
     constant: int
     terms: tuple[tuple[int, int], ...] = ()
 
 
-def row_product(row: int, parameter: int) -> int:
-    """Return the symbol of a symbol from -10 to -12 times the value of a parameter."""
-    return -16 - 3 * parameter - (-10 - row)
+def product(symbol: int, parameter: int) -> int:
+    """Return the symbol of a parameter's value times that of another, or times a symbol from -12 to -7."""
+    return -16 - 4096 * parameter - (symbol + 12)
 
 
-def row_factors(symbol: int) -> tuple[int, int]:
-    """Return the two symbols that :func:`row_product` has multiplied."""
-    parameter, row = divmod(-16 - symbol, 3)
-    return -10 - row, parameter
+def factors(symbol: int) -> tuple[int, int]:
+    """Return the two symbols that :func:`product` has multiplied, the parameter last."""
+    parameter, other = divmod(-16 - symbol, 4096)
+    return other - 12, parameter
 
 
 class CertainAccess(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -413,11 +413,12 @@ class KernelAccess(Plain):
     """A place in a kernel, as a finding shows it.
 
     ``file`` and ``line`` are those of the user's file where the kernel's source was found in one, else
-    those of the source that the compiler saw (``kernel.cu``). ``kind`` is ``read``, ``write``,
+    those of the text that the program gave to the compiler. ``kind`` is ``read``, ``write``,
     ``atomic``, ``use``, ``assert`` or ``trap``; ``width`` the bytes accessed; ``space`` is ``global``,
     ``shared``, ``const``, ``local`` or ``generic``. ``parameter`` is the position of the parameter that
     the address comes from, or -1; ``variable`` names the shared or global variable likewise, of
-    ``variable_size`` bytes.
+    ``variable_size`` bytes. ``caller`` is the kernel's own line that calls the function in which ``line``
+    is, or 0.
     """
 
     function: str
@@ -429,6 +430,7 @@ class KernelAccess(Plain):
     parameter: int = -1
     variable: str = ""
     variable_size: int = 0
+    caller: int = 0
 
 
 class KernelReport(Event):

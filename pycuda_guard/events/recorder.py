@@ -12,7 +12,7 @@ from pycuda_guard.errors import StartError
 from pycuda_guard.events import codec
 from pycuda_guard.events.codec import Start, encode
 from pycuda_guard.events.format import BLOCK, Kind
-from pycuda_guard.events.model import ModuleLoaded
+from pycuda_guard.events.model import KernelReport, ModuleLoaded
 from pycuda_guard.events.recorder_blocks import FEWEST, BlockFile, Lane
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ SMALLEST_LIMIT = FEWEST * BLOCK
 
 #: what the recorder is called where it is to blame
 NAME = "the recorder"
+
+#: events that name other files than that of their line
+_NAMING_MORE = (ModuleLoaded, KernelReport)
 
 
 def path_of(template: str, *, is_child: bool = False) -> str:
@@ -110,7 +113,7 @@ class Recorder:
         if not self.is_open:
             return
         try:
-            if event.site not in self._sites or type(event) is ModuleLoaded:
+            if event.site not in self._sites or type(event) in _NAMING_MORE:
                 self._write_sources(event)
             try:
                 body = encode(event)
@@ -158,6 +161,10 @@ class Recorder:
         files = [] if event.site is None else [event.site.file]
         if isinstance(event, ModuleLoaded):
             files += [kernel.source_file for kernel in event.kernels or () if kernel.source_file]
+        elif isinstance(event, KernelReport):
+            files += [
+                access.file for access in (event.access, event.other) if access is not None and access.line
+            ]
         for file in files:
             if file not in self._files:
                 self._tables.append(encode(codec.SourceText.pack(_text(file), _read(file))))

@@ -1,7 +1,7 @@
-"""Where in the user's Python file a line of kernel source stands.
+"""Where in the user's files a line of kernel source stands.
 
-Kernel source is usually a string literal of the calling module. Where the very text (or what
-``textwrap.dedent`` makes of it) is found in one, a line of the kernel is a line of the file.
+Kernel source is usually a string literal of the calling module, or a file beside it. Where the very text (or
+what ``textwrap.dedent`` makes of it) is found in one, a line of the kernel is a line of the file.
 Formatted and generated sources are not found: their lines are those of the generated text.
 """
 
@@ -9,20 +9,28 @@ from __future__ import annotations
 
 import io
 import linecache
+import os
 import re
 import textwrap
 import token
 import tokenize
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pycuda_guard.callsite import CUDA_SUFFIXES
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 #: what PyCUDA's SourceModule puts around source, unless told ``no_extern_c``
 WRAPPER = 'extern "C" {\n', "\n}\n"
+
+#: files of CUDA C beside a program that are looked at, and bytes of one
+_MOST_FILES, _LARGEST_FILE = 100, 1 << 20
 
 _PREFIX = re.compile(r"([A-Za-z]*)('''|\"\"\"|'|\")")
 _PIECE = re.compile(
@@ -37,7 +45,7 @@ _SIMPLE_ESCAPES = {
 
 @dataclass(frozen=True, slots=True)
 class SourcePlace:
-    """A kernel source found in a Python file: ``lines[n - 1]`` is the file's line of its line n."""
+    """A kernel source found in a file: ``lines[n - 1]`` is the file's line of its line n."""
 
     filename: str
     lines: tuple[int, ...]
@@ -58,17 +66,20 @@ class _Literal:
 def locate_source(source: str, frames: Iterable[tuple[str, int]]) -> SourcePlace | None:
     """Find ``source`` among the string literals of the files of ``frames`` (file name and line).
 
+    Where it is in none of them, it is looked for in files of CUDA C that are beside those or named in them.
+
     ``source`` may be the text as written or with PyCUDA's ``extern "C"`` wrapper around it; lines
     count in the text that is given. The first file that has it wins; of several literals in it the
     one that starts last at or before the frame's line, else the first. None where no literal has
     the exact text. Never raises for files that can't be read or aren't Python.
     """
+    frames = tuple(frames)
     for filename, line in frames:
         text = "".join(linecache.getlines(filename))
         if places := find_literals(source, text):
             before = [lines for lines in places if lines and _first(lines) <= line]
             return SourcePlace(filename, max(before, key=_first) if before else places[0])
-    return None
+    return _in_cuda_file(source, dict.fromkeys(filename for filename, _ in frames))
 
 
 def find_literals(source: str, text: str) -> tuple[tuple[int, ...], ...]:
@@ -77,23 +88,70 @@ def find_literals(source: str, text: str) -> tuple[tuple[int, ...], ...]:
     Each is the line of ``text`` for each line of ``source``. A wrapper's own lines stand for the
     first and the last line of what it wraps.
     """
+    return _wrapped(source, partial(_found, text))
+
+
+def _wrapped(source: str, find: Callable[[str], Iterator[tuple[int, ...]]]) -> tuple[tuple[int, ...], ...]:
+    """Return what ``find`` yields for ``source``, or else for what is in its wrapper."""
     if not source.strip():
         return ()
-    direct = tuple(_found(source, text))
+    direct = tuple(find(source))
     opening, closing = WRAPPER
     if direct or not (source.startswith(opening) and source.endswith(closing)):
         return direct
     inner = source[len(opening) : len(source) - len(closing)]
     if not inner.strip():
         return ()
-    return tuple((lines[0], *lines, lines[-1], lines[-1]) for lines in _found(inner, text))
+    return tuple((lines[0], *lines, lines[-1], lines[-1]) for lines in find(inner))
+
+
+def _in_cuda_file(source: str, programs: Iterable[str]) -> SourcePlace | None:
+    """Find ``source`` in a file of CUDA C that one of these Python files names, or that is beside it."""
+    for program in programs:
+        for file in _cuda_files(program):
+            try:
+                text = file.read_text(encoding="utf-8") if file.stat().st_size <= _LARGEST_FILE else ""
+                if lines := _wrapped(source, partial(_lines_in, text)):
+                    return SourcePlace(os.path.abspath(file), lines[0])
+            except (OSError, ValueError):
+                continue
+    return None
+
+
+def _cuda_files(program: str) -> Iterator[Path]:
+    """Yield the files of CUDA C that a Python file may have read its kernels from, likely ones first."""
+    folder = Path(program).parent
+    text = "".join(linecache.getlines(program))
+    named = [literal.value for literal in _literals(text) if literal.value.endswith(CUDA_SUFFIXES)]
+    files = [place / name for name in named if "\n" not in name for place in (folder, Path())]
+    yield from dict.fromkeys([*files, *islice(_beside(folder), _MOST_FILES)])
+
+
+def _beside(folder: Path) -> Iterator[Path]:
+    """Yield the files of CUDA C in a folder, and then those in its folders."""
+    try:
+        entries = sorted(folder.iterdir())
+        yield from (entry for entry in entries if entry.name.endswith(CUDA_SUFFIXES))
+        for entry in entries:
+            if entry.is_dir() and not entry.name.startswith((".", "__")):
+                yield from (inner for inner in sorted(entry.iterdir()) if inner.name.endswith(CUDA_SUFFIXES))
+    except OSError:
+        return
+
+
+def _lines_in(text: str, source: str) -> Iterator[tuple[int, ...]]:
+    """Yield the lines of ``text`` on which each line of ``source`` stands."""
+    start = text.find(source)
+    if start >= 0:
+        first = text.count("\n", 0, start) + 1
+        yield tuple(range(first, first + source.count("\n") + 1))
 
 
 def _first(lines: tuple[int, ...]) -> int:
     return lines[0]
 
 
-def _found(source: str, text: str) -> Iterator[tuple[int, ...]]:
+def _found(text: str, source: str) -> Iterator[tuple[int, ...]]:
     count = source.count("\n") + 1
     for literal in _literals(text):
         for value in dict.fromkeys((literal.value, textwrap.dedent(literal.value))):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from pycuda_guard import callsite
 from pycuda_guard.kernels.lines import WRAPPER, locate_source
 from pycuda_guard.shadow.images import make_image
 
@@ -33,6 +34,9 @@ class Source:
         self._frames = tuple(frames)
         self._place: SourcePlace | None = None
         self._is_located = False
+        if text is not None and callsite.MARK in text:
+            # a comment there that silences nothing is to be named at the end, whether it was reached or not
+            callsite.note_file(self.line(_COMPILED_NAME, 1 + text.startswith(WRAPPER[0]))[0])
 
     def image(self, *, races: bool) -> Image:
         """Instrument the module. Raises whatever getting its PTX or instrumenting it raises."""
@@ -41,7 +45,8 @@ class Source:
     def line(self, file: str, line: int) -> tuple[str, int]:
         """Return file and line of the program for a line of what was compiled.
 
-        Where the text is in none of its files, the line is that of the text as the program gave it.
+        Where the text is in none of its files, that is a name for the text as the program gave it
+        (:func:`pycuda_guard.callsite.name_generated`) and the line there.
         """
         if self._text is None or os.path.basename(file) != _COMPILED_NAME:
             return file, line
@@ -49,6 +54,10 @@ class Source:
             self._is_located = True
             self._place = locate_source(self._text, self._frames)
         found = None if self._place is None else self._place.line(line)
-        if self._place is None or found is None:
-            return _COMPILED_NAME, line - self._text.startswith(WRAPPER[0])
-        return self._place.filename, found
+        if self._place is not None and found is not None:
+            return self._place.filename, found
+        is_wrapped = self._text.startswith(WRAPPER[0])
+        if not self._frames:
+            return _COMPILED_NAME, line - is_wrapped
+        own = self._text.removeprefix(WRAPPER[0]).removesuffix(WRAPPER[1]) if is_wrapped else self._text
+        return callsite.name_generated(own, *self._frames[0]), line - is_wrapped

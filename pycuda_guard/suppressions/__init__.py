@@ -13,13 +13,13 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from pycuda_guard import callsite
-from pycuda_guard.callsite import Site
+from pycuda_guard.callsite import GENERATED, MARK, Site
 from pycuda_guard.checks.registry import RULES
 from pycuda_guard.config import close_to
 from pycuda_guard.errors import StartError
 from pycuda_guard.reports.terminal import short_path
 from pycuda_guard.suppressions import baseline
-from pycuda_guard.suppressions.comments import MARK, Ignore, comments_of
+from pycuda_guard.suppressions.comments import Ignore, comments_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -109,6 +109,8 @@ class Suppressions:
         for ignore in _ignores_at(finding):
             if matches(finding.code, ignore.codes):
                 self._used.add(ignore)
+                if ignore.file.startswith(GENERATED):
+                    self._used.add(ignore.words)
                 return ignore.reason or f"ignored at {self._name(ignore.file)}:{ignore.line}"
         for name, table in self._tables:
             for pattern, codes in table:
@@ -145,12 +147,25 @@ class Suppressions:
         """
         said: dict[str, bool] = {}
         heard = [code for code in live if not self.leaves_out(code)]
-        for file in sorted(files):
-            found = comments_of(file)
+        read = {file: comments_of(file) for file in sorted(files)}
+        # one in a template is a part of each text that is made of it
+        templates = {
+            ignore.words
+            for file, found in read.items()
+            if not file.startswith(GENERATED)
+            for ignore in found.in_kernels.values()
+            if ignore.is_certain
+        }
+        for file, found in read.items():
             for line in found.malformed:
                 said[f"{self._name(file)}:{line}: what follows `{MARK}` is not `ignore[CODE]`"] = True
-            for ignore in found.ignores:
-                said.update(self._remarks_on(ignore, heard))
+            for ignore in found.in_python.values():
+                said.update(self._remarks_on(ignore, heard, is_used=ignore in self._used))
+            for ignore in found.in_kernels.values():
+                if file.startswith(GENERATED) and ignore.words in templates:
+                    continue
+                is_used = ignore in self._used or ignore.words in self._used
+                said.update(self._remarks_on(ignore, heard, is_used=is_used))
         for name, table in self._tables:
             for pattern, codes in table:
                 if _can_match(codes, heard) and _are_named(name, pattern, files, kernels):
@@ -159,13 +174,15 @@ class Suppressions:
             said.update(self._remarks_on_baseline(self._baseline, files, heard))
         return said
 
-    def _remarks_on(self, ignore: Ignore, heard: Collection[str]) -> Iterator[tuple[str, bool]]:
+    def _remarks_on(
+        self, ignore: Ignore, heard: Collection[str], *, is_used: bool
+    ) -> Iterator[tuple[str, bool]]:
         place = f"{self._name(ignore.file)}:{ignore.line}: ignore[{', '.join(ignore.codes)}]"
         wrong = [code for code in ignore.codes if not any(known.startswith(code) for known in RULES)]
         for code in wrong:
             yield f"{place}: there is no rule {code} ({close_to(code, RULES, LISTED)})", True
         if not wrong and ignore.is_certain and _can_match(ignore.codes, heard):
-            yield f"{place}: {UNUSED}", ignore not in self._used
+            yield f"{place}: {UNUSED}", not is_used
 
     def _remarks_on_baseline(
         self, old: baseline.Baseline, files: Collection[str], heard: Collection[str]

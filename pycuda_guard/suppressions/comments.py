@@ -1,7 +1,8 @@
 """Comments that silence findings: ``# pycuda-guard: ignore[PG302] reason``.
 
 In Python they are comments as the tokenizer sees them; in the source of a kernel, which is a string literal
-of the Python file, they are comments of CUDA C. Nothing of the program is imported or executed.
+of the Python file, a file of its own or a text that the program made, they are comments of CUDA C. Nothing of
+the program is imported or executed.
 """
 
 from __future__ import annotations
@@ -11,15 +12,9 @@ import re
 import token
 import tokenize
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from pycuda_guard import callsite
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-#: what a file must hold to be looked at any closer
-MARK = "pycuda-guard:"
+from pycuda_guard.callsite import MARK
 
 _DIRECTIVE = re.compile(r"(?:^|(?<=\s))(?:#|//|/\*)\s*pycuda-guard:\s*(?P<rest>[^#]*)")
 _IGNORE = re.compile(r"ignore\s*\[(?P<codes>[^\]]*)\]\s*(?P<reason>.*)")
@@ -49,6 +44,11 @@ class Ignore:
     reason: str
     is_certain: bool = True
 
+    @property
+    def words(self) -> tuple[tuple[str, ...], str]:
+        """What it says, wherever it stands."""
+        return self.codes, self.reason
+
 
 @dataclass(frozen=True, slots=True)
 class Comments:
@@ -60,23 +60,25 @@ class Comments:
     malformed: list[int] = field(default_factory=list)
 
     @property
-    def ignores(self) -> Iterator[Ignore]:
+    def ignores(self) -> list[Ignore]:
         """All comments that silence something."""
-        yield from self.in_python.values()
-        yield from self.in_kernels.values()
+        return [*self.in_python.values(), *self.in_kernels.values()]
 
 
 _read: dict[str, Comments] = {}
 
 
 def comments_of(file: str) -> Comments:
-    """Return the comments of a Python file or cell; none where it can't be read. Never raises."""
+    """Return the comments of a file, cell or generated text; none where it can't be read. Never raises."""
     lines = callsite.text_lines(file)
     known = _read.get(file)
     if known is None or known.lines is not lines:
         known = _read[file] = Comments(lines)
         if any(MARK in line for line in lines):
-            _collect(file, known)
+            if callsite.is_cuda(file):
+                _collect_cuda(file, known, "".join(lines), 1, is_certain=True)
+            else:
+                _collect(file, known)
     return known
 
 
@@ -100,11 +102,16 @@ def _collect_kernel(file: str, found: Comments, entry: tokenize.TokenInfo) -> No
     start = quotes.end() if quotes else 0
     body = entry.string[start : len(entry.string) - len(quotes[1])] if quotes else entry.string
     is_certain = _DEVICE_CODE.search(body) is not None
-    for match in _C_COMMENT.finditer(body):
+    _collect_cuda(file, found, body, entry.start[0], is_certain=is_certain)
+
+
+def _collect_cuda(file: str, found: Comments, text: str, first: int, *, is_certain: bool) -> None:
+    """Read the comments of CUDA C in a text that begins on line ``first``."""
+    for match in _C_COMMENT.finditer(text):
         if match[0].startswith("/") and MARK in match[0]:
-            line = entry.start[0] + body.count("\n", 0, match.start())
-            for number, text in enumerate(match[0].split("\n"), line):
-                _add(file, found, found.in_kernels, number, text.removesuffix("*/"), is_certain=is_certain)
+            line = first + text.count("\n", 0, match.start())
+            for number, words in enumerate(match[0].split("\n"), line):
+                _add(file, found, found.in_kernels, number, words.removesuffix("*/"), is_certain=is_certain)
 
 
 def _add(

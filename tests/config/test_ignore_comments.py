@@ -92,6 +92,47 @@ def test_what_a_comment_silences(
     assert len(outcome.kept) + len(outcome.suppressed) == 1
 
 
+CUDA = """\
+// it's no Python
+__global__ void f(float *x)
+{
+    x[0] = 1;  // pycuda-guard: ignore[PG202] on purpose
+    x[1] = "// pycuda-guard: ignore[PG202]"[0];
+    x[2] = 1;  // pycuda-guard: ignore[PG205]
+}
+"""
+
+
+@pytest.mark.parametrize("name", ["/nowhere/kernels.cu", "/nowhere/kernels.cuh", "generated"])
+def test_a_comment_in_a_file_of_cuda_or_a_generated_text(name: str, file: str) -> None:
+    if name == "generated":
+        name = callsite.name_generated(CUDA, "/nowhere/made.py", 3)
+    callsite.provide(name, CUDA.splitlines(keepends=True))
+    suppressions = Suppressions(Config())
+    found = [
+        replace(finding(file, 1, "PG202"), kernel=KernelLocation("f", name, line)) for line in range(1, 8)
+    ]
+    outcome = suppressions.sort(found)
+    assert [(one.kernel.line, why) for one, why in outcome.suppressed if one.kernel] == [(4, "on purpose")]
+    said = suppressions.remarks([name], [], ["PG202", "PG205"])
+    assert [text for text, holds in said.items() if holds] == [
+        f"{name}:6: ignore[PG205]: matched nothing in this run"
+    ]
+
+
+def test_a_comment_in_a_template_stands_for_those_in_its_texts() -> None:
+    template = CUDA.replace("f(", "%s(")
+    program = "/nowhere/templates.py"
+    callsite.provide(program, f"source = '''{template}'''".splitlines(keepends=True))
+    names = [callsite.name_generated(template % kernel, program, 9) for kernel in ("f", "g")]
+    suppressions = Suppressions(Config())
+    suppressions.sort([replace(finding(program, 9, "PG202"), kernel=KernelLocation("f", names[0], 4))])
+    said = suppressions.remarks([program, *names], [], ["PG202", "PG205"])
+    assert [text for text, holds in said.items() if holds] == [
+        f"{program}:6: ignore[PG205]: matched nothing in this run"
+    ]
+
+
 def test_remarks_name_what_matched_nothing_and_what_makes_no_sense(file: str) -> None:
     suppressions = Suppressions(Config())
     suppressions.sort([finding(file, 2, "PG201")])

@@ -75,6 +75,47 @@ if __name__ == "__main__":
     process.join()
 '''
 
+MADE = '''\
+import numpy as np
+import pycuda.autoinit
+import pycuda.driver as cuda
+from pathlib import Path
+from pycuda.compiler import SourceModule
+
+x = cuda.to_device(np.zeros(100, np.float32))
+
+def launch(source, name):
+    SourceModule(source).get_function(name)(x, block=(100, 1, 1))
+    cuda.Context.synchronize()
+
+launch(Path(__file__).with_name("shift.cu").read_text(), "shift")
+for kind in ("one", "two"):
+    launch(f"""
+    __global__ void {kind}(float *x)
+    {{
+        x[threadIdx.x + 1] = 1;  // pycuda-guard: ignore[PG202] in a formatted text
+    }}
+    """, kind)
+launch("""
+__global__ void %s(float *x)
+{
+    x[threadIdx.x + 1] = 1;
+    x[threadIdx.x] = 1;  // pycuda-guard: ignore[PG202] on the wrong line
+}
+""" % "percent", "percent")
+'''
+
+SHIFT = """\
+__global__ void shift(float *x)
+{
+    x[threadIdx.x + 1] = 1;  // pycuda-guard: ignore[PG202] in a file
+}
+__global__ void idle(float *x)
+{
+    x[threadIdx.x + 1] = 1;  // pycuda-guard: ignore[PG202] never launched
+}
+"""
+
 HELPING = """
 import pycuda.driver as cuda
 
@@ -158,6 +199,32 @@ def test_a_recording_is_judged_by_the_configuration_anew(folder: Path, live: Sim
     report = guard(folder, "report", "--format", "json", *recordings)
     written = json.loads(report.text)
     assert codes(written) == codes(live.data) and len(written["suppressed"]) == 4
+
+
+def test_comments_in_kernels_that_are_made_or_read_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "made.py").write_text(MADE, encoding="utf-8")
+    (tmp_path / "shift.cu").write_text(SHIFT, encoding="utf-8")
+    live = guard(tmp_path, "run", "--device", "cpu", "--json", "out.json", "--record", "run.pgr", "made.py")
+    for moved in (False, True):
+        assert live.status == 1
+        (found,) = (one for one in live.data["findings"] if one["severity"] == "error")
+        assert found["kernel"] == {
+            "name": "percent", "file": "<source 3 compiled at made.py:10>", "line": 4,
+        }  # fmt: skip
+        places = {(one["reason"], one["kernel"]["file"]) for one in live.data["suppressed"]}
+        assert places == {
+            ("in a file", str(tmp_path / "shift.cu")),
+            ("in a formatted text", "<source compiled at made.py:10>"),
+            ("in a formatted text", "<source 2 compiled at made.py:10>"),
+        }
+        assert "kernel percent: <source 3 compiled at made.py:10>:4 x[threadIdx.x + 1] = 1;" in live.words
+        assert "made.py:25: ignore[PG202]: matched nothing in this run" in live.words
+        assert "shift.cu:7: ignore[PG202]: matched nothing in this run" in live.words
+        assert live.words.count("matched nothing") == 2
+        if not moved:  # the recording has the texts as they were
+            (tmp_path / "made.py").unlink()
+            (tmp_path / "shift.cu").unlink()
+            live = guard(tmp_path, "check", "--json", "out.json", "run.pgr")
 
 
 def test_a_baseline_survives_shifted_lines_and_says_what_is_gone(folder: Path, live: SimpleNamespace) -> None:

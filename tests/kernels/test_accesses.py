@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pycuda_guard.events.model import product
 from pycuda_guard.kernels.signature import read_signatures
 from pycuda_guard.toolchain import find_nvcc
 
@@ -75,7 +76,18 @@ I4 = ((-9, 4), (-7, 4))
         ("stride", {("write", 4, 0, (*I4, (0, 1)))}),
         ("count", {("atomic", 4, 0, ((0, 1),))}),
         ("signal", set()),
-        ("image", {("write", 1, 0, ((-9, 1), (-7, 1), (0, 1)))}),
+        (
+            "image",
+            {
+                ("write", 1, 0, ((-9, 1), (-7, 1), (0, 1))),
+                (
+                    "write",
+                    1,
+                    0,
+                    ((product(-10, 1), 1), (product(-12, 1), 1), (-9, 1), (-7, 1), (0, 1)),
+                ),
+            },
+        ),
         ("by_data", {("read", 4, 0, ((-7, 4), (0, 1)))}),
         ("through", {("read", 8, 0, ((-7, 8), (0, 1)))}),
         ("scattered", {("read", 4, 0, ((-7, 4), (0, 1)))}),

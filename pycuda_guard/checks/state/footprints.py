@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from pycuda_guard.events.model import factors
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -11,7 +13,9 @@ if TYPE_CHECKING:
 
 _MAX_KNOWN = 4096
 
-_THREAD, _BLOCK, _BLOCK_OFFSET = -7, -8, -9  # symbols of a LinearForm
+#: which field of a line a symbol of a LinearForm counts for, and the symbol that it stands for so many of
+_ALONG = {-7: (1, 0), -8: (2, 0), -9: (2, -1), -10: (3, 0), -11: (4, 0), -12: (4, -2)}
+_PRODUCTS = -16  # those from here down are of two
 
 
 class Range(NamedTuple):
@@ -108,46 +112,92 @@ def _work_out(
 
 
 class _Line(NamedTuple):
-    """A form whose symbols are known, along the threads of a block and along the blocks."""
+    """A form whose symbols are known: along the threads of a block and along the blocks, in x and in y."""
 
     constant: int
     a_thread: int
     a_block: int
+    a_row: int
+    a_row_block: int
+
+    @property
+    def has_x(self) -> bool:
+        """Whether it changes along x."""
+        return bool(self.a_thread or self.a_block)
+
+    @property
+    def has_y(self) -> bool:
+        """Whether it changes along y."""
+        return bool(self.a_row or self.a_row_block)
 
 
 def _line(form: LinearForm, symbols: dict[int, int]) -> _Line | None:
-    constant, a_thread, a_block = form.constant, 0, 0
+    fields = [form.constant, 0, 0, 0, 0]
     for symbol, factor in form.terms:
-        if symbol == _THREAD:
-            a_thread += factor
-        elif symbol == _BLOCK:
-            a_block += factor
-        elif symbol == _BLOCK_OFFSET:
-            a_block += factor * symbols[-1]
+        if symbol <= _PRODUCTS:
+            symbol, parameter = factors(symbol)
+            if parameter not in symbols:
+                return None
+            factor *= symbols[parameter]
+        if symbol in _ALONG:
+            field, extent = _ALONG[symbol]
+            fields[field] += factor * (symbols[extent] if extent else 1)
         elif symbol in symbols:
-            constant += factor * symbols[symbol]
+            fields[0] += factor * symbols[symbol]
         else:
             return None
-    return _Line(constant, a_thread, a_block)
+    return _Line(*fields)
 
 
 def _ranges(access: CertainAccess, symbols: dict[int, int]) -> Iterable[Range]:
-    """Return what an access touches along the whole grid, or else along one block and the first threads."""
+    """Return what an access touches along the whole grid, or else along one block and the first threads.
+
+    So in x and in y; in y along the first row alone where a condition is about both.
+    """
     address = _line(access.address, symbols)
-    conditions = [(kind, _line(form, symbols)) for kind, form in access.conditions]
-    lines = [line for line in (address, *(line for _, line in conditions)) if line is not None]
-    if address is None or len(lines) <= len(conditions):
+    lines = [(kind, _line(form, symbols)) for kind, form in access.conditions]
+    conditions = [(kind, line) for kind, line in lines if line is not None]
+    if address is None or len(conditions) < len(lines):
         return
-    threads, blocks = symbols[-1], symbols[-4]
-    if all(line.a_block == line.a_thread * threads for line in lines):
-        ways = [(threads * blocks, "a_thread")]
+    every = [address, *(line for _, line in conditions)]
+    threads, blocks, rows, row_blocks = symbols[-1], symbols[-4], symbols[-2], symbols[-5]
+    across = _ways(every, threads, blocks, "a_thread", "a_block")
+    if any(line.has_x and line.has_y for _, line in conditions):
+        down = [(1, "a_row")]
     else:
-        ways = [(threads, "a_thread"), (blocks, "a_block")]
-    for count, along in ways:
-        bounds = [(kind, line.constant, getattr(line, along)) for kind, line in conditions if line]
-        first, last = _bounds(count, bounds)
-        if first <= last:
-            yield _stretch(address.constant, getattr(address, along), first, last, access.width)
+        down = _ways(every, rows, row_blocks, "a_row", "a_row_block")
+    in_x = [each for each in conditions if each[1].has_x]
+    in_y = [each for each in conditions if not each[1].has_x]
+    for count, along in across:
+        first, last = _bounds(count, [(kind, line.constant, getattr(line, along)) for kind, line in in_x])
+        if first > last:
+            continue
+        row = _stretch(address.constant, getattr(address, along), first, last, access.width)
+        for row_count, step in down:
+            bounds = [(kind, line.constant, getattr(line, step)) for kind, line in in_y]
+            top, bottom = _bounds(row_count, bounds)
+            if top <= bottom:
+                yield _repeated(row, getattr(address, step), top, bottom)
+
+
+def _ways(
+    lines: Iterable[_Line], threads: int, blocks: int, thread: str, block: str
+) -> list[tuple[int, str]]:
+    """Return along how many of what to go: the whole grid, or else one block and the first of each block."""
+    if all(getattr(line, block) == getattr(line, thread) * threads for line in lines):
+        return [(threads * blocks, thread)]
+    return [(threads, thread), (blocks, block)]
+
+
+def _repeated(row: Range, step: int, first: int, last: int) -> Range:
+    """Return a row at several steps; one of them alone where these are no rows."""
+    count, pitch = last - first + 1, abs(step)
+    if row.rows > 1 or count == 1 or step == 0:
+        return row._replace(start=row.start + step * first)
+    start = row.start + min(step * first, step * last)
+    if pitch <= row.width:
+        return Range(start, row.width + pitch * (count - 1))
+    return Range(start, row.width, count, pitch)
 
 
 def _bounds(count: int, conditions: list[tuple[str, int, int]]) -> tuple[int, int]:

@@ -1,8 +1,9 @@
 """Which bytes of global memory a kernel certainly touches, as formulas of its arguments.
 
-The kernel is run symbolically for one row of threads: those whose y and z indices are all 0.
+The kernel is run symbolically for the threads whose z indices are 0, and once more for those whose y
+indices are 0, too, of which more may be known.
 A register holds a linear form of the parameters, the extents of the launch and the thread's x
-index, or is unknown. At a branch on a form both ways are taken, each under its condition; a
+and y index, or is unknown. At a branch on a form both ways are taken, each under its condition; a
 path ends at a branch on anything else, such as loaded data. So every access that is found
 does happen in a launch for which its conditions hold. What is not found may happen all the same.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pycuda_guard.events.model import CertainAccess, LinearForm
+from pycuda_guard.events.model import CertainAccess, LinearForm, product
 from pycuda_guard.kernels.ptx.ir import (
     TYPE_SIZES,
     Address,
@@ -48,8 +49,10 @@ _SPECIAL = {
     "%tid.x": -7,
     "%ctaid.x": -8,
 }
-_ZERO_INDICES = frozenset({"%tid.y", "%tid.z", "%ctaid.y", "%ctaid.z"})
-_FIRST_BLOCK_OFFSET = -9  # ctaid.x * ntid.x
+_ROWS = {"%tid.y": -10, "%ctaid.y": -11}
+_INDICES = {**_SPECIAL, **_ROWS}
+_ZERO_INDICES = frozenset({"%tid.z", "%ctaid.z"})
+_PRODUCTS = {(-8, -1): -9, (-11, -2): -12}  # ctaid.x * ntid.x, ctaid.y * ntid.y
 
 Condition = tuple[str, LinearForm]  #: the form is ``>=``, ``==`` or ``!=`` zero
 Ways = tuple[tuple[Condition, ...], ...]  #: all conditions of one of these
@@ -70,9 +73,22 @@ def certain_accesses(function: FlatFunction) -> tuple[CertainAccess, ...]:
 
     Takes time proportional to the bounds of the search at most, whatever the kernel.
     """
-    search = _Search(function)
-    search.run()
-    return tuple(search.found)
+    found: dict[CertainAccess, None] = {}
+    rows = _names_rows(function)
+    for zero in (_ZERO_INDICES, _ZERO_INDICES | _ROWS.keys()) if rows else (_ZERO_INDICES,):
+        search = _Search(function, zero)
+        search.run()
+        found.update(search.found)
+    return tuple(found)
+
+
+def _names_rows(function: FlatFunction) -> bool:
+    return any(
+        isinstance(operand, Register) and operand.name in _ROWS
+        for entry in function.body
+        if isinstance(entry, Instruction)
+        for operand in entry.operands
+    )
 
 
 def _plus(left: LinearForm, right: LinearForm, factor: int = 1) -> LinearForm:
@@ -85,19 +101,27 @@ def _plus(left: LinearForm, right: LinearForm, factor: int = 1) -> LinearForm:
 
 
 def _times(left: LinearForm, right: LinearForm) -> LinearForm | None:
-    if not right.terms:
-        return _plus(LinearForm(0), left, right.constant)
-    if not left.terms:
-        return _plus(LinearForm(0), right, left.constant)
-    block, threads = ((-8, 1),), ((-1, 1),)
-    if not left.constant and not right.constant and {left.terms, right.terms} == {block, threads}:
-        return LinearForm(0, ((_FIRST_BLOCK_OFFSET, 1),))
-    return None
+    found = _plus(LinearForm(left.constant * right.constant), LinearForm(0, left.terms), right.constant)
+    found = _plus(found, LinearForm(0, right.terms), left.constant)
+    for one, factor in left.terms:
+        for other, times in right.terms:
+            symbol = _product(min(one, other), max(one, other))
+            if symbol is None:
+                return None
+            found = _plus(found, LinearForm(0, ((symbol, factor * times),)))
+    return found
+
+
+def _product(low: int, high: int) -> int | None:
+    """Return the symbol of the product of two; None where it has none."""
+    if high >= 0 and low >= -12 and not -7 < low < 0:
+        return product(low, high)
+    return _PRODUCTS.get((low, high))
 
 
 def _never_negative(form: LinearForm) -> bool:
     """Tell whether a form of launch extents and indices alone can't be negative."""
-    return form.constant >= 0 and all(symbol < 0 and factor > 0 for symbol, factor in form.terms)
+    return form.constant >= 0 and all(-12 <= symbol < 0 and factor > 0 for symbol, factor in form.terms)
 
 
 class _Path:
@@ -128,9 +152,10 @@ class _Path:
 
 
 class _Search:
-    """Follows the paths of one kernel."""
+    """Follows the paths of one kernel, for the threads whose indices named in ``zero`` are 0."""
 
-    def __init__(self, function: FlatFunction) -> None:
+    def __init__(self, function: FlatFunction, zero: frozenset[str]) -> None:
+        self.zero = zero
         self.body = function.body
         self.labels = {entry.name: at for at, entry in enumerate(self.body) if isinstance(entry, Label)}
         self.parameters = {
@@ -224,10 +249,10 @@ class _Search:
         if isinstance(operand, Immediate):
             return LinearForm(operand.value) if operand.kind == "int" else None
         if isinstance(operand, Register):
-            if operand.name in _ZERO_INDICES:
+            if operand.name in self.zero:
                 return LinearForm(0)
-            if operand.name in _SPECIAL:
-                return LinearForm(0, ((_SPECIAL[operand.name], 1),))
+            if operand.name in _INDICES:
+                return LinearForm(0, ((_INDICES[operand.name], 1),))
             return path.values.get(operand.name)
         return None
 

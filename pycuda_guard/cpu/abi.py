@@ -31,6 +31,9 @@ SHARED_WINDOW = 1 << 31
 #: offset of dynamic shared memory in a block's shared window, above all static variables of any kernel
 DYNAMIC_SHARED = 1 << 20
 
+#: where in what threads exchange the 32-bit values of shuffles begin, with room for a warp before and behind
+EXCHANGED_WORDS = 1024 * 8 + 32 * 4
+
 #: offset in the device window from which on it belongs to the runtime (shared windows, local memory, the
 #: in-kernel heap); device memory is allocated below
 SCRATCH = WINDOW // 2
@@ -64,8 +67,8 @@ BLOCK_FIELDS: tuple[tuple[str, str, int], ...] = (
     ("local", "u64", 1),  # device address of this worker's local memory; thread i at local + i * local_stride
     ("frame", "u64", 1),  # host address of spilled registers: slot s of thread i at frame + 8*(s*threads + i)
     ("state", "u64", 1),  # host address of i32[threads]: region each thread is at, or State
-    ("exchange", "u64", 1),  # host address of u64[threads]: values given to warp operations
-    ("snapshot", "u64", 1),  # host address of u64[threads]: copy of exchange taken at the release
+    ("exchange", "u64", 1),  # host address of what is given to warp operations: u64[1024], then words
+    ("snapshot", "u64", 1),  # the same as it was at the release
     ("warp_mask", "u64", 1),  # host address of u32[threads]: member masks of warp operations
     ("launch", "u64", 1),  # host address of the running launch, for the C runtime
     ("grid", "u32", 3),

@@ -104,7 +104,7 @@ def over_some_threads(module: ModuleContext, name: str, region: Region) -> None:
     row = b.udiv(low, width)
     start = (b.urem(low, width), b.urem(row, height), b.udiv(row, height))
     before = b.block
-    loop = function.append_basic_block("thread")
+    loop = function.append_basic_block("row")
     done = function.append_basic_block("done")
     b.branch(loop)
     b.position_at_end(loop)
@@ -113,16 +113,21 @@ def over_some_threads(module: ModuleContext, name: str, region: Region) -> None:
     linear.add_incoming(low, before)
     for phi, value in zip((x, y, z), start, strict=True):
         phi.add_incoming(value, before)
-    state = frame.run(frame.thread(block_index, (x, y, z), linear))
-    frame.store_state(states, linear, state)
+    to_end, wanted = b.sub(width, x), b.sub(high, linear)
+    count = b.select(b.icmp_unsigned("<", to_end, wanted), to_end, wanted)
+
+    def column(i: ir.Value) -> None:
+        index = (b.add(x, i, flags=_NO_WRAP), y, z)
+        number = b.add(linear, i, flags=_NO_WRAP)
+        frame.store_state(states, number, frame.run(frame.thread(block_index, index, number)))
+
+    frame.count(count, column, parallel=True)
     one, zero = ir.Constant(I32, 1), ir.Constant(I32, 0)
-    next_x = b.add(x, one)
-    row_ends = b.icmp_unsigned("==", next_x, width)
-    next_y = b.add(y, b.zext(row_ends, I32))
+    next_y = b.add(y, one)
     plane_ends = b.icmp_unsigned("==", next_y, height)
-    following = b.add(linear, one)
+    following = b.add(linear, count)
     linear.add_incoming(following, b.block)
-    x.add_incoming(b.select(row_ends, zero, next_x), b.block)
+    x.add_incoming(zero, b.block)
     y.add_incoming(b.select(plane_ends, zero, next_y), b.block)
     z.add_incoming(b.add(z, b.zext(plane_ends, I32)), b.block)
     b.cbranch(b.icmp_signed("<", following, high), loop, done)
@@ -193,9 +198,9 @@ class _Frame:
 
                 self._row(thread, after or (lambda thread, state: None))
 
-            self._count(height, row)
+            self.count(height, row)
 
-        self._count(depth, plane)
+        self.count(depth, plane)
 
     def _row(self, thread: Callable[[ir.Value], Thread], after: Callable[[Thread, ir.Value], None]) -> None:
         """Emit the loop over x: one without the guard for a row that passes it as a whole, and one with."""
@@ -207,7 +212,7 @@ class _Frame:
                 one = thread(x)
                 after(one, self.run(one, passes))
 
-            self._count(width, column, parallel=True)
+            self.count(width, column, parallel=True)
 
         if self._region.guard is None:
             run(False)
@@ -218,7 +223,7 @@ class _Frame:
             passed = b.call(self._region.guard, [*thread(x).arguments(), *self._invariants])
             b.store(b.and_(b.load(self._every, typ=I32), b.zext(passed, I32)), self._every)
 
-        self._count(width, test, parallel=True)
+        self.count(width, test, parallel=True)
         whole = b.icmp_unsigned("!=", b.load(self._every, typ=I32), ir.Constant(I32, 0))
         with b.if_else(whole) as (inside, border):
             with inside:
@@ -226,7 +231,7 @@ class _Frame:
             with border:
                 run(False)
 
-    def _count(self, end: ir.Value, emit: Callable[[ir.Value], None], parallel: bool = False) -> None:
+    def count(self, end: ir.Value, emit: Callable[[ir.Value], None], parallel: bool = False) -> None:
         """Emit a loop from 0 to ``end``, which is at least 1."""
         b = self.builder
         before = b.block

@@ -8,6 +8,9 @@
 #define MOST_THREADS 1024
 #define MOST_WARPS (MOST_THREADS / WARP)
 #define BARRIERS 16
+/* what threads exchange: 8 bytes each, then 4 bytes each with room for a warp before and behind (cpu/abi.py) */
+#define EXCHANGED_WORDS (MOST_THREADS * 8 + WARP * 4)
+#define EXCHANGE_BYTES (EXCHANGED_WORDS + MOST_THREADS * 4 + WARP * 4)
 #define MOST_RESIDENT 128 /* blocks, of all workers together */
 
 enum outcome { FINISHED, PARTED, MET, SPINNING };

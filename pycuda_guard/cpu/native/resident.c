@@ -70,8 +70,8 @@ int prepare_resident(struct resident *resident, struct pg_launch *launch)
         || fit(block->local, &resident->committed_local, stride * threads))
         return 1;
     uint64_t frame = aligned(kernel->frame_slots * threads * 8);
-    uint64_t wide = aligned(threads * 8), narrow = aligned(threads * 4);
-    uint64_t needed = kernel->regions ? frame + 2 * wide + 2 * narrow : 0;
+    uint64_t narrow = aligned(threads * 4);
+    uint64_t needed = kernel->regions ? frame + 2 * EXCHANGE_BYTES + 2 * narrow : 0;
     if (resident->capacity < needed) {
         free(resident->memory);
         resident->memory = aligned_alloc(64, needed);
@@ -82,8 +82,8 @@ int prepare_resident(struct resident *resident, struct pg_launch *launch)
     uint64_t memory = (uint64_t)resident->memory;
     block->frame = memory;
     block->exchange = block->frame + frame;
-    block->snapshot = block->exchange + wide;
-    block->state = block->snapshot + wide;
+    block->snapshot = block->exchange + EXCHANGE_BYTES;
+    block->state = block->snapshot + EXCHANGE_BYTES;
     block->warp_mask = block->state + narrow;
     block->parameters = (uint64_t)launch->parameters;
     block->launch = (uint64_t)launch;

@@ -33,6 +33,7 @@ enum pg_suspension {
     PG_NAMED_BARRIER = 6,
     PG_ARRIVAL = 7,
     PG_SPIN = 8,
+    SUSPENSIONS,
 };
 
 enum pg_fault_kind {
@@ -227,7 +228,7 @@ void pg_raise_interruption(void);
 
 /* Changed with every change of what runtime.py or generated code relies on, so that a stale build is noticed;
  * equal to runtime.ABI. */
-#define PG_ABI 3
+#define PG_ABI 4
 PG_EXPORT int pg_abi(void);
 
 /* pg_run with the parameters copied, aligned and padded with zeros to the kernel's size. `dimensions` are the

@@ -13,6 +13,7 @@
 #define _GNU_SOURCE
 #include "block.h"
 
+#include <emmintrin.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,79 +34,97 @@ static uint32_t *masks(struct resident *r)
     return (uint32_t *)r->block.warp_mask;
 }
 
-/* What thread i waits for; PG_NONE for one that has exited. */
-static enum pg_suspension kind_of(struct resident *r, uint32_t i)
-{
-    int32_t state = states(r)[i];
-    return state < 0 ? PG_NONE : r->kernel->suspension[state];
-}
-
 static uint32_t lanes_of(struct resident *r, uint32_t warp)
 {
     uint32_t count = r->block.threads - warp * WARP;
     return count >= WARP ? ~0u : (1u << count) - 1;
 }
 
+/* The lanes of a warp that have not exited. States are read for a whole warp, of which some may not exist. */
 static uint32_t alive_in(struct resident *r, uint32_t warp)
 {
-    uint32_t alive = 0;
-    uint32_t lanes = lanes_of(r, warp);
-    for (uint32_t lane = 0; lane < WARP && lanes >> lane & 1; lane++)
-        alive |= (uint32_t)(states(r)[warp * WARP + lane] >= 0) << lane;
-    return alive;
+    const __m128 *at = (const __m128 *)(states(r) + warp * WARP);
+    uint32_t exited = 0;
+    for (uint32_t i = 0; i < WARP / 4; i++)
+        exited |= (uint32_t)_mm_movemask_ps(at[i]) << 4 * i; /* the sign bits */
+    return lanes_of(r, warp) & ~exited;
 }
 
-/* Lanes of a warp that wait for something of this kind. */
-static uint32_t waiting_for(struct resident *r, uint32_t warp, enum pg_suspension kind)
+static uint32_t lanes_at(struct resident *r, uint32_t warp, int32_t state)
 {
+    const __m128i *at = (const __m128i *)(states(r) + warp * WARP);
+    const __m128i wanted = _mm_set1_epi32(state);
     uint32_t found = 0;
-    uint32_t lanes = lanes_of(r, warp) & ~r->ready[warp];
-    for (uint32_t lane = 0; lane < WARP; lane++)
-        if (lanes >> lane & 1 && kind_of(r, warp * WARP + lane) == kind)
-            found |= 1u << lane;
+    for (uint32_t i = 0; i < WARP / 4; i++)
+        found |= (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(at[i], wanted))) << 4 * i;
     return found;
+}
+
+static uint32_t first_of(uint32_t lanes)
+{
+    return (uint32_t)__builtin_ctz(lanes);
+}
+
+static uint32_t count_of(uint32_t lanes)
+{
+    return (uint32_t)__builtin_popcount(lanes);
+}
+
+/* Sort lanes that have not exited by what they wait for. */
+static void sort_lanes(struct resident *r, uint32_t warp, uint32_t lanes, uint32_t waiting[SUSPENSIONS])
+{
+    memset(waiting, 0, SUSPENSIONS * sizeof *waiting);
+    while (lanes) {
+        int32_t state = states(r)[warp * WARP + first_of(lanes)];
+        uint32_t same = lanes & lanes_at(r, warp, state);
+        waiting[r->kernel->suspension[state]] |= same;
+        lanes &= ~same;
+    }
+}
+
+static uint32_t *words_of(uint64_t exchanged)
+{
+    return (uint32_t *)(exchanged + EXCHANGED_WORDS);
 }
 
 static void publish(struct resident *r, uint32_t thread)
 {
     ((uint64_t *)r->block.snapshot)[thread] = ((uint64_t *)r->block.exchange)[thread];
+    words_of(r->block.snapshot)[thread] = words_of(r->block.exchange)[thread];
 }
 
-static uint32_t release_warp_operations(struct resident *r, uint32_t warp)
+/* Publish what all threads of the block have given; each gives anew before the next operation. */
+static void publish_all(struct resident *r)
 {
-    uint32_t waiting = waiting_for(r, warp, PG_WARP);
-    if (!waiting)
-        return 0;
-    uint32_t alive = alive_in(r, warp);
-    uint32_t released = 0;
-    for (uint32_t lane = 0; lane < WARP; lane++)
-        if (waiting >> lane & 1 && !(masks(r)[warp * WARP + lane] & alive & ~waiting))
-            released |= 1u << lane;
-    for (uint32_t lane = 0; lane < WARP; lane++)
-        if (released >> lane & 1)
-            publish(r, warp * WARP + lane);
+    uint64_t given = r->block.exchange;
+    r->block.exchange = r->block.snapshot;
+    r->block.snapshot = given;
+}
+
+/* Lanes at warp operations, of which those may go on whose masks hold nobody else who may still come. */
+static uint32_t release_warp_operations(struct resident *r, uint32_t warp, uint32_t waiting, uint32_t alive)
+{
+    uint32_t absent = alive & ~waiting;
+    uint32_t released = absent ? 0 : waiting;
+    for (uint32_t left = absent ? waiting : 0; left; left &= left - 1)
+        if (!(masks(r)[warp * WARP + first_of(left)] & absent))
+            released |= left & -left;
+    for (uint32_t left = released; left; left &= left - 1)
+        publish(r, warp * WARP + first_of(left));
     r->ready[warp] |= released;
     r->present[warp] = alive;
     return released;
 }
 
 /* The hindmost lanes at lockstep points: those with the lowest region. */
-static uint32_t release_lockstep(struct resident *r, uint32_t warp)
+static uint32_t release_lockstep(struct resident *r, uint32_t warp, uint32_t waiting)
 {
-    uint32_t waiting = waiting_for(r, warp, PG_LOCKSTEP);
     int32_t lowest = INT32_MAX;
-    uint32_t released = 0;
-    for (uint32_t lane = 0; lane < WARP; lane++) {
-        if (!(waiting >> lane & 1))
-            continue;
-        int32_t state = states(r)[warp * WARP + lane];
-        if (state < lowest) {
-            lowest = state;
-            released = 0;
-        }
-        if (state == lowest)
-            released |= 1u << lane;
+    for (uint32_t left = waiting; left; left &= left - 1) {
+        int32_t state = states(r)[warp * WARP + first_of(left)];
+        lowest = state < lowest ? state : lowest;
     }
+    uint32_t released = waiting ? waiting & lanes_at(r, warp, lowest) : 0;
     r->ready[warp] |= released;
     if (released)
         r->present[warp] = released;
@@ -120,36 +139,30 @@ static uint32_t weight(struct resident *r, uint32_t thread)
     return is_last ? 1 + (WARP - r->block.threads % WARP) % WARP : 1;
 }
 
-static void count_arrivals(struct resident *r, uint32_t warp)
+static void count_arrivals(struct resident *r, uint32_t warp, uint32_t arriving)
 {
-    uint32_t arriving = waiting_for(r, warp, PG_ARRIVAL);
-    for (uint32_t lane = 0; lane < WARP; lane++)
-        if (arriving >> lane & 1)
-            r->arrivals[masks(r)[warp * WARP + lane] % BARRIERS] += weight(r, warp * WARP + lane);
+    for (uint32_t left = arriving; left; left &= left - 1) {
+        uint32_t thread = warp * WARP + first_of(left);
+        r->arrivals[masks(r)[thread] % BARRIERS] += weight(r, thread);
+    }
     r->ready[warp] |= arriving;
 }
 
-/* Run the lanes of a warp that may run, those at the same region together; whether there were any. */
+/* Run the lanes of a warp that may run, neighbours at the same region together; whether there were any. */
 static int run_ready(struct resident *r, uint32_t warp)
 {
     uint32_t ready = r->ready[warp];
-    if (!ready)
-        return 0;
     r->ready[warp] = 0;
-    uint32_t low = warp * WARP;
-    for (uint32_t lane = 0; lane < WARP;) {
-        int32_t state = ready >> lane & 1 ? states(r)[low + lane] : PG_EXITED;
-        if (state < 0) {
-            lane++;
-            continue;
-        }
-        uint32_t last = lane + 1;
-        while (last < WARP && ready >> last & 1 && states(r)[low + last] == state)
-            last++;
-        r->kernel->range[state](&r->block, (int32_t)(low + lane), (int32_t)(low + last));
-        lane = last;
+    for (uint32_t left = ready & alive_in(r, warp); left;) {
+        uint32_t lane = first_of(left);
+        int32_t state = states(r)[warp * WARP + lane];
+        uint64_t same = left & lanes_at(r, warp, state);
+        uint32_t count = (uint32_t)__builtin_ctzll(~(same >> lane));
+        uint32_t low = warp * WARP + lane;
+        r->kernel->range[state](&r->block, (int32_t)low, (int32_t)(low + count));
+        left &= ~(uint32_t)(((1ull << count) - 1) << lane);
     }
-    return 1;
+    return ready != 0;
 }
 
 /* Run a warp until its lanes are all at barriers or have had their turns in loops. */
@@ -159,15 +172,21 @@ static int run_warp(struct resident *r, uint32_t warp)
     int yields = YIELD_TURNS, spins = SPIN_TURNS;
     for (;;) {
         progress |= run_ready(r, warp);
-        count_arrivals(r, warp);
-        if (r->ready[warp] || release_warp_operations(r, warp))
+        uint32_t alive = alive_in(r, warp);
+        if (!alive)
+            return progress;
+        uint32_t waiting[SUSPENSIONS];
+        sort_lanes(r, warp, alive, waiting);
+        count_arrivals(r, warp, waiting[PG_ARRIVAL]);
+        if (r->ready[warp]
+            || (waiting[PG_WARP] && release_warp_operations(r, warp, waiting[PG_WARP], alive)))
             continue;
-        uint32_t yielding = yields > 0 ? waiting_for(r, warp, PG_YIELD) : 0;
-        uint32_t spinning = spins > 0 ? waiting_for(r, warp, PG_SPIN) : 0;
+        uint32_t yielding = yields > 0 ? waiting[PG_YIELD] : 0;
+        uint32_t spinning = spins > 0 ? waiting[PG_SPIN] : 0;
         yields -= yielding != 0;
         spins -= spinning != 0;
         r->ready[warp] |= yielding | spinning;
-        if (!r->ready[warp] && !release_lockstep(r, warp))
+        if (!r->ready[warp] && !release_lockstep(r, warp, waiting[PG_LOCKSTEP]))
             return progress;
     }
 }
@@ -182,54 +201,52 @@ struct census {
     int32_t common; /* region of all that are alive, or PG_MIXED */
 };
 
+static void count_lanes(struct resident *r, uint32_t warp, uint32_t alive, struct census *census)
+{
+    int32_t first = states(r)[warp * WARP + first_of(alive)];
+    int32_t common = (alive & ~lanes_at(r, warp, first)) ? PG_MIXED : first;
+    census->common = census->common == PG_EXITED || census->common == common ? common : PG_MIXED;
+    uint32_t waiting[SUSPENSIONS];
+    sort_lanes(r, warp, alive, waiting);
+    uint32_t at_barrier = waiting[PG_BARRIER] | waiting[PG_VOTE_BARRIER];
+    census->at_barrier[0] += count_of(at_barrier);
+    for (uint32_t left = waiting[PG_NAMED_BARRIER]; left; left &= left - 1) {
+        uint32_t thread = warp * WARP + first_of(left);
+        uint32_t barrier = masks(r)[thread] % BARRIERS;
+        census->at_barrier[barrier] += weight(r, thread);
+        census->needed[barrier] = masks(r)[thread] / BARRIERS;
+    }
+    census->warp_operation += count_of(waiting[PG_WARP]);
+    census->spinning += count_of(waiting[PG_SPIN]);
+    census->looping += count_of(alive & ~(at_barrier | waiting[PG_NAMED_BARRIER] | waiting[PG_WARP]));
+}
+
 static void take_census(struct resident *r, struct census *census)
 {
     memset(census, 0, sizeof *census);
     census->common = PG_EXITED;
-    for (uint32_t i = 0; i < r->block.threads; i++) {
-        int32_t state = states(r)[i];
-        if (state < 0)
-            continue;
-        census->alive++;
-        if (census->common == PG_EXITED)
-            census->common = state;
-        else if (census->common != state)
-            census->common = PG_MIXED;
-        switch (r->kernel->suspension[state]) {
-        case PG_BARRIER:
-        case PG_VOTE_BARRIER:
-            census->at_barrier[0]++;
-            break;
-        case PG_NAMED_BARRIER: {
-            uint32_t barrier = masks(r)[i] % BARRIERS;
-            census->at_barrier[barrier] += weight(r, i);
-            census->needed[barrier] = masks(r)[i] / BARRIERS;
-            break;
-        }
-        case PG_WARP:
-            census->warp_operation++;
-            break;
-        case PG_SPIN:
-            census->spinning++;
-            census->looping++;
-            break;
-        default:
-            census->looping++;
-        }
+    for (uint32_t warp = 0; warp * WARP < r->block.threads; warp++) {
+        uint32_t alive = alive_in(r, warp);
+        census->alive += count_of(alive);
+        if (alive)
+            count_lanes(r, warp, alive, census);
     }
 }
 
-static int is_at_barrier(struct resident *r, uint32_t thread, uint32_t barrier)
+/* The lanes of a warp that wait at a barrier; those of them that vote there are added to *voting. */
+static uint32_t lanes_at_barrier(struct resident *r, uint32_t warp, uint32_t barrier, uint32_t *voting)
 {
-    switch (kind_of(r, thread)) {
-    case PG_BARRIER:
-    case PG_VOTE_BARRIER:
-        return barrier == 0;
-    case PG_NAMED_BARRIER:
-        return masks(r)[thread] % BARRIERS == barrier;
-    default:
-        return 0;
+    uint32_t waiting[SUSPENSIONS];
+    sort_lanes(r, warp, alive_in(r, warp), waiting);
+    uint32_t found = 0;
+    if (barrier == 0) {
+        *voting = waiting[PG_VOTE_BARRIER];
+        found = waiting[PG_BARRIER] | *voting;
     }
+    for (uint32_t left = waiting[PG_NAMED_BARRIER]; left; left &= left - 1)
+        if (masks(r)[warp * WARP + first_of(left)] % BARRIERS == barrier)
+            found |= left & -left;
+    return found;
 }
 
 /* Let the threads at a barrier go on, and count the votes of those that vote. */
@@ -237,14 +254,12 @@ static void release_barrier(struct resident *r, uint32_t barrier)
 {
     r->arrivals[barrier] = 0;
     uint32_t votes = 0, voters = 0;
-    for (uint32_t i = 0; i < r->block.threads; i++) {
-        if (!is_at_barrier(r, i, barrier))
-            continue;
-        if (kind_of(r, i) == PG_VOTE_BARRIER) {
-            votes += ((uint64_t *)r->block.exchange)[i] & 1;
-            voters++;
-        }
-        r->ready[i / WARP] |= 1u << i % WARP;
+    for (uint32_t warp = 0; warp * WARP < r->block.threads; warp++) {
+        uint32_t voting = 0;
+        r->ready[warp] |= lanes_at_barrier(r, warp, barrier, &voting);
+        voters += count_of(voting);
+        for (uint32_t left = voting; left; left &= left - 1)
+            votes += ((uint64_t *)r->block.exchange)[warp * WARP + first_of(left)] & 1;
     }
     if (voters) {
         r->votes = votes;
@@ -310,7 +325,7 @@ static enum outcome run_together(struct resident *r)
             return PARTED;
         switch (r->kernel->suspension[next]) {
         case PG_WARP:
-            memcpy((void *)r->block.snapshot, (void *)r->block.exchange, 8 * (size_t)threads);
+            publish_all(r);
             break;
         case PG_VOTE_BARRIER:
             count_all_votes(r);

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from llvmlite import ir
 
-from pycuda_guard.cpu.abi import Suspension
+from pycuda_guard.cpu.abi import EXCHANGED_WORDS, Suspension
 from pycuda_guard.cpu.codegen.instructions.comparison import destinations
 from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, resumes, suspends
 from pycuda_guard.cpu.codegen.instructions.values import extend, integer, minimum, runtime
-from pycuda_guard.cpu.codegen.types import I1, I32, is_signed
-from pycuda_guard.kernels.ptx.ir import Immediate
+from pycuda_guard.cpu.codegen.types import I1, I32, I64, is_signed
+from pycuda_guard.kernels.ptx.ir import Immediate, Register
 
 if TYPE_CHECKING:
     from pycuda_guard.cpu.codegen.emitter import Emitter
@@ -39,7 +39,7 @@ def give_for_shuffle(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
     _require_sync(e, m)
     m.one_of("up", "down", "bfly", "idx")
     m.type("b32", "u32", "s32", "f32")
-    e.give(e.read(i.operands[1], "b32"))
+    _give_word(e, e.read(i.operands[1], "b32"))
     e.set_members(e.read(i.operands[4], "b32"))
     return Suspension.WARP
 
@@ -47,35 +47,94 @@ def give_for_shuffle(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
 @resumes("shfl")
 def shuffle(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``shfl.sync``: the value of another lane of the segment; ``p`` says whether there is such a lane."""
-    b = e.builder
     m.flag("sync")
     mode = m.one_of("up", "down", "bfly", "idx")
     m.type()
-    step, control = e.read(i.operands[2], "b32"), e.read(i.operands[3], "b32")
-    lane, low_5 = e.lane, integer(32, 31)
-    segment = b.and_(b.lshr(control, integer(32, 8)), low_5)
-    first = b.and_(lane, segment)
-    limit = b.or_(first, b.and_(b.and_(control, low_5), b.not_(segment)))
-    step = b.and_(step, low_5)
-    if mode == "up":
-        source = b.sub(lane, step)
-        inside = b.icmp_signed(">=", source, limit)
-    else:
-        if mode == "down":
-            source = b.add(lane, step)
-        elif mode == "bfly":
-            source = b.xor(lane, step)
-        else:
-            source = b.or_(first, b.and_(step, b.not_(segment)))
-        inside = b.icmp_signed("<=", source, limit)
-    source = b.select(inside, source, lane)
-    thread = b.add(b.and_(e.thread_linear, integer(32, ~31)), source)
-    # the last warp may be incomplete: lanes that do not exist must not be read
-    thread = minimum(e, thread, b.sub(e.threads, integer(32, 1)))
-    values = (b.trunc(e.given(thread), I32), inside)
+    fixed = _fixed_step(mode, _known(e, i.operands[2]), _known(e, i.operands[3]))
+    values = _fetch_near(e, mode, fixed) if fixed else _fetch(e, mode, i.operands[2], i.operands[3])
     kinds = ("b32", "pred")
     for destination, value, kind in zip(destinations(i.operands[0]), values, kinds, strict=False):
         e.write(destination, value, kind)
+
+
+def _fetch(e: Emitter, mode: str, step: Operand, control: Operand) -> tuple[ir.Value, ir.Value]:
+    """Return the value of the lane that a shuffle names, and whether there is such a lane."""
+    b = e.builder
+    distance, limits = e.read(step, "b32"), e.read(control, "b32")
+    lane, low_5 = e.lane, integer(32, 31)
+    segment = b.and_(b.lshr(limits, integer(32, 8)), low_5)
+    first = b.and_(lane, segment)
+    limit = b.or_(first, b.and_(b.and_(limits, low_5), b.not_(segment)))
+    distance = b.and_(distance, low_5)
+    if mode == "up":
+        source = b.sub(lane, distance)
+        inside = b.icmp_signed(">=", source, limit)
+    else:
+        if mode == "down":
+            source = b.add(lane, distance)
+        elif mode == "bfly":
+            source = b.xor(lane, distance)
+        else:
+            source = b.or_(first, b.and_(distance, b.not_(segment)))
+        inside = b.icmp_signed("<=", source, limit)
+    thread = b.add(b.and_(e.thread_linear, integer(32, ~31)), source)
+    # the last warp may be incomplete: of lanes that do not exist, a lane gets its own value
+    exists = b.and_(inside, b.icmp_unsigned("<", thread, e.threads))
+    return _word(e, b.select(exists, thread, e.thread_linear)), inside
+
+
+def _known(e: Emitter, operand: Operand) -> int:
+    """Return the value of an operand that is a constant, by way of a register or not; -1 for any other."""
+    if isinstance(operand, Register) and not operand.special:
+        definition = e.context.definitions.single.get(operand.name)
+        if definition is not None and definition.instruction.opcode == "mov":
+            operand = definition.instruction.operands[1]
+    return operand.value if isinstance(operand, Immediate) else -1
+
+
+def _fixed_step(mode: str, step: int, control: int) -> int:
+    """Return the step of a shuffle by a fixed one over whole warps, else 0."""
+    is_whole = control == (0 if mode == "up" else 31)
+    is_near = mode in ("up", "down") or (mode == "bfly" and step & (step - 1) == 0)
+    return step if is_whole and is_near and 0 < step < 32 else 0
+
+
+def _fetch_near(e: Emitter, mode: str, step: int) -> tuple[ir.Value, ir.Value]:
+    """Return what :func:`_fetch` does, by loads from one place after the other for thread after thread."""
+    b = e.builder
+    lane, own = e.lane, _word(e, e.thread_linear)
+    if mode == "up":
+        inside = b.icmp_unsigned(">=", lane, integer(32, step))
+        return b.select(inside, _word(e, e.thread_linear, -step), own), inside
+    exists = b.icmp_unsigned("<", b.add(e.thread_linear, integer(32, step)), e.threads)
+    above = _word(e, e.thread_linear, step)
+    if mode == "down":
+        inside = b.icmp_unsigned("<", lane, integer(32, 32 - step))
+        return b.select(b.and_(inside, exists), above, own), inside
+    is_lower = b.icmp_unsigned("==", b.and_(lane, integer(32, step)), integer(32, 0))
+    higher = b.select(exists, above, own)
+    return b.select(is_lower, higher, _word(e, e.thread_linear, -step)), integer(1, 1)
+
+
+def _give_word(e: Emitter, value: ir.Value) -> None:
+    """Give 32 bits to the other threads, done before a suspension."""
+    store = e.builder.store(value, _word_place(e, "exchange", e.thread_linear, 0), align=4)
+    e.context.metadata.frame(store)
+
+
+def _word(e: Emitter, thread: ir.Value, offset: int = 0) -> ir.Value:
+    """Return the 32 bits that the thread ``offset`` behind another gave, which need not exist."""
+    load = e.builder.load(_word_place(e, "snapshot", thread, offset), typ=I32, align=4)
+    e.context.metadata.frame(load)
+    return load
+
+
+def _word_place(e: Emitter, field: str, thread: ir.Value, offset: int) -> ir.Value:
+    b = e.builder
+    place = b.mul(b.zext(thread, I64), ir.Constant(I64, 4))
+    return e.offset_pointer(
+        e.block_pointer(field), b.add(place, ir.Constant(I64, EXCHANGED_WORDS + 4 * offset))
+    )
 
 
 # --- vote, match, redux, elect ------------------------------------------------------------------

@@ -6,12 +6,13 @@ import struct
 from dataclasses import dataclass
 
 import pytest
+from own_addresses import FIRST, release
 
 pytest.importorskip("llvmlite", reason="the CPU device needs llvmlite")
 
 from pycuda_guard.cpu import abi, jit
 from pycuda_guard.cpu.codegen.plan import KernelPlan, LoweredModule
-from pycuda_guard.cpu.memory import UNIT, DeviceMemory
+from pycuda_guard.cpu.memory import DeviceMemory
 from pycuda_guard.cpu.runtime import get_runtime
 
 #: what hand-written kernels start with: parameter 0 as i64, and a translation like that of generated code
@@ -87,18 +88,6 @@ def kernel_cache(tmp_path_factory):
         folder = tmp_path_factory.mktemp("kernels")
         patch.setenv("PYCUDA_GUARD_CACHE_DIR", str(folder))
         yield folder
-
-
-#: where the addresses of tests begin: below are those of the driver, which other tests load into this process
-FIRST = abi.SCRATCH // 2
-
-
-def release(memory: DeviceMemory) -> None:
-    """Give back everything, so that the next allocator of this process finds its addresses as new."""
-    for address in list(memory._allocations):
-        memory.free(address)
-    if memory._small_end:
-        get_runtime().decommit(memory._small_end - UNIT, UNIT)
 
 
 @pytest.fixture(scope="module")

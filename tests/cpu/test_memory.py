@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 
 import pytest
-from conftest import FIRST, release
 from hypothesis import given, settings, strategies as st
+from own_addresses import FIRST, release
 
 from pycuda_guard.cpu import abi
 from pycuda_guard.cpu.memory import (
@@ -175,7 +175,7 @@ def test_memory_of_one_owner_is_freed_together(memory):
 sizes = st.one_of(st.integers(1, 3000), st.integers(UNIT - 2000, UNIT + 2000))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.one_of(sizes, st.integers(-20, -1)), max_size=60))
 def test_any_sequence_of_allocations_and_frees_keeps_the_books(steps):
     memory = DeviceMemory(TOTAL, get_runtime(), FIRST)

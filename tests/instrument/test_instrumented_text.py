@@ -91,7 +91,7 @@ def test_directives_and_pragmas_stay():
     assert 'L:\n\t.pragma "nounroll";' in printed
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.sampled_from(FILES))
 def test_damaged_modules_are_instrumented_or_left_out(seed, path):
     rng = random.Random(seed)

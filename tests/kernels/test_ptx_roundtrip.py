@@ -171,7 +171,7 @@ def test_real_modules(real_ptx):
     assert parse(print_module(module)) == module
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(modules)
 def test_generated_modules(module):
     assert parse(print_module(module)) == module

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 @given(any_event())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_every_event_survives(event: m.Event) -> None:
     assert codec.decode_event(codec.encode(event)) == event
 
 
 @given(st.lists(any_event(), max_size=30))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_timeline_survives(tmp_path: Path, events: list[m.Event]) -> None:
     for number, event in enumerate(events, 1):
         event.sequence = number

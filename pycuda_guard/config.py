@@ -53,7 +53,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "record",
-        "record the run there, for pycuda-guard check; {pid} stands for the number of the process",
+        "record the run there, for pycuda-guard check; {pid} stands for the number of the process, "
+        "and a folder gets a file for each process",
         metavar="FILE",
         default=None,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycuda_guard import config
@@ -10,6 +11,7 @@ from pycuda_guard.cli.verb import Verb
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from pycuda_guard.events.reader import Recording
     from pycuda_guard.findings import Finding
@@ -25,21 +27,24 @@ OPTIONS = ("json", "fail_on", "strict", "quiet", "select", "ignore", "baseline",
 class Check(Verb):
     """Find in recordings what was found, or would have been, while they were made.
 
-    A recording comes from run --record FILE or pycuda_guard.dump(). Neither a device nor PyCUDA
-    nor the program's files are needed. Which findings count is decided anew, by the options given
-    here, the program's pyproject.toml and the comments in its recorded files. The exit status is 1
-    where there are findings at the level of --fail-on, and 2 where a recording can't be read or is
-    damaged.
+    A recording comes from run --record FILE or pycuda_guard.dump(). Of a FOLDER, all recordings in it are
+    taken. Several are the processes of one run: what they have found is merged. Neither a device nor
+    PyCUDA nor the program's files are needed. Which findings count is decided anew, by the options given
+    here, the program's pyproject.toml and the comments in its recorded files. The exit status is 1 where
+    there are findings at the level of --fail-on, and 2 where a recording can't be read or is damaged.
     """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Take the options that a run has, too, and the recordings."""
         config.add_arguments(parser, OPTIONS)
-        parser.add_argument("files", nargs="+", metavar="FILE", help="a recording")
+        parser.add_argument(
+            "paths", nargs="+", type=Path, metavar="FILE|FOLDER", help="a recording, or a folder of them"
+        )
 
     def run(self, options: argparse.Namespace) -> int:
         """Check every recording and return the exit status."""
         from pycuda_guard.cli import replay
+        from pycuda_guard.cli.report import files_at
         from pycuda_guard.events.reader import read
         from pycuda_guard.findings import fails
         from pycuda_guard.reports.json_report import JsonReport
@@ -47,27 +52,22 @@ class Check(Verb):
         from pycuda_guard.reports.terminal import Terminal, show
         from pycuda_guard.suppressions import Outcome, Suppressions, write_baseline
 
-        recordings = [read(file) for file in options.files]
+        recordings = [read(str(file)) for path in options.paths for file in files_at(path)]
         chosen = replay.configure(config.given(options), recordings)
         suppressions = Suppressions(chosen)
         report = JsonReport(chosen.json) if chosen.json else None
-        runs: list[Run] = []
+        screen = Terminal(sys.stdout, quiet=chosen.quiet)
+        run = merged_run(_runs(recordings, suppressions, screen))
+        for remark in replay.remarks(recordings, suppressions):
+            screen.announce(remark)
+        show(run, screen)
         for recording in recordings:
-            if len(recordings) > 1 and not chosen.quiet:
-                print(f"{recording.path}:")
-            screen = Terminal(sys.stdout, quiet=chosen.quiet)
-            runs.append(check(recording, suppressions, screen))
-            if recording is recordings[-1]:
-                for remark in replay.remarks(recordings, suppressions):
-                    screen.announce(remark)
-            show(runs[-1], screen)
             replay.complain(recording)
-        run = merged_run(runs)
         if report is not None:
             _write(report, run)
         if chosen.write_baseline:
             outcome = Outcome(list(run.findings), list(run.suppressed))
-            Terminal(sys.stdout, quiet=chosen.quiet).announce(write_baseline(chosen.write_baseline, outcome))
+            screen.announce(write_baseline(chosen.write_baseline, outcome))
         elif any(fails(finding, chosen.fail_on, strict=chosen.strict) for finding in run.findings):
             return 1
         return 2 if any(recording.is_damaged for recording in recordings) else 0
@@ -82,13 +82,20 @@ def _write(report: JsonReport, run: Run) -> None:
         raise unwritable(report.path, "the findings", error) from error
 
 
-def check(recording: Recording, suppressions: Suppressions, terminal: Terminal) -> Run:
-    """Show what is found in one recording, as the run itself would have, and return what it holds."""
+def _runs(recordings: Sequence[Recording], suppressions: Suppressions, terminal: Terminal) -> list[Run]:
+    """Show what is found in recordings, each finding as soon as it is, and return what they hold."""
     from pycuda_guard.cli import replay
     from pycuda_guard.findings import Severity
 
+    shown = set()
+
     def found(finding: Finding) -> None:
-        if finding.failure is None and finding.severity is not Severity.NOTE:
+        if finding.failure is None and finding.severity is not Severity.NOTE and finding.key not in shown:
+            shown.add(finding.key)
             terminal.show(finding)
 
-    return replay.run_of(recording, suppressions, found)
+    runs = [replay.run_of(recording, suppressions, found) for recording in recordings]
+    for recording in recordings:
+        # each was replayed with its own texts alone
+        recording.provide_sources()
+    return runs

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 #: the options of a run that have a meaning here
 OPTIONS = ("select", "ignore", "baseline")
 
-#: how the name of a recording ends by custom
-SUFFIX = ".pgr"
-
 
 class Report(Verb):
     """Write what was found in a recorded run as text, JSON, SARIF and the like.
@@ -112,7 +109,7 @@ def files_at(path: Path) -> list[Path]:
 
 def _is_recording(file: Path) -> bool:
     """Tell whether a file is meant to be a recording; a damaged one is, too."""
-    from pycuda_guard.events.format import MAGIC
+    from pycuda_guard.events.format import MAGIC, SUFFIX
 
     return file.suffix == SUFFIX or _first_bytes(file).startswith(MAGIC[:4])
 

@@ -7,7 +7,7 @@ import heapq
 import sys
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,16 +134,14 @@ def _rows(recording: Recording) -> Iterator[Row]:
 
 def _print_table(recordings: Sequence[Recording], wanted: Wanted) -> None:
     """Print one line an event; of several processes, in the order of time."""
-    from pycuda_guard.reports import table
+    from pycuda_guard.reports import processes, table
     from pycuda_guard.reports.text import encodable
 
     several = len(recordings) > 1
     for recording in recordings:
         recording.provide_sources()
-    streams = [
-        ((row, str(recording.start.process) if several else "") for row in _rows(recording))
-        for recording in recordings
-    ]
+    names = processes.names(recordings) if several else [""]
+    streams = [zip(_rows(recording), repeat(name)) for recording, name in zip(recordings, names, strict=True)]
     merged = heapq.merge(*streams, key=lambda pair: pair[0].time) if several else chain(*streams)
     shown = islice((pair for pair in merged if wanted.has(pair[0])), wanted.limit)
     try:
@@ -158,15 +156,18 @@ def _print_table(recordings: Sequence[Recording], wanted: Wanted) -> None:
 
 def _write_perfetto(path: Path, recordings: Sequence[Recording], wanted: Wanted) -> None:
     from pycuda_guard.cli import replay
+    from pycuda_guard.reports import processes
     from pycuda_guard.reports.perfetto import TraceWriter
 
     try:
         with path.open("w", encoding="utf-8", errors="backslashreplace") as out:
             writer = TraceWriter(out, wanted.origin)
-            for recording in recordings:
+            names, numbers = processes.names(recordings), processes.numbers(recordings)
+            for recording, name, number in zip(recordings, names, numbers, strict=True):
                 findings = replay.findings_of(recording)
-                name = " ".join(recording.start.arguments) or recording.path
-                writer.write(recording.start.process, name, wanted.limited(_rows(recording)), findings)
+                program = " ".join(recording.start.arguments) or recording.path
+                title = program if len(recordings) == 1 else f"{name}: {program}"
+                writer.write(number, title, wanted.limited(_rows(recording)), findings)
             writer.close()
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -181,7 +182,7 @@ def _write_parquet(path: Path, recordings: Sequence[Recording], wanted: Wanted) 
         with parquet.TableWriter(path) as writer:
             for recording in recordings:
                 recording.provide_sources()
-                writer.write(recording.start.process, wanted.limited(_rows(recording)))
+                writer.write(recording.start, wanted.limited(_rows(recording)))
     except OSError as error:
         raise _unwritable(path, error) from error
     print(f"{path}: {writer.count} events")

@@ -28,13 +28,16 @@ class Start(msgspec.Struct, tag=True, kw_only=True):
     """What was recorded: the first record of the tables.
 
     ``started`` is seconds since 1970, UTC. ``parent`` is the process that this one was forked from
-    while it was recorded, else 0. ``device`` names where kernels run; ``kernels`` tells
+    while it was recorded, else 0. ``host`` is its machine, ``rank`` the number that a launcher of MPI has
+    given it, if one has. ``device`` names where kernels run; ``kernels`` tells
     whether they were looked into, ``races`` whether for races, too.
     """
 
     version: str = "unknown"
     process: int = 0
     parent: int = 0
+    host: str = ""
+    rank: int | None = None
     started: float = 0.0
     arguments: tuple[str, ...] = ()
     directory: str = ""

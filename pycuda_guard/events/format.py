@@ -17,6 +17,9 @@ from pycuda_guard.errors import GuardError
 
 MAGIC = b"\x89PGREC\r\n"
 
+#: how the name of a recording ends by custom
+SUFFIX = ".pgr"
+
 #: version of the blocks, lanes and records; that of the events is their layout, see events/codec.py
 VERSION = 1
 

@@ -8,10 +8,11 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from pycuda_guard import launcher
 from pycuda_guard.errors import StartError
 from pycuda_guard.events import codec
 from pycuda_guard.events.codec import Start, encode
-from pycuda_guard.events.format import BLOCK, Kind
+from pycuda_guard.events.format import BLOCK, SUFFIX, Kind
 from pycuda_guard.events.model import KernelReport, ModuleLoaded
 from pycuda_guard.events.recorder_blocks import FEWEST, BlockFile, Lane
 
@@ -29,6 +30,23 @@ NAME = "the recorder"
 
 #: events that name other files than that of their line
 _NAMING_MORE = (ModuleLoaded, KernelReport)
+
+
+def template_of(path: str) -> str:
+    """Return the absolute template for :func:`path_of` that the option ``record`` stands for.
+
+    A folder, or a path that ends like one, which is made, gets a file for each process, named after its
+    rank if it has one, its machine and its number. Raises :class:`StartError` where it can't be made.
+    """
+    if not path.endswith(("/", os.sep)) and not os.path.isdir(path):
+        return os.path.abspath(path)
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"the run can't be recorded to {path}: {error.strerror}") from error
+    rank = launcher.rank()
+    name = "" if rank is None else f"rank{rank:04}."
+    return os.path.join(os.path.abspath(path), f"{name}{launcher.host()}.{{pid}}{SUFFIX}")
 
 
 def path_of(template: str, *, is_child: bool = False) -> str:
@@ -56,6 +74,8 @@ def describe(
         version=version,
         process=os.getpid(),
         parent=parent,
+        host=launcher.host(),
+        rank=launcher.rank(),
         started=time.time(),
         arguments=tuple(_text(argument) for argument in sys.argv),
         directory=_text(directory),

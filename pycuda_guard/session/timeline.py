@@ -37,8 +37,7 @@ class Timeline:
         self._last: deque[Event] = deque(maxlen=KEPT)
         self._recorder: Recorder | None = None
         self._is_waiting = False  # a forked child, whose file is made for its first event
-        # the program may change its folder before it forks
-        self._template = os.path.abspath(config.record) if config.record else ""
+        self._template = ""
 
     def start(self, device: str, *, is_worker: bool) -> None:
         """Make the recording, if one is wanted, of a run on ``device``.
@@ -47,7 +46,9 @@ class Timeline:
         Raises :class:`StartError` where the file can't be made.
         """
         self._device = device
-        if self._template:
+        if self._config.record:
+            # absolute: the program may change its folder before it forks
+            self._template = recorder.template_of(self._config.record)
             self._recorder = self._record(is_child=is_worker)
 
     @property

@@ -13,7 +13,7 @@ for (let row = 0; row < count; row++) {
   tracks[rows.host[row]].items.push(row);
   if (rows.stream[row] >= 0) tracks[rows.stream[row]].items.push(row);
 }
-const lanes = [...tracks].sort((a, b) => a.process - b.process
+const lanes = [...tracks].sort((a, b) => a.place - b.place
   || (a.kind === "host" ? 0 : 1) - (b.kind === "host" ? 0 : 1) || a.index - b.index);
 lanes.forEach((track, lane) => { track.lane = lane; });
 const next = new Int32Array(count).fill(-1); // the next row on the same stream

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from pycuda_guard.findings import Severity
-from pycuda_guard.reports import scope
+from pycuda_guard.reports import processes, scope
 from pycuda_guard.reports.html.marks import escaped
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def header(run: Run) -> str:
         if 0 < first.start.started < _YEAR_3000:
             moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(first.start.started))
             facts.append(("Started", moment))
-        numbers = ", ".join(str(one.start.process) for one in run.recordings)
-        facts.append(("Processes" if len(run.recordings) > 1 else "Process", numbers))
+        names = ", ".join(processes.names(run.recordings))
+        facts.append(("Processes" if len(run.recordings) > 1 else "Process", names))
     if not run.has_ended:
         facts.append(("End", "not recorded: what is decided at the end of a run is missing"))
     facts += [("Damage", problem) for one in run.recordings if one.is_damaged for problem in one.problems]

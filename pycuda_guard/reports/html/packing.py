@@ -27,9 +27,9 @@ _HOST = frozenset({MemoryKind.PINNED, MemoryKind.REGISTERED})
 
 
 class Packer:
-    """Collects rows in the order of the page. ``processes`` are the numbers of the processes."""
+    """Collects rows in the order of the page. ``processes`` are what the processes are called."""
 
-    def __init__(self, names: Names, processes: Sequence[int]) -> None:
+    def __init__(self, names: Names, processes: Sequence[str]) -> None:
         self._names = names
         self._processes = processes
         self._texts: dict[str, int] = {}
@@ -156,6 +156,6 @@ class Packer:
         return track
 
     def _track(self, name: str, kind: str, place: int) -> int:
-        process = self._processes[place] if len(self._processes) > 1 else 0
-        self._tracks.append({"name": name, "kind": kind, "process": process})
+        process = self._processes[place] if len(self._processes) > 1 else ""
+        self._tracks.append({"name": name, "kind": kind, "process": process, "place": place})
         return len(self._tracks) - 1

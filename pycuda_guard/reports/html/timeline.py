@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pycuda_guard.events import model
 from pycuda_guard.reports.html.packing import Packer
 from pycuda_guard.reports.looks import Kind
+from pycuda_guard.reports.processes import names as process_names
 from pycuda_guard.reports.tracks import Row, Tracks
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def collect(run: Run, names: Names) -> Timeline:
         positions[place][row.number] = position
     for place, process in enumerate(processes):
         _attach(run.findings, stories, process, positions[place])
-    packer = Packer(names, [recording.start.process for recording in run.recordings])
+    packer = Packer(names, process_names(run.recordings))
     for row, place in merged:
         packer.add(row, place, positions[place])
     for place, process in enumerate(processes):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Triple = tuple[int, int, int]
 
 #: version of the interface; equal to PG_ABI in native/runtime.h
-ABI = 4
+ABI = 5
 
 _DIMENSIONS = struct.Struct("6I")
 _OK, _FAULTED, _FORKED, _NO_MEMORY = range(4)
@@ -163,19 +163,23 @@ class Runtime:
         shared: int,
         parameters: bytes,
         timeout: float = 0.0,
+        stack: int = 0,
     ) -> Fault | None:
         """Run a kernel to its end and return how it failed, or None; the GIL is free meanwhile.
 
         ``grid`` and ``block`` are in blocks and threads, ``shared`` is dynamic shared memory in bytes.
         ``parameters`` is cut or padded with zeros to the kernel's size. After ``timeout`` seconds (0: never)
-        the kernel is given up. Raises ForkedError, MemoryError.
+        the kernel is given up. A kernel that recurses gets ``stack`` bytes of local memory a thread for its
+        calls. Raises ForkedError, MemoryError.
         """
         if kernel.plan.unsupported:
             raise GuardError(f"kernel {kernel.name} cannot run: {kernel.plan.unsupported}")
         dimensions = _DIMENSIONS.pack(*grid, *block)
         fault = _Fault()
+        stack = stack if kernel.plan.recurses else 0
+        milliseconds = round(1000 * timeout)
         result = self.library.pg_launch_kernel(
-            kernel.address, dimensions, shared, parameters, len(parameters), round(1000 * timeout), fault
+            kernel.address, dimensions, shared, stack, parameters, len(parameters), milliseconds, fault
         )
         if result == _OK:
             return None
@@ -307,7 +311,7 @@ _PROTOTYPES: tuple[tuple[str, tuple[type, ...], type | None], ...] = (
     ("pg_heap_bytes", (), c_uint64),
     (
         "pg_launch_kernel",
-        (c_void_p, c_char_p, c_uint32, c_char_p, c_uint64, c_uint64, POINTER(_Fault)),
+        (c_void_p, c_char_p, c_uint32, c_uint32, c_char_p, c_uint64, c_uint64, POINTER(_Fault)),
         c_int,
     ),
     ("pg_cancel", (), None),

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from pycuda_guard.cpu.codegen.layout import ModuleLayout
     from pycuda_guard.kernels.ptx.ir import FlatFunction
 
-#: bytes of local memory for calls whose depth is not known (recursion, function pointers)
-UNKNOWN_DEPTH = 32 << 10
-
 
 def lower(module: ModuleContext, flat: FlatFunction, function: ir.Function) -> None:
     """Define the LLVM function of a device function in which threads never stop. Raises Unsupported."""
@@ -54,15 +51,18 @@ class _Returns:
         self._e.unsupported("suspension in a function that is called by address")
 
 
-def stack_bytes(layout: ModuleLayout, name: str) -> int:
-    """Return the local memory that the functions called by a function need at most."""
+def stack_bytes(layout: ModuleLayout, name: str) -> tuple[int, bool]:
+    """Return the local memory that the functions called by a function need, and whether they recurse.
+
+    Of those that do, each is counted once: how deep they go is not known.
+    """
     return _depth(layout, name, ())
 
 
-def _depth(layout: ModuleLayout, name: str, path: tuple[str, ...]) -> int:
+def _depth(layout: ModuleLayout, name: str, path: tuple[str, ...]) -> tuple[int, bool]:
     if name in path:
-        return UNKNOWN_DEPTH
-    deepest = 0
+        return 0, True
+    deepest, recurses = 0, False
     for statement in layout.flat[name].body:
         if not isinstance(statement, Instruction) or statement.opcode != "call":
             continue
@@ -71,5 +71,6 @@ def _depth(layout: ModuleLayout, name: str, path: tuple[str, ...]) -> int:
         for called in names:
             if called in layout.flat:
                 own = align(local_offsets(layout.flat[called])[1], 16)
-                deepest = max(deepest, own + _depth(layout, called, (*path, name)))
-    return deepest
+                below, comes_again = _depth(layout, called, (*path, name))
+                deepest, recurses = max(deepest, own + below), recurses or comes_again
+    return deepest, recurses

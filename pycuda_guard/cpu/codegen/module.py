@@ -71,8 +71,10 @@ def _lower_kernel(context: ModuleContext, inliner: Inliner, name: str, refused: 
     before = set(context.module.globals)
     wanted = dict(context.wanted)
     try:
-        stack = device_function.stack_bytes(context.layout, name)
-        return kernel.lower(context, inliner.expand(name), stack)
+        stack, recurses = device_function.stack_bytes(context.layout, name)
+        plan = kernel.lower(context, inliner.expand(name), stack)
+        plan.recurses = recurses
+        return plan
     except Unsupported as error:
         for added in set(context.module.globals) - before:
             del context.module.globals[added]

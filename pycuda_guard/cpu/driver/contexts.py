@@ -31,6 +31,8 @@ _LIMITS = {
     _L2_FETCH: 64,
     _L2_PERSISTING: 0,
 }
+#: local memory of a thread, and what is fetched at once, cannot be larger
+_MOST = {_STACK_SIZE: 512 << 10, _L2_FETCH: 128}
 #: sizes are rounded up to a multiple of this
 _LIMIT_GRANULARITY = {_PRINTF_FIFO: 512 << 10, _HEAP: 4 << 20}
 
@@ -54,6 +56,11 @@ class Context:
         self.modules: set[Module] = set()
         self.queues = queues.QueueGroup(always_waits=bool(flags & _SYNC_MEMOPS))
         self.handle = handles.add(self)
+
+    @property
+    def stack_bytes(self) -> int:
+        """Local memory of a thread for the calls of kernels that recurse."""
+        return self.limits[_STACK_SIZE]
 
     def destroy(self) -> None:
         """End the context when its work is done. Its handle stays known, as that of a destroyed context."""
@@ -238,13 +245,13 @@ def get_limit(out: int, limit: int) -> None:
 
 
 def set_limit(limit: int, value: int) -> None:
-    """Set a limit; sizes are rounded up as on a GPU. Those of the kernels' heap and printf have an effect."""
+    """Set a limit: of the stack of kernels that recurse, of the kernels' heap, of printf; others do nothing."""
     context = current()
     if limit in _READ_ONLY_LIMITS:
         raise DriverError(Result.NOT_PERMITTED)
     if limit not in context.limits:
         raise DriverError(Result.UNSUPPORTED_LIMIT)
-    if limit == _L2_FETCH and value > 128:
+    if value > _MOST.get(limit, value):
         raise DriverError(Result.INVALID_VALUE)
     granularity = _LIMIT_GRANULARITY.get(limit, 1)
     rounded = max(1, -(-value // granularity)) * granularity

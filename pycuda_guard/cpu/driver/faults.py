@@ -39,6 +39,8 @@ def failure(kernel: str, fault: Fault) -> Failure:
         parts.append(_GIVEN_UP[fault.kind])
     elif fault.message:
         parts.append(fault.message)
+    elif fault.kind is FaultKind.STACK_OVERFLOW:
+        parts.append("its calls need more stack than the limit STACK_SIZE gives to a thread")
     if fault.known:
         parts.append(f"address {fault.address:#x}")
     return Failure(_RESULTS[fault.kind], ", ".join(parts))

@@ -117,9 +117,11 @@ class Function:
                 f"kernel {kernel.name} cannot run on the CPU device: {kernel.plan.unsupported}",
             )
 
+        stack = self.context.stack_bytes
+
         def run() -> None:
             timeout = state.options.kernel_timeout
-            fault = state.runtime.launch(kernel, grid, block, shared, parameters, timeout)
+            fault = state.runtime.launch(kernel, grid, block, shared, parameters, timeout, stack)
             if fault is not None:
                 state.fail(failure(kernel.name, fault))
                 if fault.kind is FaultKind.INTERRUPTED and current_thread() is main_thread():

@@ -19,6 +19,7 @@ enum outcome { FINISHED, PARTED, MET, SPINNING };
 struct resident {
     struct pg_block block; /* first, so that generated code's pointer leads here */
     const struct pg_kernel *kernel;
+    uint64_t local_window;
     uint64_t committed_static, committed_dynamic, committed_local; /* bytes */
     char *memory; /* frame, exchange, snapshot, state, warp_mask */
     size_t capacity;
@@ -34,6 +35,9 @@ struct resident {
  * latter returns nonzero without memory. */
 struct resident *make_resident(void);
 int prepare_resident(struct resident *resident, struct pg_launch *launch);
+
+/* resident.c: whether a device address lies where local memory that is too small would go on. */
+int is_beyond_local(const struct resident *resident, uint64_t address);
 
 /* scheduler.c: put the threads of block `number` of the grid at the start; run them until they have all exited
  * or only spin. */

@@ -19,7 +19,8 @@ static void note_fork(void)
 }
 
 int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *dimensions, uint32_t dynamic_shared,
-                     const void *parameters, uint64_t nbytes, uint64_t timeout_ms, struct pg_fault *fault)
+                     uint32_t stack_bytes, const void *parameters, uint64_t nbytes, uint64_t timeout_ms,
+                     struct pg_fault *fault)
 {
     if (is_forked_child)
         return PG_FORKED;
@@ -40,6 +41,7 @@ int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *dimensions,
         .grid = {dimensions[0], dimensions[1], dimensions[2]},
         .block = {dimensions[3], dimensions[4], dimensions[5]},
         .dynamic_shared = dynamic_shared,
+        .stack_bytes = stack_bytes,
     };
     pg_arm();
     fault->kind = PG_NO_FAULT;

@@ -160,11 +160,25 @@ static void work(void *argument)
         run_straight(worker);
 }
 
+/* Whether a kernel that recurses has left its local memory by going too deep. */
+static int has_used_up_stack(const struct worker *worker, const struct pg_fault *fault)
+{
+    if (!job.launch->stack_bytes || fault->kind != PG_ILLEGAL_ADDRESS || !fault->known)
+        return 0;
+    for (int i = 0; i < worker->count; i++)
+        if (is_beyond_local(worker->resident[i], fault->address))
+            return 1;
+    return 0;
+}
+
 static void take_part(struct worker *worker)
 {
     struct pg_fault fault;
-    if (pg_guarded(work, worker, &fault) && !atomic_exchange(&job.failed, 1))
-        *job.fault = fault;
+    if (!pg_guarded(work, worker, &fault) || atomic_exchange(&job.failed, 1))
+        return;
+    if (has_used_up_stack(worker, &fault))
+        fault = (struct pg_fault){.kind = PG_STACK_OVERFLOW};
+    *job.fault = fault;
 }
 
 static void *pool_thread(void *argument)

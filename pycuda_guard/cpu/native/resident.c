@@ -51,7 +51,7 @@ struct resident *make_resident(void)
         atomic_fetch_sub(&resident_count, 1);
         return NULL;
     }
-    resident->block.local = window;
+    resident->local_window = window;
     resident->block.shared = window + LOCAL_WINDOW;
     return resident;
 }
@@ -62,13 +62,16 @@ int prepare_resident(struct resident *resident, struct pg_launch *launch)
     const struct pg_kernel *kernel = launch->kernel;
     struct pg_block *block = &resident->block;
     uint64_t threads = (uint64_t)launch->block[0] * launch->block[1] * launch->block[2];
-    uint64_t stride = (kernel->local_bytes + 15) & ~15u;
-    if (stride * threads > LOCAL_WINDOW)
+    uint64_t stride = ((uint64_t)kernel->local_bytes + launch->stack_bytes + 15) & ~(uint64_t)15;
+    uint64_t local = stride * threads;
+    if (local > LOCAL_WINDOW)
         return 1;
     if (fit(block->shared, &resident->committed_static, kernel->static_shared)
         || fit(block->shared + PG_DYNAMIC_SHARED, &resident->committed_dynamic, launch->dynamic_shared)
-        || fit(block->local, &resident->committed_local, stride * threads))
+        || fit(resident->local_window, &resident->committed_local, local))
         return 1;
+    /* a stack that is used up ends where memory does, any other local memory begins there */
+    block->local = resident->local_window + (launch->stack_bytes ? resident->committed_local - local : 0);
     uint64_t frame = aligned(kernel->frame_slots * threads * 8);
     uint64_t narrow = aligned(threads * 4);
     uint64_t needed = kernel->regions ? frame + 2 * EXCHANGE_BYTES + 2 * narrow : 0;
@@ -94,4 +97,10 @@ int prepare_resident(struct resident *resident, struct pg_launch *launch)
     block->local_stride = (uint32_t)stride;
     resident->kernel = kernel;
     return 0;
+}
+
+int is_beyond_local(const struct resident *resident, uint64_t address)
+{
+    uint64_t offset = address - resident->local_window;
+    return offset >= resident->committed_local && offset < LOCAL_WINDOW;
 }

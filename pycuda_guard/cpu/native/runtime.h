@@ -94,7 +94,7 @@ struct pg_launch {
     uint32_t grid[3];
     uint32_t block[3];
     uint32_t dynamic_shared;
-    uint32_t reserved;
+    uint32_t stack_bytes; /* local memory a thread beyond the kernel's, for calls that recurse; 0: none does */
 };
 
 /* How a launch failed. */
@@ -228,13 +228,13 @@ void pg_raise_interruption(void);
 
 /* Changed with every change of what runtime.py or generated code relies on, so that a stale build is noticed;
  * equal to runtime.ABI. */
-#define PG_ABI 4
+#define PG_ABI 5
 PG_EXPORT int pg_abi(void);
 
 /* pg_run with the parameters copied, aligned and padded with zeros to the kernel's size. `dimensions` are the
  * three of the grid and the three of the block. Return an enum pg_launch_result. */
 PG_EXPORT int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *dimensions,
-                               uint32_t dynamic_shared, const void *parameters, uint64_t nbytes,
+                               uint32_t dynamic_shared, uint32_t stack_bytes, const void *parameters, uint64_t nbytes,
                                uint64_t timeout_ms, struct pg_fault *fault);
 
 /* Offsets of the fields of struct pg_block in order, then its size: a test compares them with abi.py. */

@@ -11,7 +11,7 @@ from pycuda_guard.hooks.sources import digest, is_ptx, text_of
 from pycuda_guard.hooks.tap import Connect, Tap, Wrapped, like
 from pycuda_guard.shadow.assembler import assemble, ptxas_options
 from pycuda_guard.shadow.runtime import Runtime
-from pycuda_guard.shadow.source import Source
+from pycuda_guard.shadow.source import LinkedSource, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,14 +124,14 @@ class Kernels:
     def from_link(self, tap: Tap, plain: Callable[[], Any], link: Link) -> tuple[Any, dict[str, str]]:
         """Link a module, instrumented where that can be; raises what ``plain`` raises alone.
 
-        Only one part can be instrumented: each brings the same functions for its reports.
+        Parts of PTX are instrumented as one module.
         """
-        images = [entry for entry in link.data if is_ptx(entry[0])]
-        if len(images) != 1:
-            return plain(), {"": "it is linked from several parts"} if images else {}
-        compiled = tap.sources.get(digest(images[0][0]))
-        source = self._source(compiled, images[0][0])
-        assert source is not None
+        images = [entry[0] for entry in link.data if is_ptx(entry[0])]
+        if not images:
+            return plain(), {}
+        compiled = [tap.sources.get(digest(image)) for image in images]
+        sources = [self._source(each, image) for each, image in zip(compiled, images, strict=True)]
+        source = LinkedSource([each for each in sources if each is not None])
 
         def instead(text: bytes, registers: int) -> Any:
             options = link.keywords.get("options", link.arguments[1] if len(link.arguments) > 1 else None)
@@ -139,8 +139,9 @@ class Kernels:
                 options = [*(options or ()), (self.driver.jit_option.MAX_REGISTERS, registers)]
             linker = self.driver.Linker(None, options)
             tap.linked.pop(id(linker), None)
-            for data, kind, name in link.data:
-                self._linker["add_data"](linker, text if data is images[0][0] else data, kind, name)
+            parts = [entry for entry in link.data if not is_ptx(entry[0]) or entry[0] is images[0]]
+            for data, kind, name in parts:
+                self._linker["add_data"](linker, text if data is images[0] else data, kind, name)
             for name, kind in link.files:
                 self._linker["add_file"](linker, name, kind)
             return self._linker["link_module"](linker)
@@ -149,8 +150,9 @@ class Kernels:
             context = tap.threads.state.context
             return self.runtime.load(plain, instead, source, context, bare_first=True)
         finally:
-            if compiled is not None:
-                compiled.forget()
+            for each in compiled:
+                if each is not None:
+                    each.forget()
 
     def _load(
         self, text: bytes, options: list[tuple[Any, int]], compiled: Compiled | None, registers: int

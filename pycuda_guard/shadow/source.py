@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pycuda_guard import callsite
 from pycuda_guard.kernels.lines import WRAPPER, locate_source
+from pycuda_guard.kernels.ptx.linking import link, part_of
 from pycuda_guard.shadow.images import make_image
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Source:
     def __init__(
         self, ptx: Callable[[], str], text: str | None = None, frames: Sequence[tuple[str, int]] = ()
     ) -> None:
-        self._ptx = ptx
+        self.ptx = ptx
         self._text = text
         self._frames = tuple(frames)
         self._place: SourcePlace | None = None
@@ -40,7 +41,7 @@ class Source:
 
     def image(self, *, races: bool) -> Image:
         """Instrument the module. Raises whatever getting its PTX or instrumenting it raises."""
-        return make_image(self._ptx(), races=races)
+        return make_image(self.ptx(), races=races)
 
     def line(self, file: str, line: int) -> tuple[str, int]:
         """Return file and line of the program for a line of what was compiled.
@@ -61,3 +62,16 @@ class Source:
             return _COMPILED_NAME, line - is_wrapped
         own = self._text.removeprefix(WRAPPER[0]).removesuffix(WRAPPER[1]) if is_wrapped else self._text
         return callsite.name_generated(own, *self._frames[0]), line - is_wrapped
+
+
+class LinkedSource(Source):
+    """The origin of a module that is linked of several ``parts``."""
+
+    def __init__(self, parts: Sequence[Source]) -> None:
+        super().__init__(lambda: link([part.ptx() for part in parts]))
+        self._parts = parts
+
+    def line(self, file: str, line: int) -> tuple[str, int]:
+        """Return file and line of the program for a line of what a part was compiled from."""
+        number, own = part_of(file)
+        return self._parts[number].line(own, line)

@@ -1,6 +1,6 @@
-"""The linker, for what it can do here: pass on a single PTX module.
+"""The linker, for what it can do here: make one PTX module of several.
 
-Linking several modules, or libraries of machine code, is not supported.
+Linking with libraries of machine code is not supported.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from pycuda_guard.cpu.driver import contexts, state
 from pycuda_guard.cpu.driver.cells import get_text, put_u64
 from pycuda_guard.cpu.driver.errors import DriverError, Result
 from pycuda_guard.cpu.driver.logs import Logs
+from pycuda_guard.kernels.ptx import PtxSyntaxError
+from pycuda_guard.kernels.ptx.linking import PtxLinkError, link as join_modules
 
 _PTX = 1  # CU_JIT_INPUT_PTX
 
@@ -62,8 +64,6 @@ def add_file(handle: int, kind: int, path: int, _count: int, _options: int, _val
 def _add(link: Link, kind: int, data: bytes, name: str) -> None:
     if kind != _PTX:
         _refuse(link, f"{name} is machine code of a GPU, and the CPU device runs PTX only")
-    if link.inputs:
-        _refuse(link, f"{name} is a second module, and the CPU device links one PTX module only")
     link.inputs.append(data.rstrip(b"\0"))
 
 
@@ -72,12 +72,17 @@ def _refuse(link: Link, reason: str) -> None:
 
 
 def complete(handle: int, image_out: int, size_out: int) -> None:
-    """End a link: the image is the PTX that was added, for cuModuleLoadData."""
+    """End a link: the image is the PTX of all that was added, for cuModuleLoadData."""
     contexts.current_waiting()
     link: Link = _links.get(handle)
     if not link.inputs:
         raise DriverError(Result.INVALID_IMAGE)
-    link.image = ctypes.create_string_buffer(link.inputs[0])
+    try:
+        image = join_modules([each.decode("utf-8", "surrogateescape") for each in link.inputs])
+    except (PtxLinkError, PtxSyntaxError) as error:
+        message = str(error)
+        raise DriverError(Result.INVALID_PTX, "" if link.logs.write_error(message) else message) from None
+    link.image = ctypes.create_string_buffer(image.encode("utf-8", "surrogateescape"))
     put_u64(image_out, ctypes.addressof(link.image))
     if size_out:
         put_u64(size_out, len(link.image))

@@ -2,43 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import os
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from plugin_support import CONFTEST
 
 pytest.importorskip("pycuda")
 pytest.importorskip("anyio")
 
-ROOT = Path(__file__).resolve().parents[2]
 pytest_plugins = ["pytester"]
-
-CONFTEST = """
-import contextlib
-import numpy as np
-import pycuda.autoinit
-import pycuda.driver as cuda
-import pytest
-
-def overrun(memory):
-    with contextlib.suppress(cuda.LogicError):
-        cuda.memcpy_htod(memory, np.zeros(100))
-
-@pytest.fixture(scope="session")
-def shared():
-    return cuda.mem_alloc(400)
-
-@pytest.fixture
-def broken(shared):
-    overrun(shared)
-    raise RuntimeError("the fixture is broken")
-
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-"""
 
 TESTS = '''
 import contextlib
@@ -202,28 +176,11 @@ EXPECTED = {
 
 
 @pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
-    """Return a function that runs pytest with arguments in a process of its own."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    for name in [name for name in os.environ if name.startswith(("PYCUDA_GUARD_", "PYTEST_XDIST"))]:
-        monkeypatch.delenv(name)
+def run_marks(run, pytester: pytest.Pytester):
+    """Return a function that runs the tests above, doctests too."""
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(test_marks=TESTS)
-
-    def runner(*arguments: str) -> pytest.RunResult:
-        names = (
-            "pycuda_guard.pytest_plugin",
-            "xdist",
-            "pytest_timeout",
-            "anyio.pytest_plugin",
-            "no:cacheprovider",
-        )
-        plugins = [word for name in names for word in ("-p", name)]
-        options = ("--strict-markers", "--doctest-modules", "-rA")
-        return pytester.runpytest_subprocess(*plugins, *options, *arguments, timeout=120)
-
-    return runner
+    return functools.partial(run, "--strict-markers", "--doctest-modules", "-rA")
 
 
 def outcomes(result: pytest.RunResult) -> dict[str, str]:
@@ -238,10 +195,10 @@ def outcomes(result: pytest.RunResult) -> dict[str, str]:
 
 @pytest.mark.parametrize("distribution", [("-v",), ("-q", "-n", "2")], ids=["alone", "xdist"])
 def test_each_test_ends_as_its_markers_say(
-    run, pytester: pytest.Pytester, distribution: tuple[str, ...]
+    run_marks, pytester: pytest.Pytester, distribution: tuple[str, ...]
 ) -> None:
     files = ("--pycuda-guard-json=out.json", "--junitxml=out.xml", "--pycuda-guard-html=out.html")
-    result = run("--pycuda-guard", *files, "--pycuda-guard-record=run.pgr", *distribution)
+    result = run_marks("--pycuda-guard", *files, "--pycuda-guard-record=run.pgr", *distribution)
     assert result.ret == 1, result.stdout.str() + result.stderr.str()
     ended = outcomes(result)
     assert {name: word for name, word in ended.items() if word != "PASSED"} == EXPECTED
@@ -295,8 +252,8 @@ def test_each_test_ends_as_its_markers_say(
     assert f"{len(data['suppressed'])} suppressed on the CPU device" in text
 
 
-def test_configuration_and_no_guard(run, pytester: pytest.Pytester) -> None:
-    off = run(
+def test_configuration_and_no_guard(run_marks, pytester: pytest.Pytester) -> None:
+    off = run_marks(
         "--pycuda-guard",
         "--pycuda-guard-bare",
         "--pycuda-guard-device=cpu",
@@ -318,20 +275,20 @@ def test_configuration_and_no_guard(run, pytester: pytest.Pytester) -> None:
         "conftest.py" = ["PG201"]
         """
     )
-    on = run("-k", "strict or ignores", "--pycuda-guard-write-baseline=old.json")
+    on = run_marks("-k", "strict or ignores", "--pycuda-guard-write-baseline=old.json")
     on.assert_outcomes(passed=4)
     text = " ".join(on.stdout.str().split())
     assert "select PG2,PG4, a test fails on: warning" in text
     assert "1 suppressed" in text and "Not checked: PG1xx, PG3xx, PG5xx, PG6xx, PG9xx (left out" in text
     assert "matched nothing" not in text  # most tests have not run
     assert "2 findings written to old.json" in text
-    known = run("-k", "strict or ignores", "--pycuda-guard-baseline=old.json", "-n1")
+    known = run_marks("-k", "strict or ignores", "--pycuda-guard-baseline=old.json", "-n1")
     assert known.ret == 0 and "matched nothing" not in known.stdout.str(), known.stdout.str()
-    new = run("-k", "strict or ignores", "--pycuda-guard-ignore=PG1")
+    new = run_marks("-k", "strict or ignores", "--pycuda-guard-ignore=PG1")
     new.assert_outcomes(passed=2, failed=2)
-    wrong = run("-o", "pycuda_guard_races=perhaps")
+    wrong = run_marks("-o", "pycuda_guard_races=perhaps")
     assert wrong.ret == pytest.ExitCode.USAGE_ERROR
     wrong.stderr.fnmatch_lines(["ERROR: *pyproject.toml: pycuda_guard_races=perhaps is neither yes nor no*"])
-    wrong = run("--pycuda-guard-select=PG7")
+    wrong = run_marks("--pycuda-guard-select=PG7")
     assert wrong.ret == pytest.ExitCode.USAGE_ERROR
     wrong.stderr.fnmatch_lines(["ERROR: *can't guard this run: select: there is no rule PG7*"])

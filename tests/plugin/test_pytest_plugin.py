@@ -3,45 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from plugin_support import CONFTEST
 
 from pycuda_guard.hooks.hostfault import HostFaultWatch
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 pytest.importorskip("pycuda")
 
-ROOT = Path(__file__).resolve().parents[2]
 pytest_plugins = ["pytester"]
-
-#: a conftest that imports PyCUDA at its top: it must be guarded already
-CONFTEST = """
-import contextlib
-import numpy as np
-import pycuda.autoinit
-import pycuda.driver as cuda
-import pytest
-
-def overrun(memory):
-    with contextlib.suppress(cuda.LogicError):
-        cuda.memcpy_htod(memory, np.zeros(100))
-
-@pytest.fixture(scope="module")
-def shared():
-    memory = cuda.mem_alloc(400)
-    yield memory
-    memory.free()
-
-@pytest.fixture
-def faulty_setup(shared):
-    overrun(shared)
-
-@pytest.fixture
-def faulty_teardown(shared):
-    yield
-    cuda.memcpy_htod(shared, np.zeros(101, np.float32))
-"""
 
 TESTS = """
 import threading
@@ -133,21 +107,6 @@ EXPECTED = {
     "test_error_in_a_thread": "PG209",
     "TestCase::test_fails": "PG201",
 }
-
-
-@pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
-    """Return a function that runs pytest with arguments in a process of its own."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    for name in [name for name in os.environ if name.startswith(("PYCUDA_GUARD_", "PYTEST_XDIST"))]:
-        monkeypatch.delenv(name)
-
-    def runner(*arguments: str) -> pytest.RunResult:
-        plugins = ("-p", "pycuda_guard.pytest_plugin", "-p", "xdist", "-p", "no:cacheprovider")
-        return pytester.runpytest_subprocess(*plugins, *arguments, timeout=120)
-
-    return runner
 
 
 def findings(path: Path) -> list[tuple[str, str, int]]:

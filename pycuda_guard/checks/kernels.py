@@ -11,12 +11,11 @@ from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
 from pycuda_guard.checks.collector import kernel_key
 from pycuda_guard.events.model import Launch
-from pycuda_guard.findings import KernelLocation, Severity
+from pycuda_guard.findings import KernelLocation, Related, Severity
 
 if TYPE_CHECKING:
     from pycuda_guard.checks.state.allocations import Region
     from pycuda_guard.events.model import Address, Argument, KernelReport, KernelSignature, Parameter
-    from pycuda_guard.findings import Related
 
 _SAID = "in-kernel error"
 _MEANINGLESS = "; the guard skipped it: from here on the program's results mean nothing"
@@ -195,7 +194,7 @@ class KernelRule(Rule):
         if skipped and self.severity is Severity.ERROR and self._collector.tell(_SAID):
             text += _MEANINGLESS
         self._explain_launch(event)
-        self.report(event, text, help, kernel=place_of(event), related=related)
+        self.report(event, text, help, kernel=place_of(event), related=(*caller(event), *related))
 
     def _explain_launch(self, event: KernelReport) -> None:
         if not self.explained(event.launch):
@@ -209,6 +208,14 @@ def place_of(event: KernelReport) -> KernelLocation:
     if event.library or not access.line:
         return KernelLocation(access.function)
     return KernelLocation(access.function, access.file, access.line)
+
+
+def caller(event: KernelReport) -> tuple[Related, ...]:
+    """Return the kernel's line that calls the function that a report is about, if it is about one."""
+    access = event.access
+    if event.library or not access.caller:
+        return ()
+    return (Related("called here", access.file, access.caller),)
 
 
 def launch_text(launch: Launch) -> str:

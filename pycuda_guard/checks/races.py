@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pycuda_guard.checks.kernels import KernelRule, Scene, place_of
+from pycuda_guard.checks.kernels import KernelRule, Scene, caller, place_of
 from pycuda_guard.findings import Related, Severity
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class RaceRule(KernelRule):
             text,
             help,
             kernel=place_of(event),
-            related=(*other_place(event), *related),
+            related=(*other_place(event), *caller(event), *related),
             severity=Severity.NOTE if event.library else None,
         )
 

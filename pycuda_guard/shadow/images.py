@@ -43,11 +43,16 @@ class KernelPlan:
 
 @dataclass(frozen=True, slots=True)
 class SiteInfo:
-    """A place that can report: ``site``, and the file and line of the source that was compiled."""
+    """A place that can report: ``site``, and the file and line of the source that was compiled.
+
+    Of code inlined from a function of the same file, ``line`` is that function's and ``caller`` the
+    kernel's line that it was inlined into; else ``caller`` is 0.
+    """
 
     site: Site
     file: str
     line: int
+    caller: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ def _unpack(data: dict[str, Any], text: bytes) -> Image:
     sites = []
     for info in data["sites"]:
         # the line of the kernel has been found; the line that it came from is not needed any more
-        sites.append(SiteInfo(Site(**{**info["site"], "source": None}), info["file"], info["line"]))
+        sites.append(SiteInfo(**{**info, "site": Site(**{**info["site"], "source": None})}))
     return Image(text, plans, tuple(sites), tuple(data["variables"]), data["left_out"])
 
 
@@ -173,17 +178,20 @@ def _layout(kernel: Function) -> tuple[tuple[int, ...], int]:
     return tuple(offsets), end
 
 
-def _inlined(module: Module) -> dict[Place, Place | None]:
-    """Return where the code of each place was inlined; None where that is more than one place."""
-    found: dict[Place, Place | None] = {}
+def _inlined(module: Module) -> dict[int, tuple[Place, ...]]:
+    """Return the place of each mark and those that its code was inlined into, by the mark's identity.
+
+    A mark names the place that its code was inlined into, which a mark before it may have told of in turn.
+    """
+    found: dict[int, tuple[Place, ...]] = {}
     for item in module.items:
         if isinstance(item, Function) and item.body is not None:
+            latest: dict[Place, tuple[Place, ...]] = {}
             for source in _marks(item.body):
-                if source.inlined_at is not None:
-                    place = (source.file, source.line, source.column)
-                    known = found.setdefault(place, source.inlined_at)
-                    if known != source.inlined_at:
-                        found[place] = None
+                own = source.file, source.line, source.column
+                outer = source.inlined_at
+                around = () if outer is None else latest.get(outer, (outer,))
+                latest[own] = found[id(source)] = (own, *around)
     return found
 
 
@@ -195,16 +203,12 @@ def _marks(body: Iterable[Statement]) -> Iterable[SourceLine]:
             yield from _marks(statement.body)
 
 
-def _site_info(site: Site, files: dict[int, str], inlined: dict[Place, Place | None]) -> SiteInfo:
-    """Find the line of the kernel itself that the code of a site was inlined into."""
+def _site_info(site: Site, files: dict[int, str], inlined: dict[int, tuple[Place, ...]]) -> SiteInfo:
+    """Find the line of a site's code: of what was inlined from other files, that of the call."""
     source = site.source
     if source is None:
         return SiteInfo(site, "", 0)
-    file, line = source.file, source.line
-    outer = source.inlined_at
-    seen = set()
-    while outer is not None and outer not in seen:
-        seen.add(outer)
-        file, line = outer[0], outer[1]
-        outer = inlined.get(outer)
-    return SiteInfo(site, files.get(file, ""), line)
+    places = inlined.get(id(source), ((source.file, source.line, 0),))
+    own, caller, _ = places[-1]
+    line = next(line for file, line, _ in places if file == own)
+    return SiteInfo(site, files.get(own, ""), line, 0 if line == caller else caller)

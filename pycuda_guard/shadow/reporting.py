@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pycuda_guard.events.model import KernelAccess, KernelReport
@@ -58,10 +59,10 @@ class Reporting:
             else:
                 first[key] = (launch, record, 1)
         counters = self._counters(state, {loaded for loaded, *_ in first})
-        racing = {place for launch, record, _ in first.values() for place in _racing(launch, record)}
+        racing = {what for launch, record, _ in first.values() for what in _racing(launch, record)}
         for (loaded, site, *_), (launch, record, count) in first.items():
-            if record[3] == abi.Reason.SHARED_UNINITIALIZED and _place(loaded, site) in racing:
-                continue  # the write comes too late: that is told
+            if record[3] == abi.Reason.SHARED_UNINITIALIZED and _what(loaded, site) in racing:
+                continue  # a write comes too late, and what was read instead is carried on: that is told
             self._tell(loaded.image.sites[site], launch, record, count, counters.get((loaded, site)))
 
     def _counters(
@@ -99,6 +100,9 @@ class Reporting:
         site = info.site
         loaded = launch.loaded
         plan = loaded.image.plan_of(site.function)
+        other = self._other_info(info, launch, record)
+        if other is not None and info.caller != other.caller:
+            info, other = _seen_from_kernel(info), _seen_from_kernel(other)
         parameter, base, size = -1, 0, 0
         if site.root is not None and plan is not None and site.root < len(launch.ranges):
             parameter = plan.kernel.roots[site.root].parameter
@@ -121,24 +125,30 @@ class Reporting:
                 base,
                 size,
                 loaded.library,
-                *self._other(info, launch, record),
+                *(() if other is None else self._other(info, other, launch, record)),
             )
         )
 
+    def _other_info(self, info: SiteInfo, launch: LaunchInfo, record: Record) -> SiteInfo | None:
+        """Return the place that an access raced with, or where other threads waited, if there is one."""
+        plan = launch.loaded.image.plan_of(info.site.function)
+        races = None if plan is None else plan.kernel.races
+        number = _other_site(record)
+        if races is None or not 0 <= number < len(races.sites):
+            return None
+        return launch.loaded.image.sites[races.sites[number]]
+
     def _other(
-        self, info: SiteInfo, launch: LaunchInfo, record: Record
-    ) -> tuple[()] | tuple[KernelAccess, tuple[int, int, int], tuple[int, int, int], str]:
-        """Return what an access raced with, or where other threads waited: place, block and thread.
+        self, info: SiteInfo, other: SiteInfo, launch: LaunchInfo, record: Record
+    ) -> tuple[KernelAccess, tuple[int, int, int], tuple[int, int, int], str]:
+        """Describe what an access raced with, or where other threads waited: place, block and thread.
 
         Last comes in which rounds of a loop no barrier is between the two; see KernelReport.
         """
         reason, detail = record[3], record[5]
         plan = launch.loaded.image.plan_of(info.site.function)
-        races = None if plan is None else plan.kernel.races
-        number = _other_site(record)
-        if races is None or plan is None or not 0 <= number < len(races.sites):
-            return ()
-        other = launch.loaded.image.sites[races.sites[number]]
+        assert plan is not None and plan.kernel.races is not None
+        races, number = plan.kernel.races, _other_site(record)
         root = other.site.root
         access = _access(launch.loaded, other, -1 if root is None else plan.kernel.roots[root].parameter)
         if reason not in _RACES:
@@ -151,23 +161,25 @@ class Reporting:
         return access, block, _index(accessor.thread, launch.event.block), rounds
 
 
-def _place(loaded: Loaded, site: int) -> tuple[Loaded, str, str, int]:
-    """Return the line of a site."""
+def _what(loaded: Loaded, site: int) -> tuple[Loaded, str, str, int]:
+    """Return the kernel and the variable of a site; where that is not known, its line."""
     info = loaded.image.sites[site]
+    if info.site.variable:
+        return loaded, info.site.function, info.site.variable, 0
     return loaded, info.site.function, info.file, info.line
 
 
 def _racing(launch: LaunchInfo, record: Record) -> Iterator[tuple[Loaded, str, str, int]]:
-    """Yield the lines of both accesses to shared memory that a record says race."""
+    """Yield what both accesses to shared memory touch that a record says race."""
     if record[3] != abi.Reason.SHARED_RACE:
         return
     loaded = launch.loaded
-    yield _place(loaded, record[2])
+    yield _what(loaded, record[2])
     plan = loaded.image.plan_of(loaded.image.sites[record[2]].site.function)
     races = None if plan is None else plan.kernel.races
     number = _other_site(record)
     if races is not None and 0 <= number < len(races.sites):
-        yield _place(loaded, races.sites[number])
+        yield _what(loaded, races.sites[number])
 
 
 def _other_site(record: Record) -> int:
@@ -176,6 +188,11 @@ def _other_site(record: Record) -> int:
     if reason in _RACES:
         return decode(detail).site
     return detail if reason == abi.Reason.DIVERGENCE else -1
+
+
+def _seen_from_kernel(info: SiteInfo) -> SiteInfo:
+    """Return a place with the kernel's own line: what lies in two functions has none that is between them."""
+    return replace(info, line=info.caller or info.line, caller=0)
 
 
 def _index(linear: int, extents: tuple[int, ...]) -> tuple[int, int, int]:
@@ -198,4 +215,5 @@ def _access(loaded: Loaded, info: SiteInfo, parameter: int) -> KernelAccess:
         parameter,
         site.variable,
         site.variable_size,
+        loaded.source.line(info.file, info.caller)[1] if info.caller else 0,
     )

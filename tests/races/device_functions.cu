@@ -42,3 +42,50 @@ KERNEL(called_function_does_not_wait) {
     y[INDEX] = neighbour(s, t);
 }
 CALLED int neighbour(int *s, int t) { return s[t ^ 1]; }  // PG502
+__device__ int mirrored(const int *s, int t) { return s[31 - t]; }
+__device__ void fold(int *s, int t, int half) {
+    if (t < half)
+        s[t] += s[t + half];
+}
+//! grid=2 block=32
+KERNEL(inlined_function_reads_too_early) {
+    __shared__ int s[32];
+    int t = threadIdx.x;
+    s[t] = x[INDEX];  // PG502
+    y[INDEX] = mirrored(s, t);  // PG502
+}
+//! grid=2 block=32
+KERNEL(inlined_function_reads_in_time) {
+    __shared__ int s[32];
+    int t = threadIdx.x;
+    s[t] = x[INDEX];
+    __syncthreads();
+    y[INDEX] = mirrored(s, t);
+}
+__device__ void shift(int *s, int t);
+__device__ void clear(int *s, int t) { s[t] = s[t + 32] = 0; }
+//! grid=2 block=32
+KERNEL(inlined_function_races_with_itself) {
+    __shared__ int s[64];
+    int t = threadIdx.x;
+    clear(s, t);
+    __syncthreads();
+    shift(s, t);  // PG502
+    __syncthreads();
+    y[INDEX] = s[t];
+}
+__device__ void shift(int *s, int t) {
+    s[t] = s[t + 1];  // PG502
+}
+//! grid=2 block=128
+KERNEL(sums_carry_on_what_was_read_too_early) {
+    __shared__ int s[128];
+    int t = threadIdx.x;
+    s[t] = x[INDEX];  // PG502
+    fold(s, t, 64);  // PG502
+    __syncthreads();
+    fold(s, t, 32);
+    __syncthreads();
+    if (t == 0)
+        for (int i = 0; i < 32; i++) y[blockIdx.x] += s[i];
+}

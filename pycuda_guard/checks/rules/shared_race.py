@@ -84,8 +84,9 @@ class SharedRace(RaceRule):
             return
         scene = self.scene(event)
         access = event.access
-        target = f"shared {variable_name(access.variable)}" if access.variable else "shared memory"
-        text = f"{kernel_name(event)}: two threads race for {target} at byte {event.address}"
+        named = f"shared {variable_name(access.variable)}, " if access.variable else "shared memory at "
+        place = f"byte {event.address}{' of the shared memory' if access.variable else ''}"
+        text = f"{kernel_name(event)}: two threads race for {named}{place}"
         text += f": {conflict(event)}, and no barrier is between them, in {scene.launched()}"
         self.tell_pair(scene, text, _help(scene))
 

@@ -167,7 +167,11 @@ class Races:
         """Return the number among the kernel's race sites of what an instruction does."""
         accesses = accesses_of(instruction)
         space = accesses[0].space.value if accesses else ""
-        site = Site(self.frame.name, kind, width, space, instruction.source, root)
+        variable = watched_variable(self.frame, accesses[0]) if accesses else None
+        name, size = "", 0
+        if variable is not None and variable.space is Space.SHARED:
+            name, size = variable.name, variable.size
+        site = Site(self.frame.name, kind, width, space, instruction.source, root, name, size)
         number = self.frame.sites.number(instruction, site)
         if number not in self.sites:
             self.sites.append(number)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings, strategies as st
+from random_kernels import random_module
 
 from pycuda_guard.kernels.instrument import instrument
 from pycuda_guard.kernels.ptx import PtxSyntaxError, parse, print_module
+from pycuda_guard.kernels.ptx.linking import link
 from pycuda_guard.toolchain import find_nvcc, wheel_root
 
 DATA = Path(__file__).parents[1] / "kernels" / "data"
@@ -91,9 +93,23 @@ def test_directives_and_pragmas_stay():
     assert 'L:\n\t.pragma "nounroll";' in printed
 
 
+@pytest.mark.parametrize("first", [0, 8])
+def test_random_kernels_assemble_in_all_variants(first, ptxas, tmp_path):
+    parts = [random_module(random.Random(seed), f"k{seed}") for seed in range(first, first + 8)]
+    bare = link(parts)
+    result = instrument(parse(bare), races=True)
+    assert not result.left_out
+    assert len(result.kernels) == 8
+    for name, text in (("bare", bare), ("instrumented", print_module(result.module))):
+        (tmp_path / name).write_text(text)
+        command = [ptxas, "-arch", "sm_80", "-O0", name, "-o", "kernel.cubin"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
 @settings(max_examples=40)
-@given(st.integers(0, 2**32), st.sampled_from(FILES))
-def test_damaged_modules_are_instrumented_or_left_out(seed, path):
+@given(st.integers(0, 2**32), st.sampled_from(FILES), st.booleans())
+def test_damaged_modules_are_instrumented_or_left_out(seed, path, races):
     rng = random.Random(seed)
     lines = path.read_text().splitlines()
     start = rng.randrange(max(1, len(lines) - 120))
@@ -108,7 +124,7 @@ def test_damaged_modules_are_instrumented_or_left_out(seed, path):
         module = parse("\n".join(lines))
     except PtxSyntaxError:
         return
-    result = instrument(module)
+    result = instrument(module, races=races)
     kernels = {function.name for function in module.functions.values() if function.entry and function.body}
     assert kernels <= result.kernels.keys() | result.left_out.keys()
     text = print_module(result.module)

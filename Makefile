@@ -2,7 +2,7 @@
 # from wheels where there is none, PyCUDA where there is none. A second run finds it done.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test lint docs package setup pycuda-tests screenshots clean
+.PHONY: demo test lint docs package setup pycuda-tests differential screenshots clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +37,9 @@ package: setup
 
 pycuda-tests: setup
 	$(BIN)/python tests/transparency/pycuda_suite.py
+
+differential: setup
+	$(BIN)/python -m tools.differential $(DIFFERENTIAL)
 
 setup: $(STAMP)
 

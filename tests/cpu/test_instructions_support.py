@@ -18,7 +18,7 @@ REFUSED = [
     "fma.rn.satfinite.f32 %x, %x, %y, %x;",
     "sin.f64 %w, %w;",
     "ex2.approx.ftz.f64 %w, %w;",
-    "cvt.rna.tf32.f32 %x, %y;",
+    "cvt.rs.tf32.f32 %x, %y;",
     "cvt.rn.satfinite.e4m3x2.f32 %h, %x, %y;",
     "cvt.s32.f32 %x, %y;",
     "setp.lo.f32 %p, %x, %y;",
@@ -27,7 +27,7 @@ REFUSED = [
     "vote.ballot.b32 %x, %p;",
     "redux.sync.add.f32 %x, %y, -1;",
     "atom.global.min.f32 %x, [%w], %y;",
-    "atom.global.add.v2.f32 {%x, %y}, [%w], {%x, %y};",
+    "atom.global.max.v2.f32 {%x, %y}, [%w], {%x, %y};",
     "cp.async.bulk.shared.global [%x], [%w], 16, [%x];",
     "bar.red.popc.u32 %x, 1, %p;",
     "barrier.cluster.arrive;",
@@ -35,7 +35,8 @@ REFUSED = [
     "tex.1d.v4.f32.s32 {%x, %y, %x, %y}, [%w, {%x}];",
     "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%x, %x, %x, %x}, {%y, %y, %y, %y}, {%y, %y}, "
     "{%x, %x, %x, %x};",
-    "vadd.s32.s32.s32 %x, %x, %y;",
+    "vadd.s32.s32.s32 %x, %x.h0, %y, %x;",
+    "add.s32 %x, %x.h0, %y;",
     "lop3.b32 %x, %x, %y, %x, %y;",
 ]
 
@@ -60,6 +61,20 @@ def test_refused_by_name_and_line(instruction):
     reason = plan_of(instruction).unsupported
     assert instruction.split()[0].rstrip(";") in reason
     assert "PTX line 7" in reason
+
+
+def test_a_refused_kernel_leaves_the_others_of_its_module_alone():
+    kernels = "".join(
+        f".visible .entry {name}(.param .u64 p, .param .u32 q) {{ .reg .b32 %x; .reg .b64 %w; .reg .f64 %f; "
+        f"shl.b32 %x, %x, %x; fma.rz.f64 %f, %f, %f, %f; {text} ret; }}\n"
+        for name, text in (("first", "sin.f64 %f, %f;"), ("second", "min.u32 %x, %x, 3;"))
+    )
+    text = f".version 8.6\n.target sm_90\n.address_size 64\n{kernels}"
+    first, second = lower_module(parse(text)).kernels
+    assert "sin.f64" in first.unsupported
+    assert not second.unsupported
+    # a launch packs the arguments before it learns that the kernel cannot run
+    assert first.parameters == second.parameters == [(0, 8), (8, 4)]
 
 
 def test_the_same_kernel_without_it_is_taken():

@@ -91,6 +91,8 @@ class Emitter:
             return self._from_bits(self.symbol_address(operand.name, operand.offset)[1], ptx_type)
         if not isinstance(operand, Register):
             self.unsupported(f"operand of kind {type(operand).__name__.lower()} as a value")
+        if operand.part or operand.negative:
+            self.unsupported("part of a register, or a negated one")
         if operand.special:
             return self._from_bits(self.special(operand.name), ptx_type)
         slot = self.register(operand.name)
@@ -106,7 +108,7 @@ class Emitter:
         """
         if isinstance(operand, Sink):
             return
-        if not isinstance(operand, Register) or operand.special:
+        if not isinstance(operand, Register) or operand.special or operand.part:
             self.unsupported("destination that is no register")
         slot = self.register(operand.name)
         bits = self._to_bits(value)

@@ -10,7 +10,7 @@ from pycuda_guard.cpu.codegen import device_function, kernel, metadata
 from pycuda_guard.cpu.codegen.context import FUNCTIONS_TABLE, ModuleContext
 from pycuda_guard.cpu.codegen.errors import Unsupported
 from pycuda_guard.cpu.codegen.inline import Inliner
-from pycuda_guard.cpu.codegen.layout import ModuleLayout
+from pycuda_guard.cpu.codegen.layout import ModuleLayout, parameter_offsets
 from pycuda_guard.cpu.codegen.plan import KernelPlan, LoweredModule
 from pycuda_guard.cpu.codegen.types import POINTER
 
@@ -65,21 +65,34 @@ def _outline(layout: ModuleLayout, name: str) -> KernelPlan:
 
 
 def _lower_kernel(context: ModuleContext, inliner: Inliner, name: str, refused: dict[str, str]) -> KernelPlan:
-    """Lower one kernel, or leave the module as it was and say why it cannot be."""
+    """Lower one kernel; or leave nothing of it in the module and say why it cannot be.
+
+    What it has declared, and helpers made once a module, stay for the other kernels: LLVM's names are taken
+    for good.
+    """
     for called in sorted(context.layout.reached(name) & refused.keys()):
-        return KernelPlan(name, unsupported=refused[called])
-    before = set(context.module.globals)
-    wanted = dict(context.wanted)
+        return _refused(context.layout, name, refused[called])
     try:
         stack, recurses = device_function.stack_bytes(context.layout, name)
         plan = kernel.lower(context, inliner.expand(name), stack)
         plan.recurses = recurses
         return plan
     except Unsupported as error:
-        for added in set(context.module.globals) - before:
-            del context.module.globals[added]
-        context.wanted = wanted
-        return KernelPlan(name, unsupported=str(error))
+        for own in [each for each in context.module.globals if each.startswith(f"{name}.")]:
+            del context.module.globals[own]
+        return _refused(context.layout, name, str(error))
+
+
+def _refused(layout: ModuleLayout, name: str, reason: str) -> KernelPlan:
+    """Return the plan of a kernel that cannot run; with its parameters, a launch gets as far as to say so."""
+    function = layout.functions[name]
+    offsets, size = parameter_offsets(function)
+    return KernelPlan(
+        name,
+        parameters=[(offsets[parameter.name], parameter.size) for parameter in function.parameters],
+        parameter_bytes=size,
+        unsupported=reason,
+    )
 
 
 def _lower_functions(context: ModuleContext, inliner: Inliner) -> dict[str, str]:

@@ -116,7 +116,7 @@ def _renamed(operand: Operand, names: dict[str, str]) -> Operand:
     """Return an operand with other registers."""
     match operand:
         case Register(name, False):
-            return Register(names.get(name, name))
+            return replace(operand, name=names.get(name, name))
         case Negated(Register(name)):
             return Negated(Register(names.get(name, name)))
         case Vector(elements):

@@ -7,6 +7,7 @@ become their components: ``.reg .v4 .f32 %v`` is ``%v.x`` to ``%v.w``.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from pycuda_guard.kernels.ptx.ir import (
     Variable,
     Vector,
 )
+from pycuda_guard.kernels.ptx.opcodes import OPCODES, Category
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from pycuda_guard.kernels.ptx.ir import Function, Guard, Module, Statement
 
 _COMPONENTS = ("x", "y", "z", "w", "4", "5", "6", "7")
+#: which bytes or half-words of a register a video instruction takes
+_PART = re.compile(r"[bh]\d+")
 _COLOURS = {"r": "x", "g": "y", "b": "z", "a": "w"}
 
 
@@ -134,7 +138,7 @@ class _Flattener:
 
     def instruction(self, instruction: Instruction) -> Instruction:
         """Return the instruction with the names that are in force."""
-        if not self.renamed and not self.vectors:
+        if not self.renamed and not self.vectors and not _takes_parts(instruction):
             return instruction
         operands = tuple(map(self.operand, instruction.operands))
         guard = instruction.guard and self.guard(instruction.guard)
@@ -178,11 +182,19 @@ class _Flattener:
         return self.scalar(register)
 
     def scalar(self, register: Register) -> Register:
-        """Return a register, or a component of a vector (``%v.x``, ``%v.r``), under its unique name."""
+        """Return a register, a component of a vector (``%v.x``, ``%v.r``) or a part under its unique name."""
         base, dot, component = register.name.partition(".")
         new = self.name(base)
         if new in self.vectors:
             component = _COLOURS.get(component, component)
+        elif _PART.fullmatch(component):
+            return replace(register, name=new, part=component)
         elif new == base:
             return register
-        return Register(f"{new}{dot}{component}")
+        return replace(register, name=f"{new}{dot}{component}")
+
+
+def _takes_parts(instruction: Instruction) -> bool:
+    """Tell whether the operands of an instruction may be parts of registers."""
+    row = OPCODES.get(instruction.opcode)
+    return row is not None and row.category is Category.VIDEO

@@ -60,10 +60,15 @@ class SourceLine:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """A declared register, or a special one when ``special`` (``%tid.x``, ``%laneid``, ``WARP_SZ``)."""
+    """A declared register, or a special one when ``special`` (``%tid.x``, ``%laneid``, ``WARP_SZ``).
+
+    Video instructions take a ``part`` of a register (``%r1.h0``, ``%r1.b3210``) or its ``negative``.
+    """
 
     name: str
     special: bool = False
+    part: str = ""
+    negative: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.ptx.ir import (
@@ -72,8 +73,19 @@ def _simple(cursor: Cursor, names: Names, depth: int) -> Operand:
         cursor.position += 1
         return value
     if text == "-":
-        return cursor.number()
+        return _negative(cursor, names)
     raise cursor.unexpected("an operand")
+
+
+def _negative(cursor: Cursor, names: Names) -> Operand:
+    """Read a number below zero, or a register with a minus before it."""
+    if not is_word(cursor.texts[cursor.position + 1]):
+        return cursor.number()
+    operand = names.resolve(cursor.texts[cursor.position + 1])
+    if not isinstance(operand, Register):
+        raise cursor.unexpected("a number or a register")
+    cursor.position += 2
+    return replace(operand, negative=True)
 
 
 def _name(cursor: Cursor, names: Names) -> Register | Symbol:

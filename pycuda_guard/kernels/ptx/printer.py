@@ -58,8 +58,8 @@ def print_module(module: Module) -> str:
 def format_operand(operand: Operand) -> str:
     """Return the text of one operand."""
     match operand:
-        case Register(name):
-            return name
+        case Register(name, _, part, negative):
+            return f"{'-' * negative}{name}{part and f'.{part}'}"
         case Immediate(kind, value):
             return str(value) if kind == "int" else _BITS[kind].format(value)
         case Symbol(name, offset):

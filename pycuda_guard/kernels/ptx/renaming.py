@@ -42,7 +42,7 @@ def renamed(statement: Instruction | Label, name: Callable[[str], str], end: str
 def _renamed(operand: Operand, name: Callable[[str], str]) -> Operand:
     match operand:
         case Register(old, False):
-            return Register(name(old))
+            return replace(operand, name=name(old))
         case Symbol(old, offset):
             return Symbol(name(old), offset)
         case Negated(register):

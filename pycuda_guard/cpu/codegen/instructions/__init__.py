@@ -29,6 +29,7 @@ FAMILIES = (
     "moves",
     "memory",
     "atomic",
+    "video",
     "warp",
     "control",
 )

@@ -13,6 +13,7 @@ from pycuda_guard.cpu.codegen.instructions.floating import (
     saturated,
     write_result,
 )
+from pycuda_guard.cpu.codegen.instructions.nans import CANONICAL_NAN
 from pycuda_guard.cpu.codegen.instructions.operands import write_halves
 from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers
 from pycuda_guard.cpu.codegen.instructions.rounding import (
@@ -78,24 +79,20 @@ class _Cvt:
         return round_pair(self.e, Pair(chosen, error), target, self.mode or "rn")
 
 
-@lowers("cvt", limits="no 8-, 6- or 4-bit floating point, no .rna and .rs rounding")
+@lowers("cvt", limits="no 8-, 6- or 4-bit floating point, no .rs rounding")
 def convert_number(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``cvt``: between integers, floating-point numbers and both; ``.pack`` clamps integers."""
     if m.flag("pack"):
         return _pack(e, i, m)
     target, source = m.types(2)
+    if target == "tf32":
+        return _to_tf32(e, i, m)
     cvt = _Cvt(e, m)
     if target in ("f16x2", "bf16x2"):
-        if source != "f32":
-            e.unsupported(f"packing of type .{source}")
-        low, high = (
-            cvt.narrow(exactly(widen(e, cvt.read(i, index, source))), target.removesuffix("x2"))
-            for index in (2, 1)
-        )
-        return write_halves(e, i.operands[0], low, high)
-    for kind in (target, source):
-        if kind not in _FLOATS and kind[0] not in "us":
-            e.unsupported(f"type .{kind}")
+        return _pack_floats(e, i, cvt, target.removesuffix("x2"), source)
+    unknown = [kind for kind in (target, source) if kind not in _FLOATS and kind[0] not in "us"]
+    if unknown:
+        e.unsupported(f"type .{unknown[0]}")
     if source in _FLOATS and target in _FLOATS:
         return _float_to_float(e, i, cvt, target, source)
     if source in _FLOATS:
@@ -106,6 +103,31 @@ def convert_number(e: Emitter, i: Instruction, m: Modifiers) -> None:
     if cvt.saturate:
         return e.write(i.operands[0], saturate(e, value, source, target), target)
     return e.write(i.operands[0], extend(e, value, width(target), is_signed(source)), target)
+
+
+def _pack_floats(e: Emitter, i: Instruction, cvt: _Cvt, target: str, source: str) -> None:
+    """Round two f32 to 16 bits: the first operand becomes the high half."""
+    if source != "f32":
+        e.unsupported(f"packing of type .{source}")
+    low, high = (cvt.narrow(exactly(widen(e, cvt.read(i, index, source))), target) for index in (2, 1))
+    write_halves(e, i.operands[0], low, high)
+
+
+def _to_tf32(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """Round an f32 to 10 bits of fraction, ties away from zero or to even; it stays in 32 bits."""
+    b = e.builder
+    mode = m.one_of("rna", "rn", "rz")
+    relu = m.flag("relu")
+    value = e.read(i.operands[1], "f32")
+    value = clipped(e, value) if relu else value
+    pattern = e.bits(value)
+    if mode == "rna":
+        pattern = b.add(pattern, integer(32, 0x1000))
+    elif mode == "rn":
+        odd = b.and_(b.lshr(pattern, integer(32, 13)), integer(32, 1))
+        pattern = b.add(pattern, b.add(odd, integer(32, 0xFFF)))
+    rounded = b.and_(pattern, integer(32, ~0x1FFF))
+    e.write(i.operands[0], b.select(is_nan(e, value), integer(32, CANONICAL_NAN), rounded), "b32")
 
 
 def _float_to_float(e: Emitter, i: Instruction, cvt: _Cvt, target: str, source: str) -> None:

@@ -1,0 +1,109 @@
+"""``python -m tools.differential``: run random kernels on a device and say what is wrong.
+
+Every answer is compared with the evaluator's; with ``--against`` also with those that another device gave.
+The exit status is 1 if anything differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from tools.differential import approximate, generate, workers
+from tools.differential.answers import Answers
+from tools.differential.catalogue import catalogue
+from tools.differential.compare import Report
+
+#: kernels of one module
+BATCH = 25
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tools.differential", description=__doc__.split("\n")[0])
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other kernels (%(default)s)")
+    parser.add_argument("--kernels", type=int, default=5000, help="how many, in PTX (%(default)s)")
+    parser.add_argument(
+        "--survey",
+        type=int,
+        default=generate.SURVEYED,
+        help="how many that have all forms of instructions once (%(default)s)",
+    )
+    parser.add_argument("--cuda", type=int, default=500, help="how many more, in CUDA C (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (%(default)s)")
+    parser.add_argument("--out", type=Path, help="keep the device's answers there")
+    parser.add_argument("--against", type=Path, help="compare with the answers kept there")
+    return parser.parse_args()
+
+
+def _batches(count: int) -> list[range]:
+    return [range(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
+
+
+def main() -> int:
+    """Run what the command line asks for; return the exit status."""
+    options = _arguments()
+    started = time.monotonic()
+    kept = Answers.load(options.against) if options.against else None
+    total = Report()
+    opcodes: set[str] = set()
+    different: list[str] = []
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ.setdefault("PYCUDA_GUARD_CACHE_DIR", cache)
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(options.jobs, context, workers.open_device, (options.device,))
+        name, driver, bits = pool.submit(workers.run_tables).result()
+        answers = Answers(name, driver, options.seed, bits=bits)
+        for batch in chain(
+            pool.map(workers.run_survey, _batches(min(options.survey, generate.SURVEYED))),
+            pool.map(partial(workers.run_ptx, options.seed), _batches(options.kernels)),
+            pool.map(partial(workers.run_cuda, options.seed), _batches(options.cuda)),
+        ):
+            for each in batch:
+                total.merge(each.report)
+                opcodes |= each.opcodes
+                answers.add(each)
+                if kept is not None:
+                    different += kept.differences(each)
+        pool.shutdown()
+    answers.wrong = total.wrong
+    if options.out:
+        answers.save(options.out)
+    beyond = _tell(answers, total, opcodes, kept)
+    for line in (*total.wrong, *different):
+        print("WRONG", line)
+    print(f"{len(total.wrong)} wrong, {len(different)} different, {time.monotonic() - started:.0f} s")
+    return int(bool(total.wrong or different or beyond))
+
+
+def _tell(answers: Answers, total: Report, opcodes: set[str], kept: Answers | None) -> int:
+    """Print counts and the table of approximations; return how many answers are beyond the limits."""
+    print(f"{answers.device}, driver {answers.driver}, seed {answers.seed}")
+    print(
+        f"{total.kernels} kernels, {total.columns} steps' results, {total.values} values; "
+        f"{len(opcodes)} opcodes, {len(catalogue())} forms"
+    )
+    print(f"products and sums: {total.contracted[True]} contracted, {total.contracted[False]} not")
+    beyond = 0
+    print(f"{'in units of the last place':55} {'largest error':>14} {'mean':>8} {'beyond limit':>13}")
+    for table in approximate.tables():
+        found = approximate.errors(table, answers.bits[table.name])
+        beyond += found.beyond
+        line = f"{table.name:55} {found.largest:14.2f} {found.mean:8.3f} {found.beyond:13}"
+        if kept is not None and table.name in kept.bits:
+            other = approximate.errors(table, kept.bits[table.name])
+            line += f"   {kept.device}: {other.largest:.2f}, {other.mean:.3f}, {other.beyond}"
+        print(line)
+    return beyond
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -49,7 +49,7 @@ class Check(Verb):
         from pycuda_guard.findings import fails
         from pycuda_guard.reports.json_report import JsonReport
         from pycuda_guard.reports.run import merged_run
-        from pycuda_guard.reports.terminal import Terminal, show
+        from pycuda_guard.reports.terminal import Terminal
         from pycuda_guard.suppressions import Outcome, Suppressions, write_baseline
 
         recordings = [read(str(file)) for path in options.paths for file in files_at(path)]
@@ -60,7 +60,7 @@ class Check(Verb):
         run = merged_run(_runs(recordings, suppressions, screen))
         for remark in replay.remarks(recordings, suppressions):
             screen.announce(remark)
-        show(run, screen)
+        screen.finish(run)
         for recording in recordings:
             replay.complain(recording)
         if report is not None:

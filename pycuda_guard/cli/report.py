@@ -71,7 +71,7 @@ class Report(Verb):
                 raise files.unwritable(options.output, "the report", error) from error
         elif options.format == "terminal":
             # in colours where they are welcome
-            terminal.show(run, terminal.Terminal(sys.stdout, quiet=False))
+            terminal.Terminal(sys.stdout, quiet=False).finish(run)
         else:
             sys.stdout.write(encodable(FORMATS[options.format].write(run), sys.stdout))
         for recording in run.recordings:

@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 import unittest
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,8 @@ from pycuda_guard.pytest_plugin.marks import asks_for_races
 from pycuda_guard.pytest_plugin.tally import ATTRIBUTE, Parcel, Tally, parcel_of
 from pycuda_guard.reports.files import check_writable, replace_text
 from pycuda_guard.reports.json_report import JsonReport
-from pycuda_guard.reports.run import Run, merged_pairs
-from pycuda_guard.reports.terminal import render
+from pycuda_guard.reports.run import merged_pairs
+from pycuda_guard.reports.terminal import last_line, render
 from pycuda_guard.session import devices
 from pycuda_guard.session.uncaught import trim
 from pycuda_guard.suppressions import UNUSED, Outcome, write_baseline
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from pycuda_guard.config import Config
+    from pycuda_guard.reports.run import Run
     from pycuda_guard.session import Session
     from pycuda_guard.suppressions import Suppressed
 
@@ -104,20 +106,16 @@ class Manager:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the summary."""
-        blind = [*self._blind, *(f"the end of worker {name}" for name in self._workers)]
-        pairs = merged_pairs(self._suppressed)
-        last_line = self._session.summary(
-            self._all(), list(dict.fromkeys(blind)), [finding for finding, _ in pairs]
-        )
+        run = self._run()
         summary.write(
             terminalreporter,
             self._tests,
             self._outside,
             summary.Rest(
-                pairs,
+                run.suppressed,
                 [text for text, holds in self._remarks.items() if holds],
                 self.failures,
-                last_line,
+                last_line(run),
             ),
             verbosity=-2 if self._options.quiet else terminalreporter.config.get_verbosity(),
         )
@@ -390,19 +388,17 @@ class Manager:
         from pycuda_guard.reports import html
 
         try:
-            run = Run(
-                findings=tuple(self._all()),
-                device=devices.NAMES[self._session.device],
-                live=self._session.live_codes,
-                blind=tuple(dict.fromkeys(self._blind)),
-                has_ended=not self._workers,
-                suppressed=merged_pairs(self._suppressed),
-                recordings=tuple(read(path) for path in self._recordings if os.path.exists(path)),
-                left_out=self._session.left_out,
-            )
+            recordings = tuple(read(path) for path in self._recordings if os.path.exists(path))
+            run = replace(self._run(), recordings=recordings)
             replace_text(Path(self._page), html.page(run))
         except (GuardError, OSError) as error:
             self.failures.append(f"the page can't be written: {error}")
+
+    def _run(self) -> Run:
+        """Return the whole run, its workers included."""
+        blind = [*self._blind, *(f"the end of worker {name}" for name in self._workers)]
+        run = self._session.as_run(self._all(), merged_pairs(self._suppressed), list(dict.fromkeys(blind)))
+        return replace(run, has_ended=not self._workers)
 
     def _all(self) -> list[Finding]:
         """Return everything that is known now."""

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 from pycuda_guard.reports.terminal import short_path
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
     from pycuda_guard.findings import Finding
     from pycuda_guard.pytest_plugin.manager import Manager
+    from pycuda_guard.reports.run import Run
 
 
 class Screen:
@@ -32,14 +31,5 @@ class Screen:
         if self.manager is not None:
             self.manager.found(finding)
 
-    def finish(
-        self,
-        findings: Sequence[Finding],
-        *,
-        live: Collection[str],
-        device: str,
-        blind: Sequence[str],
-        suppressed: Sequence[Finding] = (),
-        left_out: Collection[str] = (),
-    ) -> None:
+    def finish(self, run: Run) -> None:
         """Say nothing: the summary does."""

@@ -14,7 +14,7 @@ from pycuda_guard.reports import scope
 from pycuda_guard.reports.text import encodable, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from pycuda_guard.reports.run import Run
 
@@ -134,17 +134,8 @@ class Screen(Protocol):
     def show(self, finding: Finding) -> None:
         """Take a new error or warning; called before the driver sees the call."""
 
-    def finish(
-        self,
-        findings: Sequence[Finding],
-        *,
-        live: Collection[str],
-        device: str,
-        blind: Sequence[str],
-        suppressed: Sequence[Finding] = (),
-        left_out: Collection[str] = (),
-    ) -> None:
-        """Take the findings of the whole run at its end."""
+    def finish(self, run: Run) -> None:
+        """Take the whole run at its end."""
 
 
 class Terminal:
@@ -185,23 +176,9 @@ class Terminal:
         self._shown.add(finding.key)
         self._print(brief(finding, name=self.name))
 
-    def finish(
-        self,
-        findings: Sequence[Finding],
-        *,
-        live: Collection[str],
-        device: str,
-        blind: Sequence[str],
-        suppressed: Sequence[Finding] = (),
-        left_out: Collection[str] = (),
-    ) -> None:
-        """Print what was not shown yet, how often the rest came again, and the last line.
-
-        ``live`` are the codes of the rules that can fire, ``left_out`` those among them of which the user
-        does not want to hear; ``blind`` is what this run did not look at. Of what was ``suppressed`` there
-        is a count.
-        """
-        for finding in sorted(findings, key=lambda finding: -finding.severity.rank):
+    def finish(self, run: Run) -> None:
+        """Print what was not shown yet, how often the rest came again, and the last line."""
+        for finding in sorted(run.findings, key=lambda finding: -finding.severity.rank):
             if finding.key in self._shown:
                 if finding.count > 1:
                     self._print(_again(finding, self.name))
@@ -209,11 +186,7 @@ class Terminal:
                 self.write(finding)
         if self.is_quiet:
             return
-        self._print(
-            last_line(
-                findings, live=live, device=device, blind=blind, suppressed=suppressed, left_out=left_out
-            )
-        )
+        self._print(last_line(run))
 
     def _print(self, text: str) -> None:
         # The program may have none, or have closed it, or nobody reads it any more; the JSON report stays.
@@ -229,40 +202,20 @@ class Terminal:
 def report(run: Run) -> str:
     """Return what the terminal shows of a run, without colours."""
     stream = io.StringIO()
-    show(run, Terminal(stream, quiet=False))
+    Terminal(stream, quiet=False).finish(run)
     return stream.getvalue()
 
 
-def show(run: Run, screen: Screen) -> None:
-    """Show the end of a run to ``screen``: what it has not been shown, and the last line."""
-    screen.finish(
-        run.findings,
-        live=run.live,
-        device=run.device,
-        blind=run.blind,
-        suppressed=[finding for finding, _ in run.suppressed],
-        left_out=run.left_out,
-    )
-
-
-def last_line(
-    findings: Sequence[Finding],
-    *,
-    live: Collection[str],
-    device: str,
-    blind: Sequence[str],
-    suppressed: Sequence[Finding] = (),
-    left_out: Collection[str] = (),
-) -> str:
+def last_line(run: Run) -> str:
     """Return how much was found where and what was not checked, in lines of :data:`LINE_WIDTH` columns.
 
     Whatever is not named was checked.
     """
-    silenced = f", {len(suppressed)} suppressed" if suppressed else ""
-    head = f"{PREFIX} {count_words(findings)}{silenced} on {_line(device)}"
-    if live:
-        head += f" ({len(set(live) - set(left_out))} of {scope.RULE_COUNT} rules on)"
-    unchecked = [_line(text) for text in scope.not_checked(live, blind, findings, left_out)]
+    silenced = f", {len(run.suppressed)} suppressed" if run.suppressed else ""
+    head = f"{PREFIX} {count_words(run.findings)}{silenced} on {_line(run.device)}"
+    if run.live:
+        head += f" ({len(run.live - run.left_out)} of {scope.RULE_COUNT} rules on)"
+    unchecked = [_line(text) for text in scope.not_checked(run.live, run.blind, run.findings, run.left_out)]
     if not unchecked:
         return f"{head}. Everything was checked."
     whole = f"{head}. Not checked: {', '.join(unchecked)}."

@@ -31,7 +31,8 @@ from pycuda_guard.hooks import contexts
 from pycuda_guard.hooks.foreign import ContextWatch
 from pycuda_guard.hooks.hostfault import HostFaultWatch
 from pycuda_guard.hooks.touch import TouchWatch
-from pycuda_guard.reports.terminal import Terminal, last_line
+from pycuda_guard.reports.run import Run
+from pycuda_guard.reports.terminal import Terminal
 from pycuda_guard.session import devices, startup
 from pycuda_guard.session.children import Children
 from pycuda_guard.session.kernels import kernel_options, unwatched, unwatched_races
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from pycuda_guard.findings import Finding
     from pycuda_guard.reports.terminal import Screen
     from pycuda_guard.session.children import Failure
-    from pycuda_guard.suppressions import Outcome
+    from pycuda_guard.suppressions import Outcome, Suppressed
 
 #: modules that pop the context they made when the interpreter exits
 CONTEXT_POPPERS = ("pycuda.autoinit", "pycuda.autoprimaryctx")
@@ -177,14 +178,7 @@ class Session:
             self._output.write(lambda: self.outcome)
             outcome = self.outcome
             self._output.conclude(outcome, self.remarks())
-            self._output.screen.finish(
-                outcome.kept,
-                live=self.live_codes,
-                device=devices.NAMES[self.device],
-                blind=self.blind_spots(),
-                suppressed=[finding for finding, _ in outcome.suppressed],
-                left_out=self.left_out,
-            )
+            self._output.screen.finish(self.as_run(outcome.kept, outcome.suppressed, self.blind_spots()))
         return self.findings
 
     @property
@@ -219,16 +213,17 @@ class Session:
             return False
         return fails(finding, self.config.fail_on, strict=self.config.strict)
 
-    def summary(
-        self, findings: Sequence[Finding], blind: Sequence[str], suppressed: Sequence[Finding] = ()
-    ) -> str:
-        """Return the last line of a report on ``findings``; ``blind`` is what the run did not look at."""
-        return last_line(
-            findings,
-            live=self.live_codes,
+    def as_run(
+        self, findings: Sequence[Finding], suppressed: Sequence[Suppressed], blind: Sequence[str]
+    ) -> Run:
+        """Return the run for a report on ``findings``; ``blind`` is what it did not look at."""
+        return Run(
+            findings=tuple(findings),
             device=devices.NAMES[self.device],
-            blind=blind,
-            suppressed=suppressed,
+            live=self.live_codes,
+            blind=tuple(blind),
+            has_ended=self.is_over,
+            suppressed=tuple(suppressed),
             left_out=self.left_out,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from pycuda_guard.checks.registry import RULES
 from pycuda_guard.findings import Finding, KernelLocation, Location, Related, Severity
 from pycuda_guard.reports import scope
+from pycuda_guard.reports.run import Run
 from pycuda_guard.reports.terminal import Terminal, last_line, render, short_path, wants_colour
 
 if TYPE_CHECKING:
@@ -103,11 +105,14 @@ def test_colour(
     assert stream.getvalue().startswith("\033[1;31merror" if wanted else "error[PG301]")
 
 
+def run(findings: list[Finding], **changes: object) -> Run:
+    whole = Run(tuple(findings), "the GPU", frozenset(RULES), (), True)
+    return replace(whole, **changes)  # type: ignore[arg-type]
+
+
 def report(findings: list[Finding], *, quiet: bool = False) -> list[str]:
     stream = io.StringIO()
-    Terminal(stream, quiet=quiet).finish(
-        findings, live=RULES.keys(), device="the CPU device", blind=["child processes"]
-    )
+    Terminal(stream, quiet=quiet).finish(run(findings, device="the CPU device", blind=("child processes",)))
     return stream.getvalue().splitlines()
 
 
@@ -119,8 +124,7 @@ def test_clean_run_prints_its_last_line_only() -> None:
 
 
 def last(**changes: object) -> list[str]:
-    arguments = {"findings": [], "live": RULES.keys(), "device": "the GPU", "blind": ()} | changes
-    return last_line(arguments.pop("findings"), **arguments).splitlines()  # type: ignore[call-arg, arg-type]
+    return last_line(run([], **changes)).splitlines()
 
 
 def test_last_line_says_that_nothing_is_off() -> None:
@@ -150,13 +154,13 @@ def test_rules_that_are_off_are_named_with_their_option() -> None:
     [(["PG104", "PG101"], "PG101, PG104 (left"), (sorted(RULES)[:9], "PG1xx, PG201 (left")],
 )
 def test_what_the_user_left_out_is_not_on(codes: list[str], words: str) -> None:
-    text = " ".join(last(left_out=codes))
+    text = " ".join(last(left_out=frozenset(codes)))
     assert f"({scope.RULE_COUNT - len(codes)} of " in text
     assert f"Not checked: {words} out by select and ignore)." in text
 
 
 def test_of_a_file_of_findings_it_is_not_known_what_was_checked() -> None:
-    assert last(live=(), blind=["unknown"]) == [
+    assert last(live=frozenset(), blind=["unknown"]) == [
         "pycuda-guard: nothing found on the GPU. Not checked: unknown."
     ]
 

@@ -2,7 +2,7 @@
 # from wheels where there is none, PyCUDA where there is none. A second run finds it done.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test lint docs package setup pycuda-tests differential screenshots clean
+.PHONY: demo test lint docs package setup pycuda-tests differential sanitize screenshots clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,6 +40,9 @@ pycuda-tests: setup
 
 differential: setup
 	$(BIN)/python -m tools.differential $(DIFFERENTIAL)
+
+sanitize: setup
+	$(BIN)/python tools/sanitize.py
 
 setup: $(STAMP)
 

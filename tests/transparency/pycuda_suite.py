@@ -2,10 +2,10 @@
 
 The tests come from PyCUDA's source distribution, in the version that is installed; nothing of them is
 kept here. It is right when no test fails but those that docs/cpu-device.md lists with a reason,
-when every outcome is the same bare and guarded, and when the guard reports no error or warning but
-those listed there.
+when every outcome is the same bare, guarded, and in other schedules of the CPU device, and when the guard
+reports no error or warning but those listed there.
 
-Run it as ``make pycuda-tests``; ``--device gpu`` runs the same on a GPU.
+Run it as ``make pycuda-tests``; ``--device gpu`` runs the same on a GPU, in the only schedule that it has.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from pathlib import Path
 
 CLONE = Path(__file__).resolve().parents[2]
 WORK = CLONE / ".pycuda-tests"
+#: schedules of the CPU device, besides the usual one, in which the tests run bare
+SCHEDULES = ("eager", "random:1", "random:2")
 KNOWN_FINDING = re.compile(r"^\| `test_\w+\.py::(\w+)` \| (PG\d{3}) \|", re.MULTILINE)
 KNOWN_FAILURE = re.compile(r"^\| `(test_\w+\.py::\w+(?:::\w+)?)` \| (?!PG)", re.MULTILINE)
 
@@ -54,7 +56,8 @@ def run(
     tests: Path, name: str, device: str, extra: list[str], select: list[str]
 ) -> tuple[dict[str, str], Path]:
     """Run the tests once; return the outcome of each and the path of the findings."""
-    xml, findings = WORK / f"{name}.xml", WORK / f"{name}.json"
+    stem = WORK / name.replace(":", "-")
+    xml, findings = stem.with_suffix(".xml"), stem.with_suffix(".json")
     for left in (xml, findings):
         left.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pycuda_guard", "run", "--device", device, *extra]
@@ -62,12 +65,12 @@ def run(
         command += ["--json", str(findings)]
     command += ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={xml}", *select]
     print(f"{name}: {' '.join(command)}", flush=True)
-    with (WORK / f"{name}.log").open("wb") as log:
+    with stem.with_suffix(".log").open("wb") as log:
         status = subprocess.run(
             command, cwd=tests, stdout=log, stderr=subprocess.STDOUT, env=os.environ
         ).returncode
     if not xml.exists():
-        tail = (WORK / f"{name}.log").read_text(errors="replace").splitlines()[-30:]
+        tail = stem.with_suffix(".log").read_text(errors="replace").splitlines()[-30:]
         sys.exit("\n".join([f"{name}: no result, exit status {status}", *tail]))
     outcomes = {}
     for case in ElementTree.parse(xml).iter("testcase"):
@@ -96,7 +99,12 @@ def main() -> int:
     parser.add_argument(
         "--tests", type=Path, help="folder of PyCUDA's tests (default: from its source distribution)"
     )
-    parser.add_argument("--jobs", type=int, default=1, choices=(1, 2), help="2 runs both at the same time")
+    parser.add_argument("--jobs", type=int, default=1, help="how many runs at the same time (default: 1)")
+    parser.add_argument(
+        "--schedules",
+        nargs="*",
+        help=f"of the CPU device, besides the usual (default: {' '.join(SCHEDULES)})",
+    )
     parser.add_argument("select", nargs="*", default=["test_driver.py", "test_gpuarray.py", "test_cumath.py"])
     options = parser.parse_args()
     WORK.mkdir(exist_ok=True)
@@ -104,30 +112,34 @@ def main() -> int:
     (tests / "pytest.ini").write_text("[pytest]\n")  # so that this clone's settings don't apply
     with ThreadPoolExecutor(options.jobs) as pool:
         ways = {"bare": ["--bare"], "guarded": ["--fail-on", "never"]}
-        runs = [
-            pool.submit(run, tests, name, options.device, extra, options.select)
+        if options.device == "cpu":
+            chosen = SCHEDULES if options.schedules is None else options.schedules
+            ways |= {schedule: ["--bare", "--schedule", schedule] for schedule in chosen}
+        runs = {
+            name: pool.submit(run, tests, name, options.device, extra, options.select)
             for name, extra in ways.items()
-        ]
-    (bare, _), (guarded, findings) = (run.result() for run in runs)
+        }
+    results = {name: run.result()[0] for name, run in runs.items()}
+    bare, findings = results["bare"], runs["guarded"].result()[1]
     known = known_failures() if options.device == "cpu" else set()
 
     trouble = []
-    for name, outcomes in (("bare", bare), ("guarded", guarded)):
+    for name, outcomes in results.items():
         print(f"{name}: {', '.join(f'{n} {kind}' for kind, n in sorted(Counter(outcomes.values()).items()))}")
         for test, outcome in outcomes.items():
             short = f"{test.split('::')[0].split('.')[0]}::{test.rsplit('::')[-1].split('[')[0]}"
             if outcome in ("failure", "error") and short not in known:
                 trouble.append(f"{name}: {test} ends in {outcome}")
-    trouble += [
-        f"{test}: {bare.get(test)} bare, {guarded.get(test)} guarded"
-        for test in sorted(bare.keys() | guarded.keys())
-        if bare.get(test) != guarded.get(test)
-    ]
+        trouble += [
+            f"{test}: {bare.get(test)} bare, {outcomes.get(test)} {name}"
+            for test in sorted(bare.keys() | outcomes.keys())
+            if bare.get(test) != outcomes.get(test)
+        ]
     for finding in json.loads(findings.read_text(encoding="utf-8"))["findings"]:
         place = (finding["location"] or {}).get("function"), finding["code"]
         if finding["severity"] != "note" and place not in known_findings():
             trouble.append(f"guarded: {finding['code']} {finding['message']} at {finding['location']}")
-    print("\n".join(trouble) or "same outcomes bare and guarded, no error or warning that is not listed")
+    print("\n".join(trouble) or "the same outcomes everywhere, no error or warning that is not listed")
     return 1 if trouble else 0
 
 

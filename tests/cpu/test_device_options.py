@@ -132,7 +132,32 @@ def test_an_older_device_has_its_limits_and_takes_no_newer_ptx():
     }
 
 
-@pytest.mark.parametrize("capability, shared", [("8.0", 163), ("8.6", 99), ("8.9", 99), ("9.0", 227)])
+def test_the_hosts_side_of_pinned_memory_can_be_protected_while_the_device_writes():
+    said = answers(
+        """
+        import ctypes
+        protect = ctypes.CDLL(None).mprotect
+        protect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+        for kind, a in {
+            "pinned": cuda.pagelocked_empty(1024, np.int32),
+            "managed": cuda.managed_empty(1024, np.int32, mem_flags=cuda.mem_attach_flags.GLOBAL),
+        }.items():
+            a[:] = 3
+            place = a.ctypes.data
+            assert place % 4096 == 0
+            protect(place, 4096, 0)
+            add(np.uintp(place), np.int32(4), **all_)
+            cuda.Context.synchronize()
+            protect(place, 4096, 3)
+            said[kind] = [int(a[0]), int(a[N])]
+        """
+    )
+    assert said == {"pinned": [7, 3], "managed": [7, 3]}
+
+
+@pytest.mark.parametrize(
+    "capability, shared", [("7.5", 64), ("8.0", 163), ("8.6", 99), ("8.7", 163), ("8.9", 99), ("9.0", 227)]
+)
 def test_shared_memory_follows_from_the_compute_capability(capability, shared):
     assert attributes(cpu.DeviceOptions(compute_capability=capability))[97] == shared << 10
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import screenshots
 from made_up_runs import (
     A_GPU,
     FILE,
@@ -31,6 +32,8 @@ from pycuda_guard.findings import KernelLocation, Location, Related, Severity
 from pycuda_guard.reports.html import page, timeline
 from pycuda_guard.reports.html.raster import MAX_COLUMNS, MAX_ROWS, MAX_STRIP, Raster
 from pycuda_guard.reports.run import Run
+
+ROOT = Path(__file__).resolve().parents[2]
 
 _VOID = {"meta", "link", "br", "input", "rect", "path"}
 
@@ -186,6 +189,16 @@ def test_pictures_of_a_program(program_page: Path) -> None:
     assert "Blocks of the grid: 1×1" in labels
     assert "Threads of block (0, 0, 0), a row is a warp: 64×1×1" in labels
     assert {"w-nobody", "w-kernel", "w-stale", "t-first", "t-second"} <= made.classes()
+
+
+def test_the_pictures_of_the_documentation_show_what_is_said_today(program_page: Path) -> None:
+    said = screenshots.texts(program_page.with_name("run.pgr"))
+    expected = said.encode("ascii", "xmlcharrefreplace").decode()
+    shown = re.findall(r"images/(report-\w+\.png)", (ROOT / "docs" / "html-report.md").read_text("utf-8"))
+    pictures = {path.name: path for path in screenshots.IMAGES.glob("report-*.png")}
+    assert sorted(shown) == sorted(pictures)
+    for picture in pictures.values():
+        assert screenshots.stamped(picture) == expected, f"make screenshots: {picture.name}"
 
 
 def test_the_timeline_of_a_program(program_page: Path) -> None:

@@ -10,7 +10,8 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pycuda_guard.events.model import CallFailed, LaunchFinished
+    from pycuda_guard.checks.state import State
+    from pycuda_guard.events.model import CallFailed, Launch, LaunchFinished
 
     Failure = CallFailed | LaunchFinished
 
@@ -36,6 +37,7 @@ KERNEL_FAILURES = frozenset(
     }
 )
 
+_DEADLOCK = re.compile(r"no thread of block (\([\d,]+\)) can go on: (.+)")
 _KERNEL = re.compile(r"\bkernel ([^\s,]+)")
 _ADDRESS = re.compile(r"\baddress (0x[0-9a-f]+)")
 
@@ -54,6 +56,19 @@ def kernel(event: Failure) -> str:
     """Return the name of the kernel that failed, where the device says it."""
     found = _KERNEL.search(detail(event))
     return found[1] if found else ""
+
+
+def suspects(state: State, event: CallFailed) -> list[Launch]:
+    """Return the launches that a failure may come from: those of the kernel that the device names, if any."""
+    found = state.pending.unfinished(event.context, event.announced)
+    named = kernel(event)
+    return [launch for launch in found if launch.function == named] or found
+
+
+def deadlock(event: Failure) -> tuple[str, str] | None:
+    """Return the block whose threads wait for ever, and for what they do, if that is what failed."""
+    found = _DEADLOCK.search(detail(event))
+    return (found[1], found[2]) if found else None
 
 
 def address(event: CallFailed) -> int | None:

@@ -123,3 +123,26 @@ def test_a_launch_that_is_explained_is_not_told_again_when_it_was_waited_for() -
 
 def test_a_refused_launch_that_was_waited_for_is_no_failed_kernel() -> None:
     assert codes(launch("k"), waited("invalid argument")) == []
+
+
+DEADLOCK = (
+    "the launch timed out and was terminated: kernel g, no thread of block (1,0,0) can go on: 16 wait at a "
+    "barrier, 16 at a warp operation, 0 have exited"
+)
+
+
+def test_threads_that_wait_for_one_another_are_a_matter_of_their_barriers() -> None:
+    events = [launch("f", line=10), launch("g", line=11)]
+    events += [failed(DEADLOCK, nth=0, line=line) for line in (20, 21)]
+    (finding,) = findings(*events)
+    assert (finding.code, finding.location.line) == ("PG503", 11)
+    assert (
+        "no thread of block (1,0,0) can go on: 16 wait at a barrier, 16 at a warp operation"
+        in finding.message
+    )
+    (waited_for,) = findings(launch("g", line=12), waited(DEADLOCK), failed(DEADLOCK, nth=0, line=20))
+    assert (waited_for.code, waited_for.location.line) == ("PG503", 12)
+
+
+def test_a_deadlock_of_nothing_that_is_known_is_a_failed_launch() -> None:
+    assert codes(failed(DEADLOCK, nth=0, line=10)) == [("PG405", 10)]

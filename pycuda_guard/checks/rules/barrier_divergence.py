@@ -3,7 +3,8 @@
 What it does
 ------------
 With `--races`, reports a barrier at which some threads of the block wait while others wait at another
-one. Threads that have left the kernel count as arrived.
+one, and a `__syncwarp()` whose mask lacks the calling lane. Threads that have left the kernel count as
+arrived. On the CPU device, a kernel whose threads wait for one another for ever is reported and ended.
 
 Why is this bad
 ---------------
@@ -67,12 +68,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pycuda_guard.checks.kernels import kernel_name
+from pycuda_guard.checks import messages, statuses
+from pycuda_guard.checks.kernels import kernel_name, launch_text
 from pycuda_guard.checks.races import RaceRule
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
-    from pycuda_guard.events.model import KernelReport
+    from pycuda_guard.events.model import CallFailed, KernelReport, Launch, LaunchFinished
+
+_HELP = "move __syncthreads() out of the branch, so that all threads come to it"
+_MEET = "let all threads that a barrier or a mask of __syncwarp() is for come to it, or leave the kernel"
 
 
 class BarrierDivergence(RaceRule):
@@ -82,15 +87,46 @@ class BarrierDivergence(RaceRule):
     name: ClassVar[str] = "barrier-divergence"
     severity: ClassVar[Severity] = Severity.ERROR
 
+    def on_call_failed(self, event: CallFailed) -> None:
+        """Look at a failure: a block whose threads wait for one another for ever."""
+        if statuses.deadlock(event) is None or self.explained(event.sequence):
+            return
+        suspects = statuses.suspects(self.state, event)
+        if suspects:
+            self._tell_deadlock(event, suspects[0])
+
+    def on_launch_finished(self, event: LaunchFinished) -> None:
+        """Look at the launch that the host has just waited for."""
+        launch = self.state.pending.last(event.thread)
+        if launch is not None and statuses.deadlock(event) is not None:
+            self._tell_deadlock(event, launch)
+
+    def _tell_deadlock(self, event: CallFailed | LaunchFinished, launch: Launch) -> None:
+        found = statuses.deadlock(event)
+        if found is None or self.explained(launch.sequence):
+            return
+        block, waits = found
+        self.explain(launch.sequence)
+        self.report(
+            event,
+            f"kernel `{launch.function}` hangs: no thread of block {block} can go on: {waits}; "
+            f"in {launch_text(launch)}",
+            _MEET,
+            site=launch.site,
+            kernel=messages.kernel_location(launch),
+        )
+
     def on_kernel_report(self, event: KernelReport) -> None:
         """Look at a barrier that did not bring all threads together."""
         if event.reason != "divergence" or not self.is_new(event):
             return
         scene = self.scene(event)
         other = event.other
+        who = f"{kernel_name(event)}: thread {event.thread_index} of block {event.block_index}"
+        if other is not None and other.kind == "mask":
+            text = f"{who} calls __syncwarp() with a mask that lacks its own lane, in {scene.launched()}"
+            self.tell_pair(scene, text, "name the calling lane in the mask, or leave it out of the call")
+            return
         there = f" at line {other.line}" if other is not None and other.line and not event.library else ""
-        text = (
-            f"{kernel_name(event)}: thread {event.thread_index} of block {event.block_index} waits at this "
-        )
-        text += f"barrier while others of its block wait at another one{there}, in {scene.launched()}"
-        self.tell_pair(scene, text, "move __syncthreads() out of the branch, so that all threads come to it")
+        text = f"{who} waits at this barrier while others of its block wait at another one{there}"
+        self.tell_pair(scene, f"{text}, in {scene.launched()}", _HELP)

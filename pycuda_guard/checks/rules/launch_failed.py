@@ -85,9 +85,7 @@ class LaunchFailed(Rule):
         self._lost.add(event.context)
         if self.explained(event.sequence):
             return
-        suspects = self.state.pending.unfinished(event.context, event.announced)
-        named = statuses.kernel(event)
-        suspects = [launch for launch in suspects if launch.function == named] or suspects
+        suspects = statuses.suspects(self.state, event)
         if any(self.explained(launch.sequence) for launch in suspects):
             return
         if not suspects:

@@ -1,30 +1,31 @@
-"""Measures what the hooks add to each call on the host, in microseconds.
+"""Measures what the guard adds to each call on the host, in microseconds.
 
-Every call is timed bare, hooked, and hooked with instrumented kernels, in one process, with a sink that
-only counts; the best of several rounds counts. Measured is processor time of the calling thread: the CPU
-device's own threads compete with it for the interpreter.
-Run ``python benchmarks/host_overhead.py [--device cpu|gpu]``.
+Every call is timed bare, under the hooks alone (with a sink that only counts), under them and the rules,
+with a recording in addition, and with instrumented kernels in addition, all in one process; the best of
+several rounds counts. Measured is processor time of the calling thread: the CPU device's own threads compete
+with it for the interpreter. Run ``python benchmarks/host_overhead.py [--device cpu|gpu]``.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
+import contextlib
+import tempfile
 import time
 import timeit
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pycuda_guard import hooks
-from pycuda_guard.shadow.world import Options
+from pycuda_guard import config, hooks
+from pycuda_guard.session.session import begin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pycuda_guard.events.model import Event
 
-ROUNDS = 60
+ROUNDS = 40
 CALLS = 200
 
 KERNEL = """
@@ -86,18 +87,39 @@ def calls() -> dict[str, Callable[[], object]]:
     }
 
 
-def measure() -> dict[str, list[float]]:
-    """Return microseconds of each call: bare, hooked, and hooked with instrumented kernels.
+#: how much of the guard there is, in the order of the columns
+WAYS = ("bare", "hooks", "rules", "recorded", "kernels")
+
+
+@contextlib.contextmanager
+def guarded(way: str, device: str, folder: str) -> Iterator[None]:
+    """Guard the process in one of :data:`WAYS`."""
+    if way == "bare":
+        yield
+    elif way == "hooks":
+        hooks.install(Counter())
+        yield
+        hooks.uninstall()
+    else:
+        chosen: dict[str, object] = {"device": device, "quiet": True, "no_kernels": way != "kernels"}
+        if way != "rules":
+            chosen |= {"record": f"{folder}/{way}.pgr", "record_limit": 1 << 26}
+        session = begin(config.read(chosen, {}))
+        yield
+        session.stop()
+
+
+def measure(device: str) -> dict[str, list[float]]:
+    """Return microseconds of each call in each of :data:`WAYS`.
 
     The objects of each are made under its hooks, so that they are known there.
     """
     best: dict[str, list[float]] = {}
-    for options in (None, hooks.install, functools.partial(hooks.install, kernels=Options(on_cpu=True))):
-        if options is not None:
-            options(Counter())
-        for name, microseconds in _rounds(calls()).items():
-            best.setdefault(name, []).append(microseconds)
-        hooks.uninstall()
+    with tempfile.TemporaryDirectory() as folder:
+        for way in WAYS:
+            with guarded(way, device, folder):
+                for name, microseconds in _rounds(calls()).items():
+                    best.setdefault(name, []).append(microseconds)
     return best
 
 
@@ -120,15 +142,16 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    if parser.parse_args().device == "cpu":
+    device = parser.parse_args().device
+    if device == "cpu":
         from pycuda_guard import cpu
 
         cpu.load(cpu.DeviceOptions())
     import pycuda.autoinit  # noqa: F401
 
-    print(f"{'call':30}{'bare µs':>10}{'hooks add':>11}{'with kernels':>14}")
-    for name, (bare, hooked, instrumented) in measure().items():
-        print(f"{name:30}{bare:10.2f}{hooked - bare:11.2f}{instrumented - bare:14.2f}")
+    print(f"{'call':30}" + "".join(f"{way:>10}" for way in WAYS))
+    for name, (bare, *others) in measure(device).items():
+        print(f"{name:30}{bare:10.2f}" + "".join(f"{taken - bare:10.2f}" for taken in others))
 
 
 if __name__ == "__main__":

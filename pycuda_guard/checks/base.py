@@ -64,6 +64,8 @@ class Rule:
     source: ClassVar[str] = "api"
     #: whether it has something to say in a process forked after cuInit, where no call of CUDA works
     holds_after_fork: ClassVar[bool] = False
+    #: copies, memsets and launches among which it looks only at those that are ``state.odd``
+    only_odd: ClassVar[frozenset[type[model.Event]]] = frozenset()
 
     def __init__(self, state: State, collector: Collector) -> None:
         self.state = state

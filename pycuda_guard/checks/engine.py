@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,15 @@ from pycuda_guard.checks.state import State
 from pycuda_guard.events.model import CallFailed, Event, Forked, GuardFailed, RunEnded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from pycuda_guard.checks.base import Rule
     from pycuda_guard.checks.collector import Entry, Part
     from pycuda_guard.checks.state.shared import Watcher
     from pycuda_guard.findings import Finding
+
+
+Handlers = tuple[Callable[..., None], ...]
 
 
 class Engine:
@@ -39,11 +43,17 @@ class Engine:
         self._waiting: deque[Event] = deque()
         self._lock = Lock()
         instances = [rule(self.state, self._collector) for rule in rules]
-        self._handlers: dict[type[Event], tuple[Callable[..., None], ...]] = {}
+        self._lookers = dict(self.state.lookers)
+        self._handlers: dict[type[Event], Handlers] = {}
+        self._ordinary: dict[type[Event], Handlers] = {}  # of events that are not odd
         for kind, name in HANDLERS.items():
-            handlers = [getattr(rule, name) for rule in instances if hasattr(rule, name)]
-            before, after = self.state.lookers.get(kind), self.state.appliers.get(kind)
-            self._handlers[kind] = (*([before] if before else []), *handlers, *([after] if after else []))
+            taking = [rule for rule in instances if hasattr(rule, name)]
+            apply = self.state.appliers.get(kind)
+            after = () if apply is None else (apply,)
+            self._handlers[kind] = (*[getattr(rule, name) for rule in taking], *after)
+            if kind in self._lookers:
+                always = [getattr(rule, name) for rule in taking if kind not in rule.only_odd]
+                self._ordinary[kind] = (*always, *after)
         self._handlers[CallFailed] += (self._call_failed,)
         self._handlers[RunEnded] += (self._end,)
         self._handlers[Forked] += (self._forked,)
@@ -94,7 +104,17 @@ class Engine:
                 self._lock.release()
 
     def _judge(self, event: Event) -> None:
-        for handler in self._handlers.get(type(event), ()):
+        kind = type(event)
+        handlers = self._handlers.get(kind, ())
+        look = self._lookers.get(kind)
+        if look is not None:
+            try:
+                look(event)
+                if not self.state.odd:
+                    handlers = self._ordinary[kind]
+            except Exception as error:
+                self._handler_failed(look, error, event)
+        for handler in handlers:
             try:
                 handler(event)
             except Exception as error:
@@ -110,6 +130,7 @@ class Engine:
     def _forked(self, event: Forked) -> None:
         """Where CUDA was initialized before the fork, keep to the rules that can say something about that."""
         if event.initialized:
+            self._lookers.clear()
             for kind, handlers in self._handlers.items():
                 self._handlers[kind] = tuple(handler for handler in handlers if self._holds(handler))
 

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, ClassVar
 from pycuda_guard import callsite
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
-from pycuda_guard.events.model import DEFAULT_STREAM, Launch
+from pycuda_guard.events.model import DEFAULT_STREAM, Copy, Launch, Memset
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
     from pycuda_guard.checks.state.accesses import Access, Operation
     from pycuda_guard.checks.state.clocks import Track
-    from pycuda_guard.events.model import Copy, HostTouched, Memset
+    from pycuda_guard.events.model import HostTouched
 
 
 class ConflictRule(Rule):
     """A rule that judges operations of which the state knows conflicts with unfinished ones."""
+
+    only_odd = frozenset({Copy, Memset, Launch})
 
     def judge(self, event: Operation) -> None:
         """Look at the conflicts of an operation that is about to be issued."""

@@ -21,7 +21,13 @@ class Plain(msgspec.Struct, array_like=True, gc=False):
     """
 
 
-class MemoryKind(Enum):
+class Word(Enum):
+    """An Enum that is quick to look for in a set: that of the standard library hashes in Python."""
+
+    __hash__ = object.__hash__
+
+
+class MemoryKind(Word):
     """Where an allocation came from."""
 
     DEVICE = "device"  # mem_alloc, mem_alloc_pitch
@@ -34,7 +40,7 @@ class MemoryKind(Enum):
     IPC = "ipc"
 
 
-class HostKind(Enum):
+class HostKind(Word):
     """What kind of host memory a copy uses; it decides whether the copy blocks the host."""
 
     PAGEABLE = "pageable"
@@ -43,7 +49,7 @@ class HostKind(Enum):
     MANAGED = "managed"
 
 
-class CopyKind(Enum):
+class CopyKind(Word):
     """Direction of a copy as the called function names it."""
 
     HTOD = "host to device"

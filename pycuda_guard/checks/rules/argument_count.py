@@ -75,7 +75,7 @@ class ArgumentCount(Rule):
         if arguments is None:
             if event.packed < signature.packed_size and not self.again(event, kernel=event.function):
                 self._report_bytes(event, signature)
-        elif not _is_refused(event):
+        elif len(arguments) != len(signature.parameters) and not _is_refused(event):
             self._check_count(event, signature, None)
 
     def on_call_failed(self, event: CallFailed) -> None:

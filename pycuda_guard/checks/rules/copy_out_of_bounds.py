@@ -81,6 +81,7 @@ class CopyOutOfBounds(Rule):
     code: ClassVar[str] = "PG201"
     name: ClassVar[str] = "copy-out-of-bounds"
     severity: ClassVar[Severity] = Severity.ERROR
+    only_odd = frozenset({Copy, Memset})
 
     def on_copy(self, event: Copy) -> None:
         """Look at both ends of a copy."""

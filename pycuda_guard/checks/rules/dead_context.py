@@ -57,7 +57,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
 from pycuda_guard.checks.pointers import moves
-from pycuda_guard.events.model import ArgumentKind, DeviceOperand, Freed, MemoryKind
+from pycuda_guard.events.model import ArgumentKind, Copy, DeviceOperand, Freed, MemoryKind, Memset
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
@@ -66,11 +66,9 @@ if TYPE_CHECKING:
     from pycuda_guard.events.model import (
         CallFailed,
         ContextId,
-        Copy,
         Event,
         EventDestroyed,
         Launch,
-        Memset,
         Operand,
         RunEnded,
         StreamDestroyed,
@@ -89,6 +87,7 @@ class DeadContext(Rule):
     code: ClassVar[str] = "PG604"
     name: ClassVar[str] = "dead-context"
     severity: ClassVar[Severity] = Severity.ERROR
+    only_odd = frozenset({Copy, Memset})
 
     def on_copy(self, event: Copy) -> None:
         """Look at the memory at both ends."""
@@ -140,7 +139,9 @@ class DeadContext(Rule):
         """Look whether memory can still be freed, and by this thread."""
         region = self.state.memory.find(event.address)
         if region is not None:
-            if region.kind in _BOUND and not self.state.work.is_pooled(region):
+            if self._is_anothers(event, region.context) and (
+                region.kind in _BOUND and not self.state.work.is_pooled(region)
+            ):
                 name = messages.region_name(region)
                 self._check_thread(event, name, region.context, region.site, freed=event.how == "free")
         elif event.how == "free" and self.state.memory.orphans:
@@ -204,13 +205,17 @@ class DeadContext(Rule):
         ended = messages.related("the context ends here", gone.site) if gone is not None else ()
         self.report(event, f"{what} after its context is gone", _HELP, related=story + ended)
 
+    def _is_anothers(self, event: Event, context: ContextId) -> bool:
+        """Tell whether a context is that of another thread, and not current on this one."""
+        maker = self.state.owners.makers.get(context)
+        return maker is not None and event.thread != maker and event.context != context and context != 0
+
     def _check_thread(
         self, event: Event, name: str, context: ContextId, made: Site | None, *, freed: bool = False
     ) -> None:
         """Report what PyCUDA can't clean up: its context isn't current, and another thread's."""
         owners = self.state.owners
-        maker = owners.makers.get(context)
-        if maker is None or event.thread == maker or event.context == context or not context:
+        if not self._is_anothers(event, context):
             return
         if context in owners.detached or self.again(event, site=event.site or made):
             return

@@ -75,11 +75,13 @@ class ForeignContext(Rule):
 
     def on_launch(self, event: Launch) -> None:
         """Look at the kernel and the stream of a launch."""
-        self._check(event)
+        if self.state.owners.replaced:
+            self._check(event)
 
     def on_copy(self, event: Copy) -> None:
         """Look at the stream of a copy."""
-        self._check(event)
+        if self.state.owners.replaced:
+            self._check(event)
 
     def on_memset(self, event: Memset) -> None:
         """Look at the stream of a memset."""

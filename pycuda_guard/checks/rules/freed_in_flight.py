@@ -80,11 +80,12 @@ class FreedInFlight(streams.ConflictRule):
         region = self.state.memory.find(event.address)
         if region is None or region.base != event.address or self.state.work.is_pooled(region):
             return
+        is_locked = region.kind in PAGE_LOCKED
+        if not is_locked and (region.kind is not MemoryKind.DEVICE or event.how != "free"):
+            return
         unfinished = self.state.work.unfinished(region)
         severity = Severity.ERROR
-        if region.kind not in PAGE_LOCKED:
-            if region.kind is not MemoryKind.DEVICE or event.how != "free":
-                return
+        if not is_locked:
             unfinished = [access for access in unfinished if access.track.handle != DEFAULT_STREAM]
             severity = Severity.NOTE
         if unfinished and not self.again(event, severity=severity):

@@ -116,6 +116,7 @@ class InvalidPointer(KernelRule):
     name: ClassVar[str] = "invalid-pointer"
     severity: ClassVar[Severity] = Severity.ERROR
     source: ClassVar[str] = "api"
+    only_odd = frozenset({Copy, Memset})
 
     def on_copy(self, event: Copy) -> None:
         """Look at the addresses of both ends."""

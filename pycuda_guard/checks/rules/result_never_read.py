@@ -76,8 +76,7 @@ if TYPE_CHECKING:
 _PRIVATE = frozenset({MemoryKind.DEVICE, MemoryKind.POOL})
 _MAX_WAITING = 10_000
 
-#: a launch that wrote, and what the memory was called
-_Output = tuple["Launch", str]
+_BYTES = ArgumentKind.BYTES  # reading a member off an Enum class is slow enough to matter here
 
 
 class ResultNeverRead(Rule):
@@ -92,47 +91,50 @@ class ResultNeverRead(Rule):
         super().__init__(state, collector)
         self._blind = False
         self._outputs: dict[tuple[ModuleId, str], frozenset[int]] = {}
-        self._waiting: dict[Region, _Output] = {}
-        self._lost: list[_Output] = []
+        self._waiting: dict[Region, Launch] = {}
+        self._lost: list[tuple[Launch, Region]] = []
 
     def on_launch(self, event: Launch) -> None:
         """Note what a launch writes; what it may read is read."""
         if self._blind:
             return
-        signature, arguments = self.state.signature(event), event.arguments
-        if arguments is None or any(_is_opaque(argument.kind, argument.table) for argument in arguments):
+        kernel, arguments = self.state.kernel, event.arguments
+        signature = None if kernel is None else kernel.signature
+        if arguments is None or (signature is not None and signature.follows):
             self._give_up()
             return
-        if signature is not None and signature.follows:
-            self._give_up()
-            return
+        for argument in arguments:
+            if argument.table is not None or argument.kind is _BYTES:  # it may hold pointers inside
+                self._give_up()
+                return
         outputs = self._outputs_of(event, signature)
+        waiting = self._waiting
         for index, region in enumerate(self.state.regions):
             if region is None or region.kind not in _PRIVATE:
                 continue
-            before = self._waiting.get(region)
-            if before is not None and (index not in outputs or _kernel(before[0]) != _kernel(event)):
-                del self._waiting[region]
-            if index in outputs and not arguments[index].handler and len(self._waiting) < _MAX_WAITING:
-                self._waiting[region] = event, messages.region_name(region)
+            before = waiting.get(region)
+            if before is not None and (index not in outputs or _kernel(before) != _kernel(event)):
+                del waiting[region]
+            if index in outputs and not arguments[index].handler and len(waiting) < _MAX_WAITING:
+                waiting[region] = event
 
     def on_copy(self, event: Copy) -> None:
         """Note what a copy reads, and addresses that it stores where kernels may find them."""
         source, destination = event.source, event.destination
-        if isinstance(source, DeviceOperand):
-            region = self.state.memory.find(source.address)
+        if type(source) is DeviceOperand:
+            region = self.state.source
             if region is not None:
                 self._waiting.pop(region, None)
-        elif isinstance(source, HostOperand) and isinstance(destination, DeviceOperand):
-            region = self.state.memory.find(destination.address)
+        elif type(source) is HostOperand and type(destination) is DeviceOperand:
+            region = self.state.destination
             if region is not None and region.kind is MemoryKind.GLOBAL and source.dtype in _ADDRESSES:
                 self._give_up()
 
     def on_call_failed(self, event: CallFailed) -> None:
         """Note that a launch was refused: it has written nothing."""
         if event.announced:
-            for region, output in list(self._waiting.items()):
-                if output[0].sequence == event.announced:
+            for region, launch in list(self._waiting.items()):
+                if launch.sequence == event.announced:
                     del self._waiting[region]
 
     def on_exported(self, event: Exported) -> None:
@@ -144,21 +146,21 @@ class ResultNeverRead(Rule):
     def on_freed(self, event: Freed) -> None:
         """Note that nobody can read any more."""
         region = self.state.memory.find(event.address)
-        output = self._waiting.pop(region, None) if region is not None else None
-        if output is not None and len(self._lost) < _MAX_WAITING:
-            self._lost.append(output)
+        launch = self._waiting.pop(region, None) if region is not None else None
+        if region is not None and launch is not None and len(self._lost) < _MAX_WAITING:
+            self._lost.append((launch, region))
 
     def on_run_ended(self, event: RunEnded) -> None:
         """Report the outputs that nobody has read."""
         if self._blind or self.state.late:
             return
-        for launch, name in [*self._lost, *self._waiting.values()]:
+        for launch, region in [*self._lost, *((launch, region) for region, launch in self._waiting.items())]:
             if launch.library or self.again(event, site=launch.site, kernel=launch.function):
                 continue
             self.report(
                 event,
-                f"kernel `{launch.function}` writes {name}, which is never copied back, nor read by another "
-                "kernel",
+                f"kernel `{launch.function}` writes {messages.region_name(region)}, which is never copied "
+                "back, nor read by another kernel",
                 "copy it to the host with memcpy_dtoh, or leave the launch out",
                 site=launch.site,
                 kernel=messages.kernel_location(launch),
@@ -194,8 +196,3 @@ _ADDRESSES = frozenset({"int64", "uint64", None})
 
 def _kernel(event: Launch) -> tuple[ModuleId, str]:
     return event.module, event.function
-
-
-def _is_opaque(kind: ArgumentKind, table: tuple[int, ...] | None) -> bool:
-    """Tell whether an argument may hold pointers inside."""
-    return table is not None or kind is ArgumentKind.BYTES

@@ -57,18 +57,15 @@ from typing import TYPE_CHECKING, ClassVar
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.kernels import KernelRule, kernel_name
 from pycuda_guard.checks.pointers import Place, locate, moves
-from pycuda_guard.events.model import ArgumentKind, DeviceOperand, ParameterKind
+from pycuda_guard.events.model import ArgumentKind, Copy, DeviceOperand, Launch, Memset, ParameterKind
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
     from pycuda_guard.checks.state.allocations import Region
     from pycuda_guard.events.model import (
         Argument,
-        Copy,
         KernelReport,
         KernelSignature,
-        Launch,
-        Memset,
         Operand,
     )
 
@@ -80,6 +77,7 @@ class UseAfterFree(KernelRule):
     name: ClassVar[str] = "use-after-free"
     severity: ClassVar[Severity] = Severity.ERROR
     source: ClassVar[str] = "api"
+    only_odd = frozenset({Copy, Memset, Launch})
 
     def on_copy(self, event: Copy) -> None:
         """Look at both ends of a copy."""

@@ -50,9 +50,27 @@ if TYPE_CHECKING:
 
     from pycuda_guard.checks.state.allocations import Region
     from pycuda_guard.checks.state.modules import Kernel
-    from pycuda_guard.events.model import Argument, KernelSignature, Operand
+    from pycuda_guard.events.model import Argument, KernelSignature, ModuleId, Operand
 
 _RING = 4096
+_MAX_ARGUED = 1024
+
+
+class _Argued:
+    """What is known of arguments, which the hooks share between equal launches and which are kept here.
+
+    ``regions`` is the live memory that each points into, and ``stray`` whether one points elsewhere, as of
+    a ``version`` of the memory. ``fitting`` are the kernels whose parameters they have been found to fit.
+    """
+
+    __slots__ = ("arguments", "fitting", "regions", "stray", "version")
+
+    def __init__(self, arguments: tuple[Argument, ...]) -> None:
+        self.arguments = arguments
+        self.version = -1
+        self.regions: list[Region | None] = []
+        self.stray = False
+        self.fitting: set[tuple[ModuleId, str]] = set()
 
 
 class State:
@@ -66,7 +84,8 @@ class State:
     - of a launch, ``kernel`` is what is known of the kernel, and ``regions`` the live memory that
       each argument points into;
     - ``stray`` tells that an address is in no live memory, and ``inside`` that every operand of a
-      copy stays within the bounds of its memory.
+      copy stays within the bounds of its memory. With either amiss, or with work that it conflicts with, an
+      operation is ``odd``.
     """
 
     def __init__(self) -> None:
@@ -87,6 +106,9 @@ class State:
         self.regions: list[Region | None] = []
         self.stray = False
         self.inside = True
+        self.odd = False
+        self.argued = _Argued(())
+        self._argued: dict[int, _Argued] = {}
         self._has_shared = False  # memory that the host can touch while a kernel uses it
         # the last copy to the device: what it was copied to, and what that held before
         self._before: tuple[int, Region, HostOperand | None, int, int] | None = None
@@ -150,12 +172,14 @@ class State:
         self.source = self._look_at(event.source)
         if self.work.active or event.asynchronous:
             self.work.look(event)
+        self.odd = self.stray or not self.inside or bool(self.work.conflicts)
 
     def _look_at_memset(self, event: Memset) -> None:
         self.stray, self.inside = False, True
         self.destination = self._look_at(event.destination)
         if self.work.active:
             self.work.look(event)
+        self.odd = self.stray or not self.inside or bool(self.work.conflicts)
 
     def _look_at(self, operand: Operand) -> Region | None:
         # This runs twice a copy: exact types are quicker to tell than isinstance() is.
@@ -179,24 +203,39 @@ class State:
 
     def _look_at_launch(self, event: Launch) -> None:
         self.kernel = self.modules.kernels.get((event.module, event.function))
-        self.stray = False
-        self.regions = []
-        find = self.memory.find
-        for argument in event.arguments or ():
-            value = argument.value
-            region = None
-            if argument.size == 8 and type(value) is int:
-                region = find(value)
-                if region is None and value:
-                    self.stray = True
-            if argument.table is not None:
-                self.stray = True
-            self.regions.append(region)
+        arguments = event.arguments or ()
+        argued = self._argued.get(id(arguments))
+        if argued is None or argued.version != self.memory.version:
+            argued = self._argue(arguments, argued)
+        self.argued, self.regions, self.stray = argued, argued.regions, argued.stray
         shared = self._has_shared and not self.work.active
         if shared and any(region is not None and is_shared(region.kind) for region in self.regions):
             self.work.activate()
         if self.work.active:
             self.work.look(event)
+        self.odd = self.stray or bool(self.work.conflicts)
+
+    def _argue(self, arguments: tuple[Argument, ...], argued: _Argued | None) -> _Argued:
+        """Look up what arguments point into, and remember it until memory comes or goes."""
+        if argued is None:
+            if len(self._argued) >= _MAX_ARGUED:
+                self._argued.clear()
+            argued = self._argued[id(arguments)] = _Argued(arguments)
+        find = self.memory.find
+        regions: list[Region | None] = []
+        stray = False
+        for argument in arguments:
+            value = argument.value
+            region = None
+            if argument.size == 8 and type(value) is int:
+                region = find(value)
+                if region is None and value:
+                    stray = True
+            if argument.table is not None:
+                stray = True
+            regions.append(region)
+        argued.regions, argued.stray, argued.version = regions, stray, self.memory.version
+        return argued
 
     # --- after the rules: what an event changes ---
 

@@ -8,7 +8,7 @@ notes into accesses.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pycuda_guard.checks.state import footprints
@@ -31,7 +31,7 @@ from pycuda_guard.events.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
     from pycuda_guard.checks.state.allocations import Memory, Region
     from pycuda_guard.checks.state.footprints import Range
@@ -46,6 +46,9 @@ _MAX_LOOSE = 256
 
 PAGE_LOCKED = frozenset({MemoryKind.PINNED, MemoryKind.REGISTERED})
 _ASYNCHRONOUS_HOST = frozenset({HostKind.PINNED, HostKind.REGISTERED})
+_PEER = CopyKind.PEER  # reading a member off an Enum class is slow enough to matter here
+_PAGEABLE = HostKind.PAGEABLE
+_NOBODY: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True, eq=False)
@@ -63,12 +66,17 @@ class Access:
     track: Track
     number: int
     staged: bool = False
-    accused: set[int] = field(default_factory=set)
+    accused: frozenset[int] = _NOBODY
 
     def stands_for(self, old: Access) -> bool:
         """Tell whether whoever waits for this access has waited for ``old``, which touches no other bytes."""
-        same = self.kind == old.kind and self.range == old.range and self.region is old.region
-        return same and self.track is old.track and self.staged == old.staged
+        return (
+            self.track is old.track
+            and self.kind == old.kind
+            and self.range == old.range
+            and self.region is old.region
+            and self.staged == old.staged
+        )
 
 
 @dataclass(slots=True, frozen=True)
@@ -118,16 +126,29 @@ class Work:
         if track is None:
             return
         number = self.clocks.issue(track)
-        for kind, touched, staged in self._touched(event):
-            region = self._memory.find(touched.start)
-            if region is not None and touched.end <= region.end and not self._is_younger(region, event):
-                self._new.append(Access(region, touched, kind, event, track, number, staged))
-        for access in self._new:
-            self._check(access)
+        new, find = self._new, self._memory.find
+        source = event.source if type(event) is Copy else None
+        staged = type(source) is HostOperand and source.kind is _PAGEABLE
+        for kind, touched in self._touched(event):
+            start, width, rows, pitch = touched
+            region = find(start)
+            if (
+                region is not None
+                and start + (rows - 1) * pitch + width <= region.end
+                # a region may have been allocated after an event that was only noted down
+                and self._born.get(region.base, 0) <= event.sequence
+            ):
+                new.append(Access(region, touched, kind, event, track, number, staged))
+        accesses = self._accesses
+        for access in new:
+            if accesses.get(access.region):
+                self._check(access)
 
     def unfinished(self, region: Region) -> list[Access]:
         """Return the accesses to a region that the host has not waited for."""
-        known = self._accesses.get(region, ())
+        known = self._accesses.get(region)
+        if not known:
+            return []
         return [a for a in known if a.region is region and not self.clocks.is_over(a.track, a.number)]
 
     def is_pooled(self, region: Region) -> bool:
@@ -169,10 +190,15 @@ class Work:
             self.shared.settle()
             kept = False
         for access in self._new if kept else ():
-            known = self._accesses.setdefault(access.region, [])
-            known[:] = [old for old in known if not access.stands_for(old)]
-            known.append(access)
-            del known[:-_MAX_A_REGION]
+            known = self._accesses.get(access.region)
+            if known is None:
+                self._accesses[access.region] = [access]
+            else:
+                if known:
+                    known[:] = [old for old in known if not access.stands_for(old)]
+                known.append(access)
+                if len(known) > _MAX_A_REGION:
+                    del known[0]
             if is_shared(access.region.kind):
                 self.shared.begin(access)
 
@@ -260,38 +286,34 @@ class Work:
 
     # --- what an operation touches ---
 
-    def _touched(self, event: Operation) -> Iterator[tuple[str, Range, bool]]:
-        if type(event) is Copy:
-            if event.kind is CopyKind.PEER:
-                return
-            source = event.source
-            staged = type(source) is HostOperand and source.kind is HostKind.PAGEABLE
-            for operand, kind in ((event.destination, "write"), (source, "read")):
-                touched = _of_operand(operand)
-                if touched is not None:
-                    yield kind, touched, staged
-        elif type(event) is Memset:
-            touched = _of_operand(event.destination)
-            if touched is not None:
-                yield "write", touched, False
-        elif type(event) is Launch:
+    def _touched(self, event: Operation) -> Iterable[tuple[str, Range]]:
+        """Return how an operation touches which bytes."""
+        if isinstance(event, Launch):
             kernel = self._modules.kernels.get((event.module, event.function))
-            if kernel is not None:
-                for kind, touched in self._footprints.of_launch(event, kernel.signature):
-                    yield kind, touched, False
-
-    def _is_younger(self, region: Region, event: Operation) -> bool:
-        """Tell whether a region was allocated after an event that was only noted down."""
-        return self._born.get(region.base, 0) > event.sequence
+            return () if kernel is None else self._footprints.of_launch(event, kernel.signature)
+        found: list[tuple[str, Range]] = []
+        if isinstance(event, Copy) and event.kind is _PEER:
+            return found
+        written = _of_operand(event.destination)
+        if written is not None:
+            found.append(("write", written))
+        if isinstance(event, Copy):
+            read = _of_operand(event.source)
+            if read is not None:
+                found.append(("read", read))
+        return found
 
     def _check(self, later: Access) -> None:
         """Compare an access with the unfinished ones of its region, and drop those that are over."""
-        known = self._accesses.get(later.region)
-        if not known:
-            return
+        known = self._accesses[later.region]
         clocks = self.clocks
-        known[:] = [old for old in known if not clocks.is_over(old.track, old.number)]
-        for old in known:
+        host = clocks.host
+        unfinished = [
+            old for old in known if not old.track.over and host.get(old.track.number, 0) < old.number
+        ]
+        if len(unfinished) < len(known):
+            known[:] = unfinished
+        for old in unfinished:
             kind = later.kind
             ordered = clocks.is_ordered_after(later.track, old.track, old.number)
             if old.region is not later.region and kind == "read" and later.region.kind in PAGE_LOCKED:
@@ -300,7 +322,7 @@ class Work:
             if ordered or kind == old.kind != "write" or later.track.number in old.accused:
                 continue
             if footprints.overlap(old.range, later.range):
-                old.accused.add(later.track.number)
+                old.accused |= {later.track.number}
                 self.conflicts.append(Conflict(old, later))
 
     def _wait(self, event: Copy, track: Track) -> bool:
@@ -309,13 +331,14 @@ class Work:
         Where the driver's documentation leaves it open, the host counts as waiting.
         """
         clocks = self.clocks
-        if event.kind is CopyKind.PEER:
+        if event.kind is _PEER:
             clocks.host_waits_for_everything()
             return False
-        host = next((o for o in (event.destination, event.source) if type(o) is HostOperand), None)
-        if host is None or (event.asynchronous and host.kind in _ASYNCHRONOUS_HOST):
+        destination, source = event.destination, event.source
+        host = destination if type(destination) is HostOperand else source
+        if type(host) is not HostOperand or (event.asynchronous and host.kind in _ASYNCHRONOUS_HOST):
             return True
-        if host is event.source and host.kind is HostKind.PAGEABLE:
+        if host is source and host.kind is _PAGEABLE:
             clocks.host_waits_for_earlier(track)
             return True
         clocks.host_waits_for_stream(event.context, event.stream)

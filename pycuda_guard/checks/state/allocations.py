@@ -89,6 +89,20 @@ class Intervals:
         self._ends.insert(index, end)
         self._regions.insert(index, region)
 
+    def put(self, start: Address, end: Address, region: Region) -> list[tuple[Address, Address, Region]]:
+        """Enter a range in place of all that overlap it, and return those."""
+        starts = self._starts
+        index = bisect_right(starts, start)
+        is_free = index == 0 or self._ends[index - 1] <= start
+        removed = []
+        if not is_free or (index < len(starts) and starts[index] < end):
+            removed = self.cut(start, end)
+            index = bisect_right(starts, start)
+        starts.insert(index, start)
+        self._ends.insert(index, end)
+        self._regions.insert(index, region)
+        return removed
+
     def cut(self, start: Address, end: Address) -> list[tuple[Address, Address, Region]]:
         """Remove every range that overlaps [start, end); return the removed ranges."""
         first = bisect_right(self._starts, start) - 1
@@ -121,6 +135,8 @@ class Memory:
         self.blind = 0
         #: kernels launched so far
         self.launches = 0
+        #: grows with every change of what an address belongs to
+        self.version = 0
         self._bases: dict[Address, Region] = {}
 
     def find(self, address: Address) -> Region | None:
@@ -135,6 +151,7 @@ class Memory:
         """Enter new memory. Its addresses mean nothing else any more."""
         if event.nbytes <= 0:
             return
+        self.version += 1
         start, end = event.address, event.address + event.nbytes
         region = Region(start, end, event.kind, event.site, event.context, self.launches, event.name)
         region.born = event.sequence
@@ -145,7 +162,7 @@ class Memory:
         known = self._bases.get(start)
         if known is not None and known.end == end and known.kind is event.kind is MemoryKind.GLOBAL:
             return  # get_global() of the same variable once more
-        for _, _, covered in self.live.cut(start, end):
+        for _, _, covered in self.live.put(start, end, region):
             self._bases.pop(covered.base, None)
         if len(self.orphans):
             self.orphans.cut(start, end)
@@ -154,7 +171,6 @@ class Memory:
                 self.freed.add(old_start, start, old)
             if end < old_end:
                 self.freed.add(end, old_end, old)
-        self.live.add(start, end, region)
         self._bases[start] = region
 
     def free(self, event: Freed) -> None:
@@ -165,6 +181,7 @@ class Memory:
         region = self._bases.pop(event.address, None)
         if region is None:
             return
+        self.version += 1
         self.live.cut(region.base, region.end)
         region.freed, region.freed_site, region.freed_how = event.sequence, event.site, event.how
         if region.kind not in _REMEMBERED:
@@ -178,6 +195,7 @@ class Memory:
         region = self.freed.find(event.address)
         if region is None or region.freed != event.sequence:
             return
+        self.version += 1
         self.freed.cut(region.base, region.end)
         region.freed, region.freed_site, region.freed_how = 0, None, ""
         self.live.add(region.base, region.end, region)
@@ -185,6 +203,7 @@ class Memory:
 
     def forget_context(self, context: ContextId, *, gone: bool) -> None:
         """Drop all memory of a context: it is ``gone``, or its addresses are unknown from now on."""
+        self.version += 1
         for region in [region for region in self.live if region.context == context]:
             self.live.cut(region.base, region.end)
             self._bases.pop(region.base, None)

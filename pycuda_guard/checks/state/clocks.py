@@ -30,7 +30,11 @@ Clock = dict[int, int]  #: for each track, the number of its last operation that
 
 @dataclass(slots=True, eq=False)
 class Track:
-    """A stream by its own number, since the driver reuses handles; ``issued`` operations so far."""
+    """A stream by its own number, since the driver reuses handles; ``issued`` operations so far.
+
+    ``changed`` is when it last got something to wait for or an operation, and ``refreshed`` when it was last
+    compared with the streams that it waits for by itself, both counted in :class:`Clocks`.
+    """
 
     number: int
     context: ContextId
@@ -40,6 +44,8 @@ class Track:
     clock: Clock = field(default_factory=dict)
     issued: int = 0
     over: bool = False  #: destroyed, and the host has waited for all of its work
+    changed: int = 0
+    refreshed: int = 0
 
     @property
     def is_blocking(self) -> bool:
@@ -57,6 +63,14 @@ def _join(clock: Clock, other: Clock) -> None:
             clock[track] = issued
 
 
+def _follow(clock: Clock, track: Track) -> None:
+    """Order what has a clock after all work of a stream so far."""
+    if track.clock:
+        _join(clock, track.clock)
+    if clock.get(track.number, 0) < track.issued:
+        clock[track.number] = track.issued
+
+
 class Clocks:
     """Follows the order that streams, events and waiting make."""
 
@@ -68,6 +82,8 @@ class Clocks:
         self._destroyed: list[Track] = []
         self._recorded: dict[EventId, Clock] = {}
         self._known_events: set[EventId] = set()
+        self._changes = 0
+        self._changed: dict[ContextId, int] = {}  # the last change to a blocking stream of each context
 
     # --- streams and events ---
 
@@ -111,7 +127,11 @@ class Clocks:
     def wait(self, context: ContextId, stream: StreamId, event: EventId) -> None:
         """Order a stream's further work after what an event captured last."""
         track = self.track(context, stream)
-        _join(self.host if track is None else track.clock, self._captured(event))
+        if track is None:
+            _join(self.host, self._captured(event))
+        else:
+            _join(track.clock, self._captured(event))
+            self._note(track)
 
     # --- the host waits ---
 
@@ -119,7 +139,7 @@ class Clocks:
         """Order everything to come after all work of a context."""
         for track in self._all():
             if track.context == context:
-                _join(self.host, track.now())
+                _follow(self.host, track)
 
     def host_waits_for_stream(self, context: ContextId, stream: StreamId) -> None:
         """Order everything to come after all work of a stream."""
@@ -128,11 +148,14 @@ class Clocks:
             self.host_waits_for_everything()
             return
         self._refresh(track)
-        _join(self.host, track.now())
+        _follow(self.host, track)
 
     def host_waits_for_earlier(self, track: Track) -> None:
         """Order everything to come after all work of a stream but the operation issued last."""
-        _join(self.host, {**track.clock, track.number: track.issued - 1})
+        if track.clock:
+            _join(self.host, track.clock)
+        if self.host.get(track.number, 0) < track.issued - 1:
+            self.host[track.number] = track.issued - 1
 
     def host_waits_for_event(self, event: EventId) -> None:
         """Order everything to come after what an event captured last."""
@@ -141,7 +164,7 @@ class Clocks:
     def host_waits_for_everything(self) -> None:
         """Order everything to come after all work of all contexts."""
         for track in self._all():
-            _join(self.host, track.now())
+            _follow(self.host, track)
 
     # --- operations ---
 
@@ -158,6 +181,7 @@ class Clocks:
         """Give the next operation of a stream its number, and order it after what it waits for."""
         self._refresh(track)
         track.issued += 1
+        self._note(track)
         return track.issued
 
     def is_ordered_after(self, later: Track, earlier: Track, number: int) -> bool:
@@ -187,13 +211,23 @@ class Clocks:
 
     def _refresh(self, track: Track) -> None:
         """Order a stream after what the legacy default stream makes it wait for."""
-        if not track.is_blocking:
+        if track.flags & NON_BLOCKING:
             return
         if track.handle != DEFAULT_STREAM:
             default = self._defaults.get(track.context)
-            if default is not None:
-                _join(track.clock, default.now())
-            return
-        for other in self._all():
-            if other.is_blocking and other.context == track.context and other is not track:
-                _join(track.clock, other.now())
+            if default is not None and default.changed > track.refreshed:
+                _follow(track.clock, default)
+                self._note(track)
+        elif self._changed.get(track.context, 0) > track.refreshed:
+            for other in self._all():
+                if other.is_blocking and other.context == track.context and other is not track:
+                    _follow(track.clock, other)
+            self._note(track)
+        track.refreshed = self._changes
+
+    def _note(self, track: Track) -> None:
+        """Note that whoever waits for a stream by itself has more to wait for."""
+        self._changes += 1
+        track.changed = self._changes
+        if track.handle != DEFAULT_STREAM and not track.flags & NON_BLOCKING:
+            self._changed[track.context] = self._changes

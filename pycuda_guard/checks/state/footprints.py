@@ -9,7 +9,15 @@ from pycuda_guard.events.model import factors
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pycuda_guard.events.model import Address, CertainAccess, Extent, KernelSignature, Launch, LinearForm
+    from pycuda_guard.events.model import (
+        Address,
+        Argument,
+        CertainAccess,
+        Extent,
+        KernelSignature,
+        Launch,
+        LinearForm,
+    )
 
 _MAX_KNOWN = 4096
 
@@ -32,9 +40,15 @@ class Range(NamedTuple):
         return self.start + (self.rows - 1) * self.pitch + self.width
 
 
+#: makes a Range of a tuple; calling the class takes three times as long, on the way of every copy
+_new = tuple.__new__
+
+
 def of_extent(address: Address, extent: Extent) -> Range | None:
     """Return the bytes of a copy's operand; None where there are none or they make no plain rows."""
     width, rows, pitch = extent.width, extent.rows, extent.pitch
+    if rows == 1 and extent.slices == 1:
+        return _new(Range, (address + extent.offset, width, 1, 0)) if width > 0 else None
     if extent.slices != 1:
         if extent.slice_pitch != rows * pitch:
             return None
@@ -72,18 +86,36 @@ def _meets(start: Address, end: Address, other: Range) -> bool:
     return row >= 0 and other.start + row * other.pitch + other.width > start
 
 
+#: how bytes are touched, and which ones
+Touched = tuple[tuple[str, Range], ...]
+
+
 class Footprints:
     """What launches touch. A launch with the same arguments as one before is not worked out again."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], tuple[tuple[str, Range], ...]] = {}
+        self._known: dict[tuple[object, ...], Touched] = {}
+        # by the identity of the arguments, which the hooks share between equal launches; they keep it
+        self._seen: dict[tuple[object, ...], tuple[object, Touched]] = {}
 
-    def of_launch(self, launch: Launch, signature: KernelSignature) -> tuple[tuple[str, Range], ...]:
+    def of_launch(self, launch: Launch, signature: KernelSignature) -> Touched:
         """Return the kinds and ranges of what a launch certainly touches, each once."""
-        arguments, parameters = launch.arguments, signature.parameters
-        if not signature.accesses or arguments is None or len(arguments) != len(parameters):
+        arguments = launch.arguments
+        if not signature.accesses or arguments is None or len(arguments) != len(signature.parameters):
             return ()
+        key = (id(arguments), launch.module, launch.function, launch.block, launch.grid)
+        seen = self._seen.get(key)
+        if seen is None:
+            if len(self._seen) >= _MAX_KNOWN:
+                self._seen.clear()
+            seen = self._seen[key] = arguments, self._by_numbers(launch, signature, arguments)
+        return seen[1]
+
+    def _by_numbers(
+        self, launch: Launch, signature: KernelSignature, arguments: tuple[Argument, ...]
+    ) -> Touched:
         symbols: dict[int, int] = {}
+        parameters = signature.parameters
         for position, argument in enumerate(arguments):
             parameter = parameters[position]
             fits = argument.size == parameter.size and argument.offset == parameter.offset
@@ -94,13 +126,11 @@ class Footprints:
         if found is None:
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
-            found = self._known[key] = _work_out(launch, signature.accesses, symbols)
+            found = self._known[key] = _work_out(launch, signature.accesses or (), symbols)
         return found
 
 
-def _work_out(
-    launch: Launch, accesses: Iterable[CertainAccess], symbols: dict[int, int]
-) -> tuple[tuple[str, Range], ...]:
+def _work_out(launch: Launch, accesses: Iterable[CertainAccess], symbols: dict[int, int]) -> Touched:
     block, grid = (*launch.block, 1, 1, 1), (*launch.grid, 1, 1, 1)
     for axis in range(3):
         symbols[-1 - axis], symbols[-4 - axis] = block[axis], grid[axis]

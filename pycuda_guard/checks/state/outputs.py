@@ -65,9 +65,11 @@ class Outputs:
     def launch(self, event: Launch, signature: KernelSignature, regions: Sequence[Region | None]) -> None:
         """Enter a launch."""
         for meant in self.coverages.of_launch(event, signature):
+            if not meant.missing:
+                continue
             region = regions[meant.parameter]
             value = (event.arguments or ())[meant.parameter].value
-            if not meant.missing or region is None or type(value) is not int:
+            if region is None or type(value) is not int:
                 continue
             low, high = value + meant.low, value + meant.high
             # a bound beyond the array does not say what is meant to be written of it
@@ -78,7 +80,7 @@ class Outputs:
     def fill(self, event: Copy | Memset, region: Region) -> None:
         """Enter a copy or a memset to the device."""
         operand = event.destination
-        if not isinstance(operand, DeviceOperand):
+        if type(operand) is not DeviceOperand:
             return
         touched = of_extent(operand.address, operand.extent)
         if touched is None:

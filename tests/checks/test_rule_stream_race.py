@@ -15,6 +15,7 @@ from dsl import (
     S2,
     A,
     B,
+    C,
     alloc,
     arg,
     at,
@@ -63,6 +64,7 @@ MODULE = module(
     kernel("unknown", "float *x", "int n"),
 )
 PINNED = alloc(HOST, 400, m.MemoryKind.PINNED)
+OTHER = m.ModuleLoaded(at(12), 11, CTX, 902, None)
 START = [MODULE, alloc(A, 400), alloc(B, 400), PINNED]
 
 
@@ -160,6 +162,25 @@ RACES: dict[str, list[Any]] = {
         *TWO,
         k("write", S1, line=10),
         synchronize("stream", S2),
+        k("read", S2),
+    ],
+    "allocating is no synchronization": [
+        *TWO,
+        k("write", S1, line=10),
+        alloc(C, 400, line=12),
+        k("read", S2),
+    ],
+    "loading a module is no synchronization": [*TWO, k("write", S1, line=10), OTHER, k("read", S2)],
+    "memset on another stream": [
+        *TWO,
+        m.Memset(at(10), 11, CTX, "memset_d32_async", dev(A, 400), 4, 100, S1, True),
+        k("read", S2),
+    ],
+    "an event that was never recorded": [
+        *TWO,
+        k("write", S1, line=10),
+        event(E1),
+        wait(S2, E1),
         k("read", S2),
     ],
     "freeing other memory is no synchronization": [

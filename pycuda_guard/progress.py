@@ -7,13 +7,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pycuda_guard.errors import GuardError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+_Item = TypeVar("_Item")
 
 #: seconds between signs of life where the output is no terminal
 QUIET_INTERVAL = 15.0
@@ -50,6 +52,17 @@ class Meter:
         if self._width:
             print("\r" + " " * self._width + "\r", end="", file=sys.stderr, flush=True)
             self._width = 0
+
+
+def metered(text: str, items: Iterable[_Item], share: Callable[[], float]) -> Iterator[_Item]:
+    """Yield ``items`` while a meter says how far they have come; ``share()`` is from 0 to 1."""
+    meter = Meter(text)
+    try:
+        for item in items:
+            yield item
+            meter.show(share())
+    finally:
+        meter.clear()
 
 
 class StepError(GuardError):

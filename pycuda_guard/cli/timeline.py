@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pycuda_guard.cli.verb import Verb
 from pycuda_guard.errors import GuardError
+from pycuda_guard.progress import metered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -132,6 +133,11 @@ def _rows(recording: Recording) -> Iterator[Row]:
     return Tracks().rows(recording.events())
 
 
+def _rows_for(path: Path, recording: Recording) -> Iterator[Row]:
+    """Yield the rows that are written to a file, and say on a terminal how far that is."""
+    return metered(f"writing {path}", _rows(recording), lambda: recording.share)
+
+
 def _print_table(recordings: Sequence[Recording], wanted: Wanted) -> None:
     """Print one line an event; of several processes, in the order of time."""
     from pycuda_guard.reports import processes, table
@@ -167,7 +173,7 @@ def _write_perfetto(path: Path, recordings: Sequence[Recording], wanted: Wanted)
                 findings = replay.findings_of(recording)
                 program = " ".join(recording.start.arguments) or recording.path
                 title = program if len(recordings) == 1 else f"{name}: {program}"
-                writer.write(number, title, wanted.limited(_rows(recording)), findings)
+                writer.write(number, title, wanted.limited(_rows_for(path, recording)), findings)
             writer.close()
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -182,7 +188,7 @@ def _write_parquet(path: Path, recordings: Sequence[Recording], wanted: Wanted) 
         with parquet.TableWriter(path) as writer:
             for recording in recordings:
                 recording.provide_sources()
-                writer.write(recording.start, wanted.limited(_rows(recording)))
+                writer.write(recording.start, wanted.limited(_rows_for(path, recording)))
     except OSError as error:
         raise _unwritable(path, error) from error
     print(f"{path}: {writer.count} events")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pycuda_guard.events import model
+from pycuda_guard.progress import metered
 from pycuda_guard.reports.html.packing import Packer
 from pycuda_guard.reports.looks import Kind
 from pycuda_guard.reports.processes import names as process_names
@@ -74,7 +75,7 @@ class Process:
         self._copies: deque[model.Copy] = deque(maxlen=_MAX_COPIES)
         self._launches: dict[tuple[object, str], model.Launch] = {}
         tracks = Tracks()
-        for event in recording.events():
+        for event in metered(f"drawing {recording.path}", recording.events(), lambda: recording.share):
             self.rows.append(tracks.row(event))
             self.count += 1
             if tracks.buffers.freed is not None:

@@ -35,8 +35,9 @@ package: setup
 	$(BIN)/python -m twine check --strict build/dist/*
 	$(BIN)/python tools/try_wheel.py build/dist/*.whl --demo
 
+# PYCUDA_TESTS="--schedules -- test_driver.py" runs a part
 pycuda-tests: setup
-	$(BIN)/python tests/transparency/pycuda_suite.py
+	$(BIN)/python tests/transparency/pycuda_suite.py $(PYCUDA_TESTS)
 
 differential: setup
 	$(BIN)/python -m tools.differential $(DIFFERENTIAL)

@@ -2,8 +2,8 @@
 
 The tests come from PyCUDA's source distribution, in the version that is installed; nothing of them is
 kept here. It is right when no test fails but those that docs/cpu-device.md lists with a reason,
-when every outcome is the same bare, guarded, and in other schedules of the CPU device, and when the guard
-reports no error or warning but those listed there.
+when every outcome is the same bare, guarded, with pytest's plugin, and in other schedules of the CPU device,
+and when the guard reports no error or warning but those listed there.
 
 Run it as ``make pycuda-tests``; ``--device gpu`` runs the same on a GPU, in the only schedule that it has.
 """
@@ -27,6 +27,8 @@ CLONE = Path(__file__).resolve().parents[2]
 WORK = CLONE / ".pycuda-tests"
 #: schedules of the CPU device, besides the usual one, in which the tests run bare
 SCHEDULES = ("eager", "random:1", "random:2")
+#: the runs that have findings: under the command line, and under pytest's plugin
+GUARDED, PLUGIN = "guarded", "plugin"
 KNOWN_FINDING = re.compile(r"^\| `test_\w+\.py::(\w+)` \| (PG\d{3}) \|", re.MULTILINE)
 KNOWN_FAILURE = re.compile(r"^\| `(test_\w+\.py::\w+(?:::\w+)?)` \| (?!PG)", re.MULTILINE)
 
@@ -60,10 +62,19 @@ def run(
     xml, findings = stem.with_suffix(".xml"), stem.with_suffix(".json")
     for left in (xml, findings):
         left.unlink(missing_ok=True)
+    pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={xml}", *select]
     command = [sys.executable, "-m", "pycuda_guard", "run", "--device", device, *extra]
-    if "--bare" not in extra:
+    if name == PLUGIN:
+        command = [sys.executable]
+        pytest += [
+            "--pycuda-guard",
+            f"--pycuda-guard-device={device}",
+            f"--pycuda-guard-json={findings}",
+            *extra,
+        ]
+    elif "--bare" not in extra:
         command += ["--json", str(findings)]
-    command += ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={xml}", *select]
+    command += pytest
     print(f"{name}: {' '.join(command)}", flush=True)
     with stem.with_suffix(".log").open("wb") as log:
         status = subprocess.run(
@@ -111,7 +122,11 @@ def main() -> int:
     tests = options.tests or fetch_tests(WORK)
     (tests / "pytest.ini").write_text("[pytest]\n")  # so that this clone's settings don't apply
     with ThreadPoolExecutor(options.jobs) as pool:
-        ways = {"bare": ["--bare"], "guarded": ["--fail-on", "never"]}
+        ways = {
+            "bare": ["--bare"],
+            GUARDED: ["--fail-on", "never"],
+            PLUGIN: ["--pycuda-guard-fail-on=never"],
+        }
         if options.device == "cpu":
             chosen = SCHEDULES if options.schedules is None else options.schedules
             ways |= {schedule: ["--bare", "--schedule", schedule] for schedule in chosen}
@@ -120,7 +135,7 @@ def main() -> int:
             for name, extra in ways.items()
         }
     results = {name: run.result()[0] for name, run in runs.items()}
-    bare, findings = results["bare"], runs["guarded"].result()[1]
+    bare = results["bare"]
     known = known_failures() if options.device == "cpu" else set()
 
     trouble = []
@@ -135,10 +150,11 @@ def main() -> int:
             for test in sorted(bare.keys() | outcomes.keys())
             if bare.get(test) != outcomes.get(test)
         ]
-    for finding in json.loads(findings.read_text(encoding="utf-8"))["findings"]:
-        place = (finding["location"] or {}).get("function"), finding["code"]
-        if finding["severity"] != "note" and place not in known_findings():
-            trouble.append(f"guarded: {finding['code']} {finding['message']} at {finding['location']}")
+    for name in (GUARDED, PLUGIN):
+        for finding in json.loads(runs[name].result()[1].read_text(encoding="utf-8"))["findings"]:
+            place = (finding["location"] or {}).get("function"), finding["code"]
+            if finding["severity"] != "note" and place not in known_findings():
+                trouble.append(f"{name}: {finding['code']} {finding['message']} at {finding['location']}")
     print("\n".join(trouble) or "the same outcomes everywhere, no error or warning that is not listed")
     return 1 if trouble else 0
 

@@ -66,6 +66,7 @@ PINNED = alloc(HOST, 4096, m.MemoryKind.PINNED, line=2)
 OTHER = alloc(HOST_B, 4096, m.MemoryKind.PINNED, line=3)
 START = [MODULE, alloc(A, 4096), alloc(B, 4096), PINNED, OTHER]
 ONE = [*START, stream(S1)]
+REGISTERED = [alloc(A, 4096), alloc(HOST, 4096, m.MemoryKind.REGISTERED), stream(S1)]
 TWO = [*START, stream(S1), stream(S2)]
 
 
@@ -82,6 +83,14 @@ def download(on: int = S1, first: int = 0, nbytes: int = 4096, line: int = 10) -
 def upload(on: int = S1, first: int = 0, nbytes: int = 4096, line: int = 10) -> m.Copy:
     """``memcpy_htod_async`` from the page-locked array."""
     return htod(A, pinned(first, nbytes), line, stream=on, asynchronous=True)
+
+
+def registered(way: str) -> m.Copy:
+    """A copy that goes on while the host does, from or into a registered array."""
+    array = pinned(kind=m.HostKind.REGISTERED)
+    if way == "down":
+        return dtoh(array, A, stream=S1, asynchronous=True)
+    return htod(A, array, stream=S1, asynchronous=True)
 
 
 def rows() -> m.Copy:
@@ -145,6 +154,8 @@ FIRING: dict[str, tuple[list[Any], str]] = {
     "kernel reads what the host writes": ([*START, k("read"), write()], "PG102"),
     "kernel on a stream": ([*ONE, k("write", S1), read(500)], "PG101"),
     "elements that a kernel skips lie between": ([*START, k("every_other"), read(16)], "PG101"),
+    "registered, read of a download": ([*REGISTERED, registered("down"), read()], "PG101"),
+    "registered, write during an upload": ([*REGISTERED, registered("up"), write()], "PG102"),
     "a stream that is gone": (
         [*ONE, download(), m.StreamDestroyed(at(15), 11, CTX, S1), read()],
         "PG101",
@@ -189,6 +200,8 @@ SILENT: dict[str, list[Any]] = {
     "a kernel that may talk to the host": [*START, k("publish"), read(), write()],
     "an atomic counter": [*START, k("count"), read()],
     "a kernel that nothing is known of": [*START, k("unknown"), read(), write()],
+    "registered, read during an upload": [*REGISTERED, registered("up"), read()],
+    "registered, waited for": [*REGISTERED, registered("down"), synchronize(), read(), write()],
     "a kernel that was waited for": [*START, k("write"), synchronize(), read()],
     "a kernel and a copy on the same stream": [*ONE, k("write", S1), dtoh(host(16), B, stream=S1), read()],
     "a stream older than the guard": [*START, download(S2), read()],

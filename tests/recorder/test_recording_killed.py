@@ -104,6 +104,17 @@ ENDS = {
     "abort": "os.abort()",
     "segmentation fault": "import ctypes; ctypes.string_at(1)",
     "exec": "os.execv('/bin/true', ['true'])",
+    "an error that breaks the context": """
+from pycuda.compiler import SourceModule
+wild = SourceModule("__global__ void wild(int *x) { *(x + (1L << 40)) = 1; }").get_function("wild")
+wild(memories[0], block=(1, 1, 1))
+for call in (cuda.Context.synchronize, lambda: cuda.mem_alloc(64), cuda.Context.synchronize):
+    try:
+        call()
+    except cuda.Error as error:
+        assert "illegal memory access" in str(error), error
+os._exit(7)
+""",
 }
 
 
@@ -112,21 +123,29 @@ def test_other_ends_lose_nothing(tmp_path: Path, end: str) -> None:
     script = f"""
 import os
 import pycuda_guard
-pycuda_guard.enable(device="cpu", record="run.pgr")
+pycuda_guard.enable(device="cpu", record="run.pgr", no_kernels=True)
 import pycuda.autoinit
 import pycuda.driver as cuda
 memories = [cuda.mem_alloc(64) for _ in range(100)]
 {ENDS[end]}
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     recording = read(str(tmp_path / "run.pgr"))
-    assert sum(isinstance(event, m.Allocated) for event in recording.events()) == 100
+    events = list(recording.events())
+    assert sum(isinstance(event, m.Allocated) for event in events) == 100
+    if "os._exit(7)" in ENDS[end]:
+        assert done.returncode == 7, done.stderr
+        assert [event.call for event in events if isinstance(event, m.CallFailed)] == [
+            "Context.synchronize",
+            "mem_alloc",
+            "Context.synchronize",
+        ]
     assert recording.problems == []

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
 __all__ = [
+    "GROUPS",
     "OPTIONS",
     "VARIABLE_PREFIX",
     "Config",
@@ -181,6 +182,21 @@ OPTIONS: tuple[Option, ...] = (
     ),
 )
 
+#: the options of the command line in the order of its help, under their headings
+GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("where it runs", ("device", "bare")),
+    ("what is looked for", ("races", "no_kernels", "kernel", "skip_kernel", "launches", "blocking")),
+    (
+        "what is reported",
+        ("select", "ignore", "baseline", "write_baseline", "fail_on", "strict", "quiet"),
+    ),
+    ("what is written", ("json", "record", "record_limit")),
+    (
+        "the CPU device",
+        ("schedule", "kernel_timeout", "compute_capability", "cpu_devices", "cpu_memory"),
+    ),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -302,9 +318,13 @@ def _setting(
 
 def add_arguments(parser: argparse.ArgumentParser, names: Collection[str] | None = None) -> None:
     """Add the options of these names, or all, to a command's parser; one that is not given is None there."""
-    for option in OPTIONS:
-        if not option.is_table and (names is None or option.name in names):
-            parser.add_argument(option.flag, **option.argument())
+    known = {option.name: option for option in OPTIONS if not option.is_table}
+    for title, group in GROUPS:
+        chosen = [known[name] for name in group if names is None or name in names]
+        if chosen:
+            section = parser.add_argument_group(title)
+            for option in chosen:
+                section.add_argument(option.flag, **option.argument())
 
 
 def given(arguments: argparse.Namespace) -> dict[str, object]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pycuda_guard.errors import GuardError
+from pycuda_guard.errors import GuardError, StartError
+from pycuda_guard.option import close_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,7 +48,7 @@ def build_parser(names: Iterable[str] = tuple(VERBS)) -> argparse.ArgumentParser
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Finds out, while a PyCUDA program runs, why its data are wrong.",
-        epilog=f"Try: {PROGRAM} demo",
+        epilog=f"To begin with: {PROGRAM} run script.py, or {PROGRAM} demo",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
@@ -69,15 +71,30 @@ def build_parser(names: Iterable[str] = tuple(VERBS)) -> argparse.ArgumentParser
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status; ``arguments`` are those after the program's name."""
     given = sys.argv[1:] if arguments is None else arguments
-    # only the command that is asked for is imported
-    options = build_parser(given[:1] if given[:1] and given[0] in VERBS else VERBS).parse_args(given)
+    if not given:
+        build_parser().print_help(sys.stderr)
+        return CANNOT
     try:
+        # only the command that is asked for is imported
+        options = build_parser(given[:1] if _check_command(given[0]) else VERBS).parse_args(given)
         status: int = options.verb.run(options)
     except GuardError as error:
         hint = f" ({error.hint})" if error.hint else ""
         print(f"{PROGRAM}: {error}{hint}", file=sys.stderr)
         return CANNOT
     return status
+
+
+def _check_command(word: str) -> bool:
+    """Tell whether the first word of a command line is a command; an option is none.
+
+    Raises :class:`StartError` for any other word.
+    """
+    if word.startswith("-") or word in VERBS:
+        return word in VERBS
+    if word.endswith(".py") or os.path.isfile(word):
+        raise StartError(f"{word} is no command", f"{PROGRAM} run {word}")
+    raise StartError(f"there is no command {word}", close_to(word, VERBS, f"{PROGRAM} --help lists them"))
 
 
 def _version() -> str:

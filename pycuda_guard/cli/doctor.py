@@ -56,6 +56,8 @@ class Doctor(Verb):
             print(f"missing: {text}")
         for text in platforms.limits_here():
             print(f"not checked: {text}")
+        if not missing:
+            print("everything is here; next: pycuda-guard run script.py, or pycuda-guard demo")
         return 1 if missing else 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pycuda_guard import __version__
+from pycuda_guard import __version__, config
 from pycuda_guard.checks.registry import RULES
 from pycuda_guard.cli import VERBS, load_verb, main
 
@@ -24,12 +24,44 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"\n    {name} " in printed for name in VERBS)
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["explain"], ["rules", "more"]])
+@pytest.mark.parametrize("arguments", [["explain"], ["rules", "more"], ["--colour"]])
 def test_wrong_command_lines_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
     assert "usage: pycuda-guard" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "To begin with: pycuda-guard run script.py, or pycuda-guard demo"),
+        (["rnu", "script.py"], "there is no command rnu (did you mean run?)"),
+        (["script.py", "--fast"], "script.py is no command (pycuda-guard run script.py)"),
+        (["fly"], "there is no command fly (pycuda-guard --help lists them)"),
+    ],
+)
+def test_who_names_no_command_is_told_what_to_write(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_every_option_has_one_heading_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    grouped = [name for _, names in config.GROUPS for name in names]
+    assert sorted(grouped) == sorted(option.name for option in config.OPTIONS if not option.is_table)
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    printed = capsys.readouterr().out
+    places = [printed.index(f"\n{title}:\n") for title, _ in config.GROUPS]
+    assert places == sorted(places)
+
+
+def test_doctor_ends_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["doctor"])
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("everything is here; next: " if status == 0 else ("missing: ", "not checked: "))
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Registered memory that the device uses: with NumPy 2, PyCUDA can register none, so its events are made up."""
+"""Registered memory that the device uses. With NumPy 2, PyCUDA registers none: its events are made up."""
 
 from __future__ import annotations
 

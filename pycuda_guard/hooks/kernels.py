@@ -10,6 +10,7 @@ from pycuda_guard.events.model import CallFailed, Synchronized
 from pycuda_guard.hooks.sources import digest, is_ptx, text_of
 from pycuda_guard.hooks.tap import Connect, Tap, Wrapped, like
 from pycuda_guard.shadow.assembler import assemble, ptxas_options
+from pycuda_guard.shadow.residency import DeviceRoom
 from pycuda_guard.shadow.runtime import Runtime
 from pycuda_guard.shadow.source import LinkedSource, Source
 
@@ -58,6 +59,8 @@ class Kernels:
         loader.set_checked = self._set_checked
         loader.ask_room = self._shared_room
         loader.ask_threads = self._most_threads
+        loader.ask_resources = self._resources
+        loader.ask_device = self._device_room
         loader.widen = self._widen
         self._linker = {
             name: getattr(driver.Linker, name)
@@ -264,6 +267,23 @@ class Kernels:
         """Return how many threads a block of a function can have."""
         attribute = self.driver.function_attribute.MAX_THREADS_PER_BLOCK
         return int(self._get_attribute(function, attribute))
+
+    def _resources(self, function: Any) -> tuple[int, int]:
+        """Return the registers of a function's threads and the bytes of its static shared memory."""
+        attributes = self.driver.function_attribute
+        registers = self._get_attribute(function, attributes.NUM_REGS)
+        return int(registers), int(self._get_attribute(function, attributes.SHARED_SIZE_BYTES))
+
+    def _device_room(self) -> DeviceRoom:
+        """Return what the current device has room for."""
+        device, limits = self.driver.Context.get_device(), self.driver.device_attribute
+        names = (
+            "MULTIPROCESSOR_COUNT",
+            "MAX_THREADS_PER_MULTIPROCESSOR",
+            "MAX_REGISTERS_PER_MULTIPROCESSOR",
+            "MAX_SHARED_MEMORY_PER_MULTIPROCESSOR",
+        )
+        return DeviceRoom(*(int(device.get_attribute(getattr(limits, name))) for name in names))
 
     def _set_up(self, function: Any, name: str, arguments: tuple[Any, ...]) -> None:
         self._setters[name](function, *arguments)

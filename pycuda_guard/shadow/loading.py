@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pycuda_guard.events.model import ContextId, ModuleId
     from pycuda_guard.shadow.images import Image, KernelPlan
     from pycuda_guard.shadow.launching import Memo
+    from pycuda_guard.shadow.residency import DeviceRoom
     from pycuda_guard.shadow.source import Source
     from pycuda_guard.shadow.state import ContextState
     from pycuda_guard.shadow.world import World
@@ -178,6 +179,8 @@ class Loader:
     set_checked: Callable[[Variant, str, tuple[Any, ...]], None]
     ask_room: Callable[[Any], int]
     ask_threads: Callable[[Any], int]
+    ask_resources: Callable[[Any], tuple[int, int]]
+    ask_device: Callable[[], DeviceRoom]
 
     def checked_function(self, variant: Variant) -> Any:
         """Return the variant that checks what is read, got when it is first asked for.

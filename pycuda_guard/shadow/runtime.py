@@ -34,6 +34,7 @@ from pycuda_guard.shadow.following import Following
 from pycuda_guard.shadow.launching import Launching, Prepared, neutral
 from pycuda_guard.shadow.loading import Loader, Variant
 from pycuda_guard.shadow.reporting import Reporting
+from pycuda_guard.shadow.residency import is_crowded
 from pycuda_guard.shadow.world import Options, World
 
 if TYPE_CHECKING:
@@ -199,6 +200,10 @@ class Runtime:
                 ):
                     self._launching.unwatched(event)
                     return self.unwatched(function, variant, packed, shared)
+                if self._is_crowded(variant, shared, event):
+                    self._launching.unwatched(event)
+                    self._launching.racing.miss(event)
+                    return variant.bare, packed, shared
                 prepared = self._launching.prepare(variant, packed, shared, event)
             except Exception as error:
                 # in a context that another library has made current, the launch itself is refused, too
@@ -213,6 +218,16 @@ class Runtime:
         if prepared.variant:
             chosen = variant.checked if prepared.variant == "checked" else variant.races
         return chosen, prepared.packed, prepared.shared
+
+    def _is_crowded(self, variant: Variant, shared: int, event: Launch) -> bool:
+        """Tell whether the program's own kernel must run: with checks, its blocks would wait for ever.
+
+        On the CPU device all blocks get on. Another module's function has that module's variables.
+        """
+        options = self.world.options
+        if not variant.plan.kernel.waits or options.on_cpu or variant.loaded.image.variables:
+            return False
+        return is_crowded(self.loader, variant, options.races, shared, event)
 
     @staticmethod
     def unwatched(

@@ -261,6 +261,52 @@ KERNEL(half_warps_with_masks) {
     }
 }
 
+//! grid=1 block=32
+KERNEL(masks_of_those_who_come) {
+    __shared__ int s[32];
+    int t = threadIdx.x;
+    unsigned come = __ballot_sync(~0u, x[t] % 3 == 0);
+    s[t] = x[t];
+    if (x[t] % 3 == 0) {
+        __syncwarp(come);
+        y[t] = s[(t + 3) % 33 % 32 / 3 * 3];
+    }
+}
+//! grid=1 block=32
+KERNEL(no_mask_for_those_who_come) {
+    __shared__ int s[32];
+    int t = threadIdx.x;
+    s[t] = x[t];  // PG502
+    if (x[t] % 3 == 0) y[t] = s[(t + 3) % 33 % 32 / 3 * 3];  // PG502
+}
+
+// What cooperative groups do where all blocks of a grid wait for one another.
+__device__ void wait_for_the_grid(int *arrived, bool fence) {
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        if (fence) __threadfence();
+        int rest = blockIdx.x == 0 ? 0x80000000 - (gridDim.x - 1) : 1;
+        int old = atomicAdd(arrived, rest);
+        WHILE (((old ^ *(volatile int *)arrived) & 0x80000000) == 0) {}
+        if (fence) __threadfence();
+    }
+    __syncthreads();
+}
+//! grid=4 block=32
+KERNEL(grid_barrier) {
+    y[INDEX] = x[INDEX];
+    wait_for_the_grid(z, true);
+    x[INDEX] += y[127 - INDEX];
+    wait_for_the_grid(z, true);
+    y[INDEX] = x[INDEX ^ 64];
+}
+//! grid=4 block=32
+KERNEL(grid_barrier_without_fences) {
+    y[INDEX] = x[INDEX];  // PG501
+    wait_for_the_grid(z, false);
+    x[INDEX] += y[127 - INDEX];  // PG501
+}
+
 //! grid=2 block=64
 KERNEL(producers_and_consumers) {
     __shared__ int s[32];

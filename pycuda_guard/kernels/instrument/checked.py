@@ -63,6 +63,8 @@ def emit_checked(
             emit_statement(frame, statement)
             continue
         instruction = _with_sizes(statement, sizes)
+        if races is not None:
+            instruction = races.in_its_place(instruction)
         for watcher in watchers:
             watcher.before(instruction)
         emit_instruction(frame, instruction, added)

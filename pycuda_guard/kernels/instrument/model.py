@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class Site:
     """A place in a kernel that can report. Its number is its index in :attr:`Instrumented.sites`.
 
-    ``kind`` is ``read``, ``write``, ``atomic``, ``use`` (of a value), ``assert`` or ``trap``; ``width``
-    the bytes accessed, all elements of a vector together; ``space`` is that of the access, as in PTX.
+    ``kind`` is ``read``, ``write``, ``atomic``, ``use`` (of a value), ``assert``, ``trap``, ``barrier`` or
+    ``mask`` (of ``__syncwarp``); ``width`` the bytes accessed, all elements of a vector together;
+    ``space`` is that of the access, as in PTX.
     ``root`` is the index in the kernel's roots where the address comes from one alone, else None.
     ``variable`` names the shared or global variable where the address comes from one alone.
     """
@@ -85,6 +86,7 @@ class InstrumentedKernel:
     needs to watch shared memory, None where it does not. Its launch may ask for :func:`shared_bytes`
     then; with less it watches global memory alone. ``races`` is the variant that looks for races.
     ``bounds``: what the host computes for the fast variant, one abi.BOUND each behind the hidden parameter.
+    ``waits``: its blocks may wait for one another, so as many must be resident as of the bare kernel.
     """
 
     name: str
@@ -98,6 +100,7 @@ class InstrumentedKernel:
     shadow: SharedShadow | None = None
     races: RaceVariant | None = None
     bounds: tuple[Bound, ...] = ()
+    waits: bool = False
 
     @property
     def checks_shared(self) -> bool:

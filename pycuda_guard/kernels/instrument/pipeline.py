@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.analysis.pressure import register_pressure
 from pycuda_guard.kernels.analysis.provenance import ParameterWord, Provenance, find_provenance
+from pycuda_guard.kernels.analysis.waiting import waits_for_blocks
 from pycuda_guard.kernels.instrument import abi, reports
 from pycuda_guard.kernels.instrument.accesses import Access, accesses_of
 from pycuda_guard.kernels.instrument.calls import (
@@ -48,6 +50,8 @@ _MOST_INSTRUCTIONS = 400_000
 #: registers with which all threads of a multiprocessor can be resident; kernels that need them need few
 #: themselves, and are short
 _FEW_REGISTERS, _LOW_PRESSURE, _SMALL = 32, 16, 1000
+#: the first architecture, Volta, whose lanes go their own ways
+_FIRST_WITH_LANES = 70
 _OWN_NAMES = (reports.CHECK, reports.REPORT, ENTER, UNORDERED, abi.SITE_COUNTERS, DYNAMIC)
 
 
@@ -189,6 +193,7 @@ class _Pipeline:
             shadow if checked else None,
             races,
             tuple(fast.bounds),
+            any(waits_for_blocks(each) for each in (flat, *below)),
         )
         return functions
 
@@ -230,7 +235,10 @@ class _Pipeline:
             return None
         frame = self.frame(flat, name, replace(plan, flat=flat, provenance=provenance))
         prospects = find_prospects(flat, provenance, plan.roots, self.variables)
-        found = emit_checked(frame, shadow, lambda shared: Races(frame, shared, roots, prospects))
+        has_lanes = _has_lanes(self.module)
+        found = emit_checked(
+            frame, shadow, lambda shared: Races(frame, shared, roots, prospects, has_lanes=has_lanes)
+        )
         assert found is not None
         hidden = Variable(abi.LAUNCH_PARAMETER, Space.PARAM, "b8", align=16, dims=(hidden_bytes,))
         declared = replace(flat.function, parameters=[*flat.function.parameters, hidden])
@@ -263,6 +271,12 @@ class _Pipeline:
         short = name in self.calls.indirect
         guarded = self.calls.guarded
         return Frame(flat, name, self.sites, roots, self.variables, guarded, provenance, short, bounds)
+
+
+def _has_lanes(module: Module) -> bool:
+    """Tell whether lanes of a warp go their own ways on all devices that a module is for."""
+    number = re.match(r"sm_(\d+)", module.target[0])
+    return number is not None and int(number[1]) >= _FIRST_WITH_LANES and module.version >= (6, 0)
 
 
 def _hidden_offset(function: Function) -> int:

@@ -1,4 +1,4 @@
-"""Barriers that threads of one block wait at in different places.
+"""Barriers that threads of one block wait at in different places, and masks that lack their own lane.
 
 Before a barrier each thread notes its place in shared memory: the least and the largest are kept. After
 it they must be the same. Three slots take turns: before a barrier the slot of the next is emptied,
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 from pycuda_guard.kernels.instrument import abi, reports
 from pycuda_guard.kernels.instrument.builder import at, is_true
 from pycuda_guard.kernels.instrument.races.model import BARRIER_SLOT, BARRIER_SLOTS
-from pycuda_guard.kernels.instrument.races.ordering import is_full_barrier
+from pycuda_guard.kernels.instrument.races.ordering import is_for_whole_warp, is_full_barrier
 from pycuda_guard.kernels.instrument.zeros import holds_too
-from pycuda_guard.kernels.ptx.ir import Instruction, Vector
+from pycuda_guard.kernels.ptx.ir import Instruction, Register, Vector
 
 if TYPE_CHECKING:
     from pycuda_guard.kernels.instrument.frame import Frame
-    from pycuda_guard.kernels.ptx.ir import Register
+    from pycuda_guard.kernels.ptx.ir import Operand
 
 _NONE = 0xFFFFFFFF
 
@@ -97,16 +97,33 @@ class Barriers:
             self.builder.emit("mov.b32", register, number)
         self.builder.emit("ld.shared.v2.b32", Vector((least, largest)), at(own), guard=is_true(holds))
         differ = value("setp.ne.u32", "pred", least, largest)
+        is_least = value("setp.eq.u32", "pred", least, number)
+        other = value("cvt.u64.u32", "b64", value("selp.b32", "b32", largest, least, is_least))
+        self._report_where(differ, number, other)
+
+    def check_mask(self, instruction: Instruction) -> None:
+        """Emit what goes before ``__syncwarp``: a report where the mask lacks the lane that calls it."""
+        if is_for_whole_warp(instruction):
+            return
+        mask = instruction.operands[0]
+        value = self.builder.value
+        number = self._numbering.number(instruction, "mask")
+        lane = value("mov.u32", "b32", Register("%laneid", special=True))
+        bit = value("and.b32", "b32", value("shr.u32", "b32", value("mov.b32", "b32", mask), lane), 1)
+        lacks = value("setp.eq.u32", "pred", bit, 0)
+        if instruction.guard is not None:
+            lacks = holds_too(self.frame, lacks, instruction.guard)
+        self._report_where(lacks, number, number)
+
+    def _report_where(self, predicate: Register, number: int, other: Operand | int) -> None:
+        """Emit a report of a barrier where a predicate holds, with the number of the other one."""
         slow, following = self.builder.label(), self.builder.label()
-        self.builder.branch(slow, is_true(differ))
+        self.builder.branch(slow, is_true(predicate))
         self.builder.place_label(following)
         with self.builder.outlined():
             self.builder.place_label(slow)
-            is_least = value("setp.eq.u32", "pred", least, number)
-            other = value("cvt.u64.u32", "b64", value("selp.b32", "b32", largest, least, is_least))
-            reports.call_report(
-                self.frame, self._numbering.sites[number], int(abi.Reason.DIVERGENCE), 0, other
-            )
+            site = self._numbering.sites[number]
+            reports.call_report(self.frame, site, int(abi.Reason.DIVERGENCE), 0, other)
             self.builder.branch(following)
 
     def _holds(self, instruction: Instruction) -> Register:

@@ -22,6 +22,7 @@ from pycuda_guard.kernels.instrument.races.intervals import intervals
 from pycuda_guard.kernels.instrument.races.model import Exclusion, Place, RootUse
 from pycuda_guard.kernels.instrument.races.ordering import (
     is_block_barrier,
+    is_for_whole_warp,
     is_full_barrier,
     is_warp_barrier,
     strength_of,
@@ -82,6 +83,8 @@ def find_prospects(
     if len(flat.body) > _MOST_INSTRUCTIONS or not finder.waits_together():
         return Prospects(None, frozenset(), waits_together=False)
     groups, harmless = finder.shared_groups()
+    if any(is_warp_barrier(entry) and not is_for_whole_warp(entry) for entry in finder.instructions):
+        return Prospects(None, harmless, waits_together=True)  # the mask has to be looked at
     try:
         return Prospects(finder.exclusion(groups), harmless, waits_together=True)
     except _UnknownError:

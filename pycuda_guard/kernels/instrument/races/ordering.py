@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.instrument.races.identity import Strength
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 _STRONG = frozenset({"relaxed", "acquire", "release", "acq_rel", "mmio"})
 _RELEASING = frozenset({"release", "acq_rel"})
 _ATOMIC = frozenset({"atom", "red"})
+_ALL_LANES = 0xFFFFFFFF
 
 
 def is_block_barrier(instruction: Instruction) -> bool:
@@ -29,6 +31,15 @@ def is_full_barrier(instruction: Instruction) -> bool:
     return len(instruction.operands) == 1 and _is_zero(instruction, 0)
 
 
+def without_alignment(instruction: Instruction) -> Instruction:
+    """Return a barrier of the block that lanes of one warp may come to in different places.
+
+    ``bar.sync`` promises that they come together, and a GPU may hang where they don't.
+    """
+    kept = tuple(word for word in instruction.modifiers if word != "aligned")
+    return replace(instruction, opcode="barrier", modifiers=kept)
+
+
 def _is_zero(instruction: Instruction, position: int) -> bool:
     return getattr(instruction.operands[position], "value", None) == 0
 
@@ -36,6 +47,11 @@ def _is_zero(instruction: Instruction, position: int) -> bool:
 def is_warp_barrier(instruction: Instruction) -> bool:
     """Tell whether it is ``__syncwarp``."""
     return instruction.opcode in ("bar", "barrier") and "warp" in instruction.modifiers
+
+
+def is_for_whole_warp(instruction: Instruction) -> bool:
+    """Tell whether a ``__syncwarp`` surely is for all lanes."""
+    return getattr(instruction.operands[0], "value", 0) & _ALL_LANES == _ALL_LANES
 
 
 def is_release(instruction: Instruction) -> bool:

@@ -36,6 +36,7 @@ from pycuda_guard.kernels.instrument.races.ordering import (
     is_release,
     is_warp_barrier,
     strength_of,
+    without_alignment,
 )
 from pycuda_guard.kernels.instrument.shared_shadow import dynamic_start
 from pycuda_guard.kernels.instrument.variables import watched_variable
@@ -57,14 +58,24 @@ _FRAME = "pg_racing"
 class Races:
     """What is added to a kernel, instruction by instruction. ``shared`` watches its shared memory.
 
-    ``prospects`` say what need not be watched.
+    ``prospects`` say what need not be watched. ``has_lanes``: lanes of one warp go their own ways on all
+    devices that the module is for.
     """
 
-    def __init__(self, frame: Frame, shared: SharedMemory | None, roots: int, prospects: Prospects) -> None:
+    def __init__(
+        self,
+        frame: Frame,
+        shared: SharedMemory | None,
+        roots: int,
+        prospects: Prospects,
+        *,
+        has_lanes: bool,
+    ) -> None:
         self.frame = frame
         self.builder = frame.builder
         self.shared = shared
         self._harmless = prospects.harmless
+        self._parts_lanes = has_lanes and not prospects.waits_together
         self.sites: list[int] = []
         #: numbers among the race sites, by the identity of the instruction
         self.numbers: dict[int, int] = {}
@@ -181,9 +192,17 @@ class Races:
 
     # --- what orders accesses ---------------------------------------------------------------------
 
+    def in_its_place(self, instruction: Instruction) -> Instruction:
+        """Return what is done instead of an instruction of the program."""
+        if self._parts_lanes and is_block_barrier(instruction):
+            return without_alignment(instruction)
+        return instruction
+
     def before(self, instruction: Instruction) -> None:
         """Emit what goes before an instruction."""
         self.barriers.before(instruction)
+        if is_warp_barrier(instruction):
+            self.barriers.check_mask(instruction)
         if self._orders and is_release(instruction):
             guard = instruction.guard
             self.builder.emit("red.global.add.u32", at(self.account, RELEASES), 1, guard=guard)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 PTX_HEADER = ".version 8.0\n.target sm_80\n.address_size 64\n"
 
 
-def compile_cuda(source: Path, folder: Path) -> str:
+def compile_cuda(source: Path, folder: Path, architecture: str = "sm_80") -> str:
     """Return the PTX of a CUDA C file; skip the test where there is no nvcc."""
     nvcc = find_nvcc()
     if nvcc is None:
         pytest.skip("needs nvcc")
     target = folder / (source.stem + ".ptx")
-    subprocess.run([nvcc, "-ptx", "-arch=sm_80", source, "-o", target], check=True)
+    subprocess.run([nvcc, "-ptx", f"-arch={architecture}", source, "-o", target], check=True)
     return target.read_text()
 
 

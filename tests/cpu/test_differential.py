@@ -24,6 +24,7 @@ ELSEWHERE = {
     "approximations, in a table of their own": "cos ex2 lg2 rsqrt sin tanh",
     "control flow, which forms are put into": "bra brx call exit ret",
     "tests of faults and of the grid": "trap brkpt griddepcontrol pmevent setmaxnreg",
+    "fragments, whose layout is open": "wmma",
     "hints, and clusters of one block": "applypriority discard getctarank ldu mapa",
 }
 

@@ -12,6 +12,7 @@ from tools.differential import (
     forms_float,
     forms_half,
     forms_integer,
+    forms_matrix,
     forms_memory,
     forms_video,
     forms_warp,
@@ -30,6 +31,7 @@ FAMILIES = (
     forms_memory,
     forms_video,
     forms_warp,
+    forms_matrix,
 )
 
 

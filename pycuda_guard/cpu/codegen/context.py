@@ -73,6 +73,8 @@ class FunctionContext:
         self.roots = Roots(self.definitions)
         self.addresses = AddressModel(self, self.roots)
         self.arguments: dict[str, ir.Value] = {}  # of a device function: pointers to its parameters
+        self.first_lent_slot = 0  # of the frame: where threads put what they lend to their warps
+        self.lent_slots = 0
         self._static_shared = static_shared
 
     @property

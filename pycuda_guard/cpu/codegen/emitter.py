@@ -393,6 +393,28 @@ class Emitter:
         self.context.metadata.frame(load)
         return load
 
+    def lend(self, words: Sequence[ir.Value]) -> None:
+        """Lend integers (up to 64 bits) to the warp, until the suspension after the next."""
+        context = self.context
+        context.lent_slots = max(context.lent_slots, len(words))
+        for index, word in enumerate(words):
+            wide = word if word.type.width == 64 else self.builder.zext(word, I64)
+            store = self.builder.store(wide, self._lent_place(self.thread_linear, index), align=8)
+            context.metadata.frame(store)
+
+    def lent(self, thread: ir.Value, index: int) -> ir.Value:
+        """Return an integer (``i64``) that a thread of the block (linear index, ``i32``) lent."""
+        load = self.builder.load(self._lent_place(thread, index), typ=I64, align=8)
+        self.context.metadata.frame(load)
+        return load
+
+    def _lent_place(self, thread: ir.Value, index: int) -> ir.Value:
+        """Return the place of a lent integer: in the frame, after the slots of registers."""
+        slot = ir.Constant(I64, 8 * (self.context.first_lent_slot + index))
+        start = self.builder.mul(self.builder.zext(self.threads, I64), slot)
+        place = self.builder.add(start, self.builder.mul(self.builder.zext(thread, I64), ir.Constant(I64, 8)))
+        return self.offset_pointer(self.block_pointer("frame"), place)
+
     def _store_slot(self, field: str, value: ir.Value, size: int) -> None:
         place = self.builder.mul(self.builder.zext(self.thread_linear, I64), ir.Constant(I64, size))
         store = self.builder.store(value, self.offset_pointer(self.block_pointer(field), place), align=size)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pycuda_guard.cpu.abi import Suspension
 from pycuda_guard.cpu.codegen.errors import Unsupported
-from pycuda_guard.cpu.codegen.operands import is_suspension, is_volatile_shared_store
-from pycuda_guard.kernels.ptx.ir import Guard, Instruction, Label, Register, Symbol
+from pycuda_guard.cpu.codegen.operands import is_matrix_operation, is_suspension, is_volatile_shared_store
+from pycuda_guard.kernels.ptx.ir import Guard, Immediate, Instruction, Label, Register, Symbol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -158,6 +158,8 @@ class _Builder:
             self._branch(statement)
         elif statement.opcode == "brx":
             self._switch(statement)
+        elif is_matrix_operation(statement):
+            self._guarded(statement, lambda: self._cut_twice(statement))
         elif is_suspension(statement):
             self._guarded(statement, lambda: self._cut(Suspension.NONE, statement))
         elif is_volatile_shared_store(statement):
@@ -193,6 +195,15 @@ class _Builder:
         self.current.terminator = cut
         self.current = self._open(cut.target)
         self.current.resume = cut
+
+    def _cut_twice(self, instruction: Instruction) -> None:
+        """Cut at an instruction, and again after it: all lanes have read what was lent before any goes on."""
+        self._cut(Suspension.NONE, instruction)
+        everybody = (Immediate("int", 0xFFFF_FFFF),)
+        self._cut(
+            Suspension.NONE,
+            replace(instruction, opcode="bar", modifiers=("warp", "sync"), operands=everybody),
+        )
 
     def _guarded(self, instruction: Instruction, emit: Callable[[], None]) -> None:
         """Emit something that only threads whose guard holds do."""

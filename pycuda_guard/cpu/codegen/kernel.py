@@ -31,6 +31,7 @@ def lower(module: ModuleContext, flat: FlatFunction, stack_bytes: int) -> Kernel
     static_shared = module.layout.shared_size(flat.name)
     context = FunctionContext(module, flat, regions.cut(flat), static_shared)
     split = Regions(context)
+    context.first_lent_slot = split.slot_count
     plan = KernelPlan(
         flat.name,
         parameters=[(context.parameter_offset[p.name], p.size) for p in flat.function.parameters],
@@ -48,7 +49,7 @@ def lower(module: ModuleContext, flat: FlatFunction, stack_bytes: int) -> Kernel
         region = loops.Region(lowered[0].function, invariants, {int(State.EXITED)}, passes)
         loops.over_blocks(module, f"{flat.name}.blocks", region)
         return plan
-    plan.frame_slots = split.slot_count
+    plan.frame_slots = split.slot_count + context.lent_slots
     kinds = {ENTRY: Suspension.NONE}
     for number, part in enumerate(lowered):
         kinds.update(part.kinds)

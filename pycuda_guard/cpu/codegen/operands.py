@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.ptx import opcodes
-from pycuda_guard.kernels.ptx.ir import Negated, Register, Space
+from pycuda_guard.kernels.ptx.ir import Negated, Register, Space, Vector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,10 @@ _READ_AFTER: dict[str, tuple[int, ...]] = {
     "shfl": (2, 3, 4),
     "vote": (2,),
     "redux": (2,),
+    "ldmatrix": (),
+    "stmatrix": (1,),
+    "movmatrix": (),
+    "mma": (3,),
     "bar": (),
     "barrier": (),
 }
@@ -52,6 +56,9 @@ def reads_after_cut(instruction: Instruction) -> list[str]:
 def _names(operand: Operand) -> Iterator[str]:
     if isinstance(operand, Negated):
         operand = operand.operand
+    if isinstance(operand, Vector):
+        for element in operand.elements:
+            yield from _names(element)
     if isinstance(operand, Register) and not operand.special:
         yield operand.name
 
@@ -64,6 +71,12 @@ def is_suspension(instruction: Instruction) -> bool:
     if instruction.opcode in ("bar", "barrier") and "arrive" in instruction.modifiers:
         return "cluster" not in instruction.modifiers
     return opcodes.suspends(instruction) or instruction.opcode == "activemask"
+
+
+def is_matrix_operation(instruction: Instruction) -> bool:
+    """Whether the lanes of a warp lend each other the parts of matrices that they hold."""
+    row = opcodes.OPCODES.get(instruction.opcode)
+    return row is not None and row.category is opcodes.Category.MATRIX and row.supported
 
 
 def is_volatile_shared_store(instruction: Instruction) -> bool:

@@ -31,6 +31,7 @@ FAMILIES = (
     "atomic",
     "video",
     "warp",
+    "matrix",
     "control",
 )
 

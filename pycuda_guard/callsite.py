@@ -7,6 +7,7 @@ else reads source text, is used for messages only, and never raises.
 from __future__ import annotations
 
 import ast
+import copy
 import linecache
 import os
 import sys
@@ -317,12 +318,12 @@ class _Source:
         return self.lines[number - 1].strip() if 0 < number <= len(self.lines) else ""
 
     def text(self, node: ast.stmt | ast.expr) -> str:
-        """Return the node's text: as written if it is on one line, else put on one."""
+        """Return the node's text: as written if it is on one line, else on one, with dots for long strings."""
         if node.lineno == node.end_lineno:
             if not self._rows:
                 self._rows = self.whole.replace("\r\n", "\n").replace("\r", "\n").split("\n")
             return self._rows[node.lineno - 1].encode()[node.col_offset : node.end_col_offset].decode()
-        return " ".join(ast.unparse(node).split())
+        return " ".join(ast.unparse(_Shortened().visit(copy.deepcopy(node))).split())
 
     def statement_at(self, line: int) -> ast.stmt | None:
         """Return the innermost statement that ``line`` is part of; the last of several."""
@@ -346,6 +347,14 @@ def _is_in_text(statement: ast.stmt, line: int) -> bool:
         isinstance(node, ast.Constant) and node.lineno < line <= (node.end_lineno or 0)
         for node in ast.walk(statement)
     )
+
+
+class _Shortened(ast.NodeTransformer):
+    """Puts dots in the place of strings of several lines, such as the source of a kernel."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        is_long = isinstance(node.value, str) and "\n" in node.value
+        return ast.Constant("…") if is_long else node
 
 
 _sources: dict[str, _Source] = {}

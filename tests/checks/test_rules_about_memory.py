@@ -141,6 +141,13 @@ def test_out_of_memory_names_the_holders() -> None:
         ("3.0 MiB in 1 allocation from here", 5),
         ("400 bytes in 1 allocation from here", 6),
     ]
+    assert finding.help.endswith("starting with the largest holder below")
+
+
+def test_out_of_memory_of_a_line_that_allocates_again_and_again() -> None:
+    (finding,) = findings(context(), alloc(A, 3 << 20, line=10), full())
+    assert "; 3.0 MiB in 1 allocation of this very line" in finding.message and not finding.related
+    assert finding.help == "free what this line has allocated before, or use it again"
 
 
 def test_out_of_memory_tells_what_pools_keep() -> None:

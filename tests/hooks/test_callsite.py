@@ -59,6 +59,13 @@ def test_the_statement_is_one_line(at, line, text):
     assert call_text(at(line)) == text
 
 
+def test_a_text_of_several_lines_is_dots(tmp_path):
+    path = tmp_path / "kernels.py"
+    path.write_text("f = SourceModule('''\nvoid f();\n''', options=['-O3'])\n")
+    assert call_text(Site(str(path), 1, "")) == "f = SourceModule('…', options=['-O3'])"
+    assert call_text(Site(str(path), 2, "")) == "void f();"
+
+
 def test_a_long_statement_is_shortened(tmp_path):
     path = tmp_path / "long.py"
     path.write_text(f"f({'x' * 300})\n")

@@ -76,8 +76,8 @@ class OutOfMemory(Rule):
             if region.kind in _DEVICE:
                 held[region.site] += region.nbytes
                 blocks[region.site] += 1
-        total = sum(held.values())
-        text = f"{event.call} failed: the device is out of memory, and this program holds {_mebibytes(total)}"
+        text = f"{event.call} failed: the device is out of memory, and this program holds "
+        text += _mebibytes(sum(held.values()))
         limits = self.state.devices.limits.get(event.context)
         if limits is not None:
             text += f" of {_mebibytes(limits.total_memory)}"
@@ -86,19 +86,22 @@ class OutOfMemory(Rule):
             text += f"; its memory pools keep {messages.count(unused, 'block')} more for later"
         related: tuple[Related, ...] = ()
         for site, nbytes in held.most_common(_HOLDERS):
-            holds = f"{_mebibytes(nbytes)} in {messages.count(blocks[site], 'allocation')} from here"
-            related += messages.related(holds, site)
-        self.report(
-            event,
-            text,
-            "call free_held() of its memory pools first"
-            if unused
-            else "free what is not needed before this line, starting with the largest holder below"
-            if total
-            else "ask for less: the program holds nothing yet",
-            related=related,
-            failure=event.sequence,
-        )
+            holds = f"{_mebibytes(nbytes)} in {messages.count(blocks[site], 'allocation')}"
+            if site is not None and site == event.site:
+                text += f"; {holds} of this very line"
+            else:
+                related += messages.related(f"{holds} from here", site)
+        help = "call free_held() of its memory pools first" if unused else _help(held, event.site)
+        self.report(event, text, help, related=related, failure=event.sequence)
+
+
+def _help(held: Counter[Site | None], site: Site | None) -> str:
+    """Return whose memory to free; ``held`` are the bytes by line, ``site`` is the line that wants more."""
+    if not held:
+        return "ask for less: the program holds nothing yet"
+    if held.most_common(1)[0][0] == site:
+        return "free what this line has allocated before, or use it again"
+    return "free what is not needed before this line, starting with the largest holder below"
 
 
 def _mebibytes(nbytes: int) -> str:

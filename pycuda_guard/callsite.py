@@ -318,7 +318,7 @@ class _Source:
         return self.lines[number - 1].strip() if 0 < number <= len(self.lines) else ""
 
     def text(self, node: ast.stmt | ast.expr) -> str:
-        """Return the node's text: as written if it is on one line, else on one, with dots for long strings."""
+        """Return the node's text: as written if it is on one line, else on one, dots for long strings."""
         if node.lineno == node.end_lineno:
             if not self._rows:
                 self._rows = self.whole.replace("\r\n", "\n").replace("\r", "\n").split("\n")

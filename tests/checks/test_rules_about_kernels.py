@@ -100,12 +100,17 @@ def test_the_consequence_is_said_once():
         ),
         (
             {"address": A + 40000, "highest": A + 40000, **Y},
-            "compare the index with the 1000 elements of the array",
+            "compare the index with the 1000 elements of the array first, or allocate 40004 bytes",
         ),
     ],
 )
 def test_help_by_what_went_wrong(fields, help):
     assert only(*ARRAYS, add(), report("outside", **fields)).help.startswith(help)
+
+
+def test_nobody_is_told_to_allocate_for_a_wild_index():
+    wild = report("outside", A + (1 << 45), highest=A + (1 << 45), **Y)
+    assert only(*ARRAYS, add(), wild).help == "compare the index with the 1000 elements of the array first"
 
 
 def test_what_became_of_the_array_later_is_not_told():

@@ -68,6 +68,10 @@ if TYPE_CHECKING:
     from pycuda_guard.events.model import KernelReport
 
 
+#: an access that would take so many times the size is no matter of the size
+_FAR = 16
+
+
 class KernelOutOfBounds(KernelRule):
     """PG202."""
 
@@ -114,7 +118,8 @@ class KernelOutOfBounds(KernelRule):
                 return f"pass {room} for `{told}`, or allocate {needed} bytes for {name}"
         if last + 1 == threads(launch):
             return f"let only the threads below {room} get there: if (i < n), with n = {room}"
-        return f"compare the index with the {room} elements of {name} first, or allocate {needed} bytes"
+        text = f"compare the index with the {room} elements of {name} first"
+        return text if needed > _FAR * event.size else f"{text}, or allocate {needed} bytes"
 
 
 def _outside(scene: Scene) -> str:

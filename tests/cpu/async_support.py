@@ -76,8 +76,10 @@ said = {{}}
 def run(script: str, options: str = "", expected: int = 0) -> tuple[str, str]:
     """Run a script after the prelude; ``options`` are arguments of DeviceOptions. Return what it wrote."""
     program = PRELUDE.format(options=options) + textwrap.dedent(script)
+    # the development mode has faulthandler, checks memory, and warns of what is not about us
+    mode = ["-X", "dev", "-W", "ignore"]
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", program],
+        [sys.executable, *mode, "-c", program],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

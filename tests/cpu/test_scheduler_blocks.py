@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,18 @@ def test_a_barrier_does_not_wait_for_threads_that_have_exited(kernels, n):
     out = zeros(n)
     kernels.run("early_exit", out, np.int32(n), block=128)
     assert np.array_equal(out, np.arange(n)[::-1])
+
+
+def test_memory_does_not_grow_with_the_grid(kernels):
+    def resident_bytes() -> int:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+
+    out = zeros(128)
+    kernels.run("early_exit", out, np.int32(100), block=128, grid=100)
+    before = resident_bytes()
+    kernels.run("early_exit", out, np.int32(100), block=128, grid=50_000)
+    assert resident_bytes() - before < 1 << 20
 
 
 def test_tree_reduction(kernels):

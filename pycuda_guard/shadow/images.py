@@ -187,11 +187,14 @@ def _inlined(module: Module) -> dict[int, tuple[Place, ...]]:
     for item in module.items:
         if isinstance(item, Function) and item.body is not None:
             latest: dict[Place, tuple[Place, ...]] = {}
+            before: tuple[Place, ...] = ()
             for source in _marks(item.body):
                 own = source.file, source.line, source.column
                 outer = source.inlined_at
                 around = () if outer is None else latest.get(outer, (outer,))
-                latest[own] = found[id(source)] = (own, *around)
+                if source.line or not before:  # what was merged of several lines has none of its own
+                    before = latest[own] = (own, *around)
+                found[id(source)] = before
     return found
 
 

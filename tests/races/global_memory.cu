@@ -80,7 +80,25 @@ KERNEL(bits_by_atomic_or) {
 
 //! grid=1 block=20
 KERNEL(flag_of_the_same_value) {
-    if (x[threadIdx.x] < 100) y[0] = 1;  // PG501
+    if (x[threadIdx.x] < 100) y[0] = 1;
+}
+//! grid=2 block=20 n=7
+KERNEL(level_of_what_several_reach) {
+    y[x[INDEX] % 8] = n + 1;
+}
+//! grid=2 block=20
+KERNEL(flag_of_its_own_value) {
+    if (x[threadIdx.x] < 100) y[0] = x[INDEX];  // PG501
+}
+//! grid=1 block=20
+KERNEL(flag_that_others_read) {
+    if (x[threadIdx.x] < 10 && y[0] == 0)  // PG501
+        y[0] = 1;  // PG501
+}
+//! grid=1 block=20
+KERNEL(count_cleared_by_all) {
+    y[0] = 0;  // PG501
+    atomicAdd(&y[0], x[threadIdx.x]);  // PG501
 }
 //! grid=1 block=20
 KERNEL(flag_by_an_atomic) {

@@ -335,7 +335,16 @@ KERNEL(found_by_the_same_value) {
     __shared__ int found;
     if (threadIdx.x == 0) found = 0;
     __syncthreads();
-    if (x[threadIdx.x] % 2) found = 1;  // PG502
+    if (x[threadIdx.x] % 2) found = 1;
+    __syncthreads();
+    y[threadIdx.x] = found;
+}
+//! grid=1 block=64
+KERNEL(found_by_different_values) {
+    __shared__ int found;
+    if (threadIdx.x == 0) found = 0;
+    __syncthreads();
+    if (x[threadIdx.x] % 2) found = threadIdx.x;  // PG502
     __syncthreads();
     y[threadIdx.x] = found;
 }

@@ -1,1 +1,1 @@
-
+"""The timeline: what events are, and how they are recorded and read."""

@@ -51,13 +51,20 @@ class Bytes(Protocol):
     """``rows`` rows of ``width`` bytes from the address ``start``, ``pitch`` bytes apart."""
 
     @property
-    def start(self) -> int: ...
+    def start(self) -> int:
+        """Address of the first byte."""
+
     @property
-    def width(self) -> int: ...
+    def width(self) -> int:
+        """Bytes of a row."""
+
     @property
-    def rows(self) -> int: ...
+    def rows(self) -> int:
+        """How many rows there are."""
+
     @property
-    def pitch(self) -> int: ...
+    def pitch(self) -> int:
+        """Bytes from one row to the next."""
 
 
 class Block(Protocol):
@@ -78,13 +85,20 @@ class Use(Protocol):
     """What an unfinished operation does with host memory: ``kind`` is ``read``, ``write`` or ``atomic``."""
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """``read``, ``write`` or ``atomic``."""
+
     @property
-    def range(self) -> Bytes: ...
+    def range(self) -> Bytes:
+        """The bytes that it uses."""
+
     @property
-    def region(self) -> Block: ...
+    def region(self) -> Block:
+        """The allocation that they are in."""
+
     @property
-    def event(self) -> Cause: ...
+    def event(self) -> Cause:
+        """The event of the operation."""
 
 
 class _Line:

@@ -1,1 +1,1 @@
-
+"""Shows runs: one module for each format, and what they share."""

@@ -1,1 +1,1 @@
-
+"""The rules, one module each."""

@@ -1,1 +1,1 @@
-
+"""PTX to machine code, by way of LLVM."""

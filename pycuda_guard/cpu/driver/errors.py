@@ -14,6 +14,7 @@ class Result(IntEnum):
     message: str
 
     def __new__(cls, value: int, message: str) -> Result:
+        """Return the member of this number and message."""
         member = int.__new__(cls, value)
         member._value_ = value
         member.message = message

@@ -32,6 +32,7 @@ FAMILIES = (
     "video",
     "warp",
     "matrix",
+    "mbarrier",
     "control",
 )
 

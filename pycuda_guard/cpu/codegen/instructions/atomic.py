@@ -8,20 +8,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llvmlite import ir
-
 from pycuda_guard.cpu.codegen.instructions.addresses import take_space
 from pycuda_guard.cpu.codegen.instructions.floating import canonical, flush
 from pycuda_guard.cpu.codegen.instructions.memory import take_hints
 from pycuda_guard.cpu.codegen.instructions.moves import read_bits
 from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers
 from pycuda_guard.cpu.codegen.instructions.rounding import float_of_16, nearest_16
-from pycuda_guard.cpu.codegen.instructions.values import extend, integer, intrinsic
+from pycuda_guard.cpu.codegen.instructions.values import (
+    extend,
+    integer,
+    intrinsic,
+    replace_word,
+    without_release,
+)
 from pycuda_guard.cpu.codegen.types import is_signed, width
 from pycuda_guard.kernels.ptx.ir import Address, Sink, Space, Vector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from llvmlite import ir
 
     from pycuda_guard.cpu.codegen.emitter import Emitter
     from pycuda_guard.kernels.ptx.ir import Instruction, Operand
@@ -88,26 +94,21 @@ def _one(e: Emitter, name: str, at: _Place, operands: list[Operand], kind: str) 
     bits = f"b{width(kind)}"
     if name == "cas":
         expected, wanted = (read_bits(e, operand, kind) for operand in operands)
-        result = e.builder.cmpxchg(place, expected, wanted, ordering, _without_release(ordering))
+        result = e.builder.cmpxchg(place, expected, wanted, ordering, without_release(ordering))
         return e.builder.extract_value(result, 0), bits
     if name == "exch":
         return e.builder.atomic_rmw("xchg", place, read_bits(e, operands[0], kind), ordering), bits
     if kind in ("f32", "f64"):
         operation = _float_operation(e, name, operands[0], kind, at)
-        return _replace(e, place, ordering, operation, width(kind)), bits
+        return replace_word(e, place, ordering, operation, width(kind)), bits
     if "f16" in kind:
         operation = _half_operation(e, name, operands[0], kind)
-        return _replace(e, place, ordering, operation, width(kind)), bits
+        return replace_word(e, place, ordering, operation, width(kind)), bits
     value = e.read(operands[0], kind)
     if name in ("min", "max"):
         name = name if is_signed(kind) else f"u{name}"
     old = e.builder.atomic_rmw(_NAMES.get(name, name), place, value, ordering)
     return old, kind
-
-
-def _without_release(ordering: str) -> str:
-    """The ordering of a compare-and-swap that fails, which stores nothing."""
-    return {"acq_rel": "acquire", "release": "monotonic"}.get(ordering, ordering)
 
 
 def _float_operation(
@@ -172,25 +173,6 @@ def _half_operation(e: Emitter, name: str, operand: Operand, kind: str) -> Calla
         return word
 
     return operation
-
-
-def _replace(
-    e: Emitter, place: ir.Value, ordering: str, operation: Callable[[ir.Value], ir.Value], size: int
-) -> ir.Value:
-    """Replace a word by a function of it, by compare-and-swap until nobody interferes; return the old one."""
-    b = e.builder
-    first = b.load_atomic(place, "monotonic", size // 8, typ=ir.IntType(size))
-    before = b.block
-    loop, after = b.append_basic_block("atomic"), b.append_basic_block("atomic.done")
-    b.branch(loop)
-    b.position_at_end(loop)
-    old = b.phi(ir.IntType(size))
-    old.add_incoming(first, before)
-    outcome = b.cmpxchg(place, old, operation(old), ordering, _without_release(ordering))
-    old.add_incoming(b.extract_value(outcome, 0), b.block)
-    b.cbranch(b.extract_value(outcome, 1), after, loop)
-    b.position_at_end(after)
-    return old
 
 
 @lowers("membar", "fence")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from llvmlite import ir
 
 from pycuda_guard.cpu.codegen.instructions.addresses import take_space
+from pycuda_guard.cpu.codegen.instructions.mbarrier import arrive
 from pycuda_guard.cpu.codegen.instructions.moves import read_bits
 from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers
 from pycuda_guard.cpu.codegen.types import I8, I64, bits_type, width
@@ -108,13 +109,15 @@ def hint(e: Emitter, i: Instruction, m: Modifiers) -> None:
     m.flag("L1", "L2", "tensormap")
 
 
-@lowers("cp", limits="copies at once; no bulk, tensor or mbarrier forms")
+@lowers("cp", limits="copies at once; no bulk and no tensor forms")
 def copy_asynchronously(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``cp.async``: copied at once, so that there is nothing to wait for; missing source bytes are zeros."""
     if not m.flag("async"):
         e.unsupported("other than cp.async")
     if m.flag("commit_group", "wait_group", "wait_all"):
         return
+    if m.flag("mbarrier"):
+        return _arrive(e, i, m)
     m.flag("shared", "shared::cta", "global", "ca", "cg")
     take_hints(m)
     m.finish()
@@ -123,6 +126,17 @@ def copy_asynchronously(e: Emitter, i: Instruction, m: Modifiers) -> None:
     if nbytes not in (4, 8, 16):
         e.unsupported("copy size other than 4, 8 or 16 bytes")
     _copy(e, target, source, nbytes, rest[0] if rest else None)
+
+
+def _arrive(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``cp.async.mbarrier.arrive``: the copies are done; with ``.noinc`` that is an arrival."""
+    m.one_of("arrive")
+    counts = m.flag("noinc")
+    space = take_space(m)
+    m.type("b64")
+    place = e.pointer(i.operands[0], space, 8)
+    if counts:
+        arrive(e, place, ir.Constant(I64, 1))
 
 
 def _copy(e: Emitter, target: Operand, source: Operand, nbytes: int, limit: Operand | None) -> None:

@@ -12,7 +12,7 @@ from llvmlite import ir
 from pycuda_guard.cpu.codegen.types import DOUBLE, FLOAT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pycuda_guard.cpu.codegen.emitter import Emitter
 
@@ -107,3 +107,27 @@ def low_mask(e: Emitter, width: int, count: ir.Value) -> ir.Value:
 def is_nan(e: Emitter, value: ir.Value) -> ir.Value:
     """Whether a floating-point value is NaN."""
     return e.builder.fcmp_unordered("uno", value, value)
+
+
+def without_release(ordering: str) -> str:
+    """The ordering of a compare-and-swap that fails, which stores nothing."""
+    return {"acq_rel": "acquire", "release": "monotonic"}.get(ordering, ordering)
+
+
+def replace_word(
+    e: Emitter, place: ir.Value, ordering: str, operation: Callable[[ir.Value], ir.Value], size: int
+) -> ir.Value:
+    """Replace a word by a function of it, by compare-and-swap until nobody interferes; return the old one."""
+    b = e.builder
+    first = b.load_atomic(place, "monotonic", size // 8, typ=ir.IntType(size))
+    before = b.block
+    loop, after = b.append_basic_block("atomic"), b.append_basic_block("atomic.done")
+    b.branch(loop)
+    b.position_at_end(loop)
+    old = b.phi(ir.IntType(size))
+    old.add_incoming(first, before)
+    outcome = b.cmpxchg(place, old, operation(old), ordering, without_release(ordering))
+    old.add_incoming(b.extract_value(outcome, 0), b.block)
+    b.cbranch(b.extract_value(outcome, 1), after, loop)
+    b.position_at_end(after)
+    return old

@@ -11,7 +11,7 @@ from llvmlite import ir
 
 from pycuda_guard.cpu.abi import EXCHANGED_WORDS, Suspension
 from pycuda_guard.cpu.codegen.instructions.comparison import destinations
-from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, resumes, suspends
+from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers, resumes, suspends
 from pycuda_guard.cpu.codegen.instructions.values import extend, integer, minimum, runtime
 from pycuda_guard.cpu.codegen.types import I1, I32, I64, is_signed
 from pycuda_guard.kernels.ptx.ir import Immediate, Register
@@ -305,9 +305,16 @@ def _is_zero(operand: Operand) -> bool:
 def _cluster(e: Emitter, m: Modifiers) -> Suspension:
     """``barrier.cluster``: the block is alone in its cluster, so that waiting is a barrier of the block."""
     m.flag("acquire", "release", "relaxed")
-    if not m.flag("wait"):
-        e.unsupported("barrier.cluster.arrive")
+    m.one_of("wait")
     return Suspension.BARRIER
+
+
+@lowers("barrier")
+def arrive_at_cluster(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``barrier.cluster.arrive``: nothing to do, as ``.wait`` waits until all have come there."""
+    m.flag("aligned", "acquire", "release", "relaxed")
+    m.one_of("cluster")
+    m.one_of("arrive")
 
 
 def _give_for_vote_of_block(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:

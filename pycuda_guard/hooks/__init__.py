@@ -13,7 +13,7 @@ from pycuda_guard.hooks.install import (
     installed,
     leave_child,
     uninstall,
-    unwatched_races,
+    unwatched_kernels,
     watch_races,
 )
 from pycuda_guard.hooks.sink import Sink
@@ -26,6 +26,6 @@ __all__ = [
     "installed",
     "leave_child",
     "uninstall",
-    "unwatched_races",
+    "unwatched_kernels",
     "watch_races",
 ]

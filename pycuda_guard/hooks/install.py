@@ -169,11 +169,11 @@ def watch_races(*, on: bool) -> None:
         world.options = replace(world.options, races=on)
 
 
-def unwatched_races() -> list[str]:
-    """Return the kernels that were launched and in which not all races could be looked for."""
+def unwatched_kernels() -> tuple[list[str], list[str]]:
+    """Return the launched kernels in which not all races were looked for, and those not looked into."""
     if _current is None or _current.tap.kernels is None:
-        return []
-    return _current.tap.kernels.runtime.unwatched_races()
+        return [], []
+    return _current.tap.kernels.runtime.unwatched_kernels()
 
 
 def finish() -> None:

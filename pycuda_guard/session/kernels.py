@@ -45,10 +45,16 @@ def unwatched(config: Config) -> list[str]:
     return spots
 
 
-def unwatched_races(names: Sequence[str]) -> list[str]:
-    """Return what the report says of kernels in which not all races could be looked for."""
-    if not names:
-        return []
-    shown = ", ".join(f"`{name}`" for name in names[:_NAMED])
+def unwatched_kernels(races: Sequence[str], crowded: Sequence[str]) -> list[str]:
+    """Return what the report says of kernels that not all races, or nothing at all, was looked for in."""
+    spots = []
+    if races:
+        spots.append(f"all races inside {_shown(races)}")
+    if crowded:
+        spots.append(f"{_shown(crowded)}, whose blocks wait for one another and with checks do not all fit")
+    return spots
+
+
+def _shown(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return [f"all races inside {shown}{more}"]
+    return ", ".join(f"`{name}`" for name in names[:_NAMED]) + more

@@ -35,7 +35,7 @@ from pycuda_guard.reports.run import Run
 from pycuda_guard.reports.terminal import Terminal
 from pycuda_guard.session import devices, startup
 from pycuda_guard.session.children import Children
-from pycuda_guard.session.kernels import kernel_options, unwatched, unwatched_races
+from pycuda_guard.session.kernels import kernel_options, unwatched, unwatched_kernels
 from pycuda_guard.session.output import Output, to_stderr
 from pycuda_guard.session.timeline import Timeline
 from pycuda_guard.session.uncaught import Uncaught, trim
@@ -113,7 +113,7 @@ class Session:
         self._contexts = ContextWatch()
         self._is_child = bool(folder)
         self._has_unseen_children = False
-        self._unwatched_races: list[str] = []
+        self._unwatched: tuple[list[str], list[str]] = [], []
         self._next_fork: Forked | None = None
         self._was_forked_late = False
         self._fork: Forked | None = None  # what the first event of a forked child is preceded by
@@ -146,7 +146,7 @@ class Session:
         self._is_over = True
         if _active is self:
             _active = None
-        self._unwatched_races = hooks.unwatched_races()
+        self._unwatched = hooks.unwatched_kernels()
         hooks.uninstall()
         with self._lock:
             self._faults.stop()
@@ -352,7 +352,8 @@ class Session:
     def blind_spots(self) -> list[str]:
         """Return what this run did not look at for reasons of its own."""
         spots = unwatched(self.config)
-        spots += unwatched_races(self._unwatched_races or hooks.unwatched_races())
+        missed = self._unwatched if any(self._unwatched) else hooks.unwatched_kernels()
+        spots += unwatched_kernels(*missed)
         if self._has_unseen_children:
             spots.append("child processes that had not ended")
         if not self._faults.is_available:

@@ -72,6 +72,7 @@ class Runtime:
         self.loader = Loader(self.world)
         self._launching = Launching(self.world, self._asking, self.loader)
         self._launches = 0
+        self._crowded: dict[str, None] = {}  # kernels that ran as they are, see residency.py
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             Allocated: self._following.allocated,
             Freed: self._following.freed,
@@ -202,7 +203,7 @@ class Runtime:
                     return self.unwatched(function, variant, packed, shared)
                 if self._is_crowded(variant, shared, event):
                     self._launching.unwatched(event)
-                    self._launching.racing.miss(event)
+                    self._crowded[event.function] = None
                     return variant.bare, packed, shared
                 prepared = self._launching.prepare(variant, packed, shared, event)
             except Exception as error:
@@ -277,9 +278,12 @@ class Runtime:
 
     # -- the end --------------------------------------------------------------------------------
 
-    def unwatched_races(self) -> list[str]:
-        """Return the kernels in which not all races could be looked for, in order of their launches."""
-        return list(self._launching.racing.missed)
+    def unwatched_kernels(self) -> tuple[list[str], list[str]]:
+        """Return the kernels in which not all races could be looked for, in order of their launches.
+
+        Second come those that ran as they are, because with checks not all of their blocks were resident.
+        """
+        return list(self._launching.racing.missed), list(self._crowded)
 
     def finish(self) -> None:
         """Wait for all kernels, read what they reported, and ask who wrote what is still there."""

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -189,6 +191,22 @@ def test_pictures_of_a_program(program_page: Path) -> None:
     assert "Blocks of the grid: 1×1" in labels
     assert "Threads of block (0, 0, 0), a row is a warp: 64×1×1" in labels
     assert {"w-nobody", "w-kernel", "w-stale", "t-first", "t-second"} <= made.classes()
+
+
+def test_the_table_in_the_documentation_has_rows_of_the_program(program_page: Path) -> None:
+    text = (ROOT / "docs" / "timeline.md").read_text(encoding="utf-8")
+    found = re.search(r"^```\n(  event .*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    shown = found[1].replace("frames.py", "page_program.py")
+    command = [sys.executable, "-m", "pycuda_guard", "timeline", "run.pgr"]
+    done = subprocess.run(command, cwd=program_page.parent, capture_output=True, text=True, check=True)
+
+    def rows(table: str) -> list[list[str]]:
+        # files are named from another folder, times differ, and how many events the guard has of its own
+        lines = re.sub(r"\S*/page_program.py", "page_program.py", table).splitlines()
+        return [re.sub(r"^ +\d+ +\d+\.\d{6}", "", line).split() for line in lines]
+
+    assert [row for row in rows(shown) if row not in rows(done.stdout)] == []
 
 
 def test_the_pictures_of_the_documentation_show_what_is_said_today(program_page: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib import metadata
 from xml.etree import ElementTree
 
 import pytest
-from plugin_support import CONFTEST, PLUGINS
+from plugin_support import CONFTEST, PLUGINS, ROOT
 
 pytest.importorskip("pycuda")
 
@@ -160,6 +161,31 @@ def test_a_failed_set_up_of_a_module_or_a_class_is_charged_once(run, pytester: p
     result.stdout.fnmatch_lines(["GUARD test_set_up.py::test_first*"])
     assert result.stdout.str().count("in setup:") >= 1
     assert counts(pytester) == [("PG201", "conftest.py", 2)]
+
+
+UPLOAD = """
+import contextlib
+import numpy as np
+import pycuda.autoinit
+import pycuda.driver as cuda
+
+def test_upload():
+    numbers = np.zeros(100)
+    memory = cuda.mem_alloc(400)
+    with contextlib.suppress(cuda.LogicError):
+        cuda.memcpy_htod(memory, numbers)
+"""
+
+
+def test_the_documentation_shows_what_is_printed(run, pytester: pytest.Pytester) -> None:
+    (pytester.path / "test_upload.py").write_text(UPLOAD, encoding="utf-8")
+    page = (ROOT / "docs" / "pytest.md").read_text(encoding="utf-8")
+    found = re.search(r"^```\n(_+ test_upload _+\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    printed = run("--pycuda-guard").stdout.str()
+    # the width of the screen is another one
+    shown = re.sub(r"(?m)^([_-])\1+ (.*?) [_-]+$", r"\2", found[1])
+    assert shown in re.sub(r"(?m)^([_-])\1+ (.*?) [_-]+$", r"\2", printed)
 
 
 def test_every_plugin_in_these_tests_is_there() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from pycuda_guard.cpu.codegen.instructions import SUPPORTED
+from pycuda_guard.cpu.codegen.instructions import SUPPORTED, limits
 from pycuda_guard.cpu.codegen.instructions.limits import support_table
 from pycuda_guard.cpu.codegen.module import lower_module
 from pycuda_guard.kernels.ptx import parse
 from pycuda_guard.kernels.ptx.opcodes import OPCODES
+
+PAGE = Path(__file__).parents[2] / "docs" / "cpu-device.md"
 
 REFUSED = [
     "add.rn.f32x2 %w, %w, %w;",
@@ -92,3 +96,11 @@ def test_every_opcode_of_the_isa_has_a_row():
     assert not rows["wgmma"].supported
     assert "libm" in rows["sin"].limits
     assert OPCODES.keys() >= SUPPORTED
+
+
+def test_the_page_is_fresh():
+    """If this fails: python -m pycuda_guard.cpu.codegen.instructions.limits docs/cpu-device.md"""
+    text = PAGE.read_text()
+    assert limits.BEGIN in text
+    assert limits.END in text
+    assert limits.rewritten(text) == text

@@ -158,7 +158,7 @@ def _is_denormal(kind: str, bits: int) -> bool:
 
 
 _PROPERTIES: dict[str, Callable[[str, int], bool]] = {
-    "finite": lambda kind, a: not numbers.is_nan(kind, a) and not numbers.is_infinite(kind, a),
+    "finite": lambda kind, a: _is_finite(kind, a),
     "infinite": numbers.is_infinite,
     "number": lambda kind, a: not numbers.is_nan(kind, a),
     "notanumber": numbers.is_nan,
@@ -169,8 +169,32 @@ _PROPERTIES: dict[str, Callable[[str, int], bool]] = {
 }
 
 
+def _signs_of_nans() -> Iterator[Form]:
+    """What arithmetic gives where there is no number has the sign of 0x7fffffff, as a difference of 0 has."""
+    difference = "{ .reg .b32 x; sub.rn.f32 x, $a, $a;"
+    yield form(
+        f"{difference} copysign.f32 $d, x, $b; }}",
+        "f32 f32 f32",
+        lambda a, b: b & 0x7FFF_FFFF,
+        immediates=False,
+    )
+    yield form(
+        f"{difference} max.xorsign.abs.f32 $d, x, $b; }}",
+        "f32 f32 f32=",
+        lambda a, b: sign_of_product("f32", True, False, False)(
+            0 if _is_finite("f32", a) else numbers.FORMATS["f32"].nan, b
+        ),
+        immediates=False,
+    )
+
+
+def _is_finite(kind: str, bits: int) -> bool:
+    return not numbers.is_nan(kind, bits) and not numbers.is_infinite(kind, bits)
+
+
 def forms() -> Iterator[Form]:
     """Yield the forms of this family."""
     yield from _rounded()
     yield from _pairs()
     yield from _choices()
+    yield from _signs_of_nans()

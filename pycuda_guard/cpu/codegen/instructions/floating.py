@@ -14,7 +14,6 @@ from llvmlite import ir
 
 from pycuda_guard.cpu.codegen.instructions.moves import is_unsettled
 from pycuda_guard.cpu.codegen.instructions.nans import settled
-from pycuda_guard.cpu.codegen.instructions.operands import read_all
 from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers
 from pycuda_guard.cpu.codegen.instructions.rounding import (
     MODES,
@@ -26,7 +25,8 @@ from pycuda_guard.cpu.codegen.instructions.rounding import (
     widen,
 )
 from pycuda_guard.cpu.codegen.instructions.values import FLOAT_WIDTHS, integer, intrinsic
-from pycuda_guard.cpu.codegen.types import DOUBLE, FLOAT, I1, I32, I64, value_type
+from pycuda_guard.cpu.codegen.types import DOUBLE, FLOAT, I1, I32, I64, value_type, width
+from pycuda_guard.kernels.ptx.ir import Immediate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -232,7 +232,7 @@ def extremum(e: Emitter, i: Instruction, m: Modifiers) -> None:
     sign_of_product, absolute = m.flag("xorsign"), m.flag("abs")
     operation = Operation(e, i, m)
     values = operation.inputs()
-    signs = values
+    signs = [_signed(e, operand, operation.kind) for operand in i.operands[1:]] if sign_of_product else []
     if absolute:
         values = [intrinsic(e, "fabs", value) for value in values]
     result = values[0]
@@ -240,8 +240,8 @@ def extremum(e: Emitter, i: Instruction, m: Modifiers) -> None:
         result = intrinsic(e, name, result, value)
     result = operation.flushed(result)
     if sign_of_product:
-        kind = ir.IntType(FLOAT_WIDTHS[result.type])
-        sign = e.builder.xor(*(e.builder.bitcast(value, kind) for value in signs))
+        ir.IntType(FLOAT_WIDTHS[result.type])
+        sign = e.builder.xor(*signs)
         result = intrinsic(e, "copysign", result, e.builder.bitcast(sign, result.type))
     write_result(e, i.operands[0], result, operation.kind)
 
@@ -250,8 +250,16 @@ def extremum(e: Emitter, i: Instruction, m: Modifiers) -> None:
 def copy_sign(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``copysign d, a, b``: the size of b with the sign of a."""
     kind = m.type("f32", "f64")
-    sign, size = read_all(e, i, kind)
+    sign, size = (
+        e.builder.bitcast(_signed(e, i.operands[1], kind), value_type(kind)),
+        e.read(i.operands[2], kind),
+    )
     e.write(i.operands[0], intrinsic(e, "copysign", size, sign), kind)
+
+
+def _signed(e: Emitter, operand: Operand, kind: str) -> ir.Value:
+    """Return an operand whose sign counts, as its bits: those of a GPU if it is NaN."""
+    return e.bits(e.read(operand, kind if isinstance(operand, Immediate) else f"b{width(kind)}"))
 
 
 #: LLVM's classes of numbers; zeros count as normal

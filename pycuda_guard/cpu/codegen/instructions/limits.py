@@ -1,12 +1,22 @@
-"""What the documentation says of each PTX opcode: made from the tables that the lowering works with."""
+"""What the documentation says of each PTX opcode: made from the tables that the lowering works with.
+
+``python -m pycuda_guard.cpu.codegen.instructions.limits FILE`` writes it into a Markdown file, between the
+two marker lines.
+"""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
 
 from pycuda_guard.cpu.codegen.instructions import SUPPORTED
 from pycuda_guard.cpu.codegen.instructions.registry import ENTRIES
 from pycuda_guard.kernels.ptx.opcodes import OPCODES
+
+BEGIN = "<!-- generated from pycuda_guard/cpu/codegen/instructions -->"
+END = "<!-- end of the instructions -->"
 
 #: opcodes that end a block of instructions; they are lowered with the control flow
 _CONTROL_FLOW = {
@@ -45,3 +55,36 @@ def _limits(name: str) -> str:
     for kind, sentence in ENTRIES[name].limits.items():
         parts.append(sentence if kind == "any" else f"{kind}: {sentence}")
     return "; ".join(parts)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def markdown() -> str:
+    """Return the table of support as Markdown: opcodes by category, and what those that run leave out."""
+    rows = support_table()
+    lines = ["| kind | runs | is refused |", "| --- | --- | --- |"]
+    for category, group in groupby(rows, key=lambda row: row.category):
+        members = list(group)
+        parts = ([row.opcode for row in members if row.supported is runs] for runs in (True, False))
+        lines.append("| " + " | ".join((category, *map(_listed, parts))) + " |")
+    lines += ["", "| instruction | limits |", "| --- | --- |"]
+    limited: dict[str, list[str]] = {}
+    for row in rows:
+        if row.limits:
+            limited.setdefault(row.limits, []).append(row.opcode)
+    lines += [f"| {_listed(names)} | {limits} |" for limits, names in limited.items()]
+    return "\n".join(lines) + "\n"
+
+
+def rewritten(text: str) -> str:
+    """Return a Markdown text with what lies between the two marker lines made anew."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{markdown()}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    _file = Path(sys.argv[1])
+    _file.write_text(rewritten(_file.read_text()))

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 pytest.importorskip("pycuda")
-pytest.importorskip("IPython")
+pytest.importorskip("ipykernel")
+pytest.importorskip("nbclient")
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tools" / "make_notebook.py"

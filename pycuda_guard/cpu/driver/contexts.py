@@ -245,7 +245,7 @@ def get_limit(out: int, limit: int) -> None:
 
 
 def set_limit(limit: int, value: int) -> None:
-    """Set a limit: of the stack of kernels that recurse, of the kernels' heap, of printf; others do nothing."""
+    """Set a limit: those of recursion's stack, of the kernels' heap and of printf have an effect."""
     context = current()
     if limit in _READ_ONLY_LIMITS:
         raise DriverError(Result.NOT_PERMITTED)

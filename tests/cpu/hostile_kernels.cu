@@ -23,6 +23,9 @@ __device__ int deep(volatile int *a, int n)
     return n ? deep(a, n - 1) + pad[n % 64] + 1 : 0;
 }
 
+__device__ int of_three(int *a, int b, int *c) { return *c = a[b]; }
+__device__ int (*function)(int *, int, int *) = of_three;
+
 extern "C" {
 __global__ void write_global(int *a, unsigned long long n) { *(int *)n = 1; }
 __global__ void read_global(int *a, unsigned long long n) { a[0] = *(int *)n; }
@@ -47,6 +50,8 @@ __global__ void write_local(int *a, long long n)
 }
 __global__ void read_constant(int *a, long long n) { a[0] = table[n]; }
 __global__ void call(int *a, unsigned long long n) { ((void (*)(int *))n)(a); }
+__global__ void call_as_other_type(int *a, long long n) { ((void (*)(int *))function)(a); }
+__global__ void call_as_it_is(int *a, long long n) { a[1] = function(a, (int)n, a + 2); }
 __global__ void print_string(int *a, unsigned long long n) { printf("%s\n", (const char *)n); }
 __global__ void recurse(int *a, long long n) { a[1] = without_end(a, (int)n); }
 __global__ void recurse_without_locals(int *a, long long n) { a[1] = without_end_or_locals(a, (int)n); }

@@ -61,6 +61,7 @@ ENDS = {
     "'read_constant', 1 << 36": ILLEGAL,
     "'call', 12345": ILLEGAL,
     "'call', id(said)": ILLEGAL,
+    "'call_as_other_type', 0": ILLEGAL,
     f"'print_string', {HOST}": ILLEGAL,
     "'recurse', 0": STACK,
     "'recurse', 0, 256, 8": STACK,
@@ -129,6 +130,7 @@ said["unaligned"] = run("unaligned", 3).tobytes()[3:11].hex()
 said["by zero"] = run("divide", 0)[:4].tolist()
 said["overflow"] = run("divide", -1, first=-(1 << 31))[:6].tolist()
 said["large"] = run("large_local", 499_999, 1024, 64)[:1024].tolist()
+said["call"] = run("call_as_it_is", 7)[1:3].tolist()
 said["hoard"] = int(run("hoard", 1 << 16)[0])
 said["free"] = int(run("free_wrongly", 0x1234)[0])
 run("chatter", 1_000_000)
@@ -141,6 +143,7 @@ run("chatter", 1_000_000)
     assert said["overflow"][:2] == [smallest, 0]
     assert said["overflow"][4:] == [smallest, 0]
     assert said["large"] == [(i + 128) % 256 - 128 for i in range(1024)]
+    assert said["call"] == [100, 100]
     assert (said["hoard"], said["free"]) == (128, 5)
     lines = out.splitlines()
     assert lines[-2] == "line 999999"  # of more than the buffer holds, the oldest are lost

@@ -71,8 +71,10 @@ def _checked_target(e: Emitter, callee: Register, count: int) -> ir.Value:
     address = e.read(callee, "u64")
     known: ir.Value = ir.Constant(I1, 0)
     for name in e.context.layout.table:
-        function = e.builder.ptrtoint(e.context.device_function(name), I64)
-        known = e.builder.or_(known, e.builder.icmp_unsigned("==", address, function))
+        function = e.context.device_function(name)
+        if len(function.args) == len(THREAD_TYPES) + count:
+            place = e.builder.ptrtoint(function, I64)
+            known = e.builder.or_(known, e.builder.icmp_unsigned("==", address, place))
     target = e.builder.select(known, address, ir.Constant(I64, 0))
     kind = ir.FunctionType(VOID, [*THREAD_TYPES, *[POINTER] * count])
     return e.builder.inttoptr(target, kind.as_pointer())

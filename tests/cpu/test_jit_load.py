@@ -277,3 +277,13 @@ def test_code_cannot_be_written(device, compiled):
         else:
             raise AssertionError("the code is nowhere")
     module.unload()
+
+
+def test_what_llvmlite_keeps_for_all_threads_is_complete_once_modules_can_be_lowered():
+    program = (
+        "import pycuda_guard.cpu.codegen.module\n"
+        "from llvmlite.ir.values import _escape_string\n"
+        "print(len(_escape_string.__defaults__[0]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "256"

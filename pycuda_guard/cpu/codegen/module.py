@@ -17,6 +17,10 @@ from pycuda_guard.cpu.codegen.types import POINTER
 if TYPE_CHECKING:
     from pycuda_guard.kernels.ptx.ir import Module
 
+# llvmlite fills its table of escapes at the first text that it writes; a thread that comes meanwhile finds
+# half a table. So a first text is written here, where importing keeps other threads out.
+str(ir.Constant(ir.ArrayType(ir.IntType(8), 1), bytearray(1)))
+
 
 def lower_module(module: Module) -> LoweredModule:
     """Lower a module whole, as :func:`lower_kernels` does."""

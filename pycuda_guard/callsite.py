@@ -95,6 +95,11 @@ def here(depth: int = 1, frame: FrameType | None = None) -> Site | None:
     return None if stand_in is None else _intern(stand_in)
 
 
+def is_stand_in(site: Site) -> bool:
+    """Tell whether a line is of the standard library: it stands for none of the program's."""
+    return site.file.startswith(_STDLIB) and not any(part in site.file for part in _SITE_PACKAGES)
+
+
 def call_text(site: Site | None) -> str:
     """Return the statement at ``site`` as one line of at most 120 characters; empty if unknown.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from dsl import (
     CTX,
@@ -294,6 +296,11 @@ ALIVE = {
 @pytest.mark.parametrize("events", LOST.values(), ids=LOST)
 def test_what_outlives_its_context_is_found(events: list[m.Event]) -> None:
     assert codes(*events) == [("PG604", 10)]
+
+
+def test_what_dies_with_a_thread_is_told_where_it_was_made() -> None:
+    events = [TWO[0], stream(S1), m.StreamDestroyed(at(982, threading.__file__), OTHER, 0, S1)]
+    assert codes(*events) == [("PG604", 4)]
 
 
 @pytest.mark.parametrize("events", ALIVE.values(), ids=ALIVE)

@@ -54,6 +54,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from pycuda_guard import callsite
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
 from pycuda_guard.checks.pointers import moves
@@ -217,7 +218,10 @@ class DeadContext(Rule):
         owners = self.state.owners
         if not self._is_anothers(event, context):
             return
-        if context in owners.detached or self.again(event, site=event.site or made):
+        place = event.site
+        if place is None or (made is not None and callsite.is_stand_in(place)):
+            place = made  # the last reference went with the thread's own function
+        if context in owners.detached or self.again(event, site=place):
             return
         how = "is freed" if freed else "loses its last reference"
         self.report(
@@ -225,6 +229,6 @@ class DeadContext(Rule):
             f"{name} {how} in a thread that did not make its context and in which that is not current: "
             "PyCUDA can't clean it up and leaks it",
             "push the context in this thread first, or free it in the thread that made the context",
-            site=event.site or made,
+            site=place,
             related=messages.related(f"{name} is made here", made),
         )

@@ -63,6 +63,7 @@ def main() -> int:
         name, driver, bits = pool.submit(workers.run_tables).result()
         answers = Answers(name, driver, options.seed, bits=bits)
         for batch in chain(
+            [pool.submit(workers.run_corpus).result()],
             pool.map(workers.run_survey, _batches(min(options.survey, generate.SURVEYED))),
             pool.map(partial(workers.run_ptx, options.seed), _batches(options.kernels)),
             pool.map(partial(workers.run_cuda, options.seed), _batches(options.cuda)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools.differential import approximate, cuda_c, generate
+from tools.differential import approximate, corpus, cuda_c, generate
 from tools.differential.answers import Outcome, outcome
 from tools.differential.compare import column_of
 from tools.differential.execute import Device
@@ -26,6 +26,12 @@ def run_survey(numbers: range) -> list[Outcome]:
     """Make and run kernels of the survey."""
     kernels = [generate.survey(number) for number in numbers]
     return _compared(kernels, generate.module(kernels))
+
+
+def run_corpus() -> list[Outcome]:
+    """Run the kernels written by hand."""
+    kernels = corpus.kernels()
+    return _compared(kernels, cuda_c.compiled(kernels))
 
 
 def run_cuda(seed: int, numbers: range) -> list[Outcome]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import CodeType, FrameType
 
 
@@ -62,6 +62,10 @@ _user_sites: dict[int, dict[int, Site]] = {}  # id(code) -> f_lasti -> site
 _passing: dict[int, bool] = {}  # id(code) -> may stand in where there is no user frame
 _codes: list[CodeType] = []
 _interned: dict[tuple[str, int, str], Site] = {}
+
+#: what the cells of a notebook are called, by the names of their code
+_cells: dict[str, str] = {}
+_label: Callable[[str], str] | None = None
 
 _noted: set[str] = set()
 _generated: dict[str, str] = {}  # the names of generated texts
@@ -216,6 +220,30 @@ def files() -> set[str]:
     return {file for file, _, _ in tuple(_interned)} | _noted
 
 
+def name_cells(label: Callable[[str], str] | None) -> None:
+    """Have the cells of a notebook called by their labels (``In[3]``) from now on, wherever they are named.
+
+    ``label(file)`` is that of a cell by the name of its code, or empty for what is none. The text of a cell
+    can then be read under its label. None ends it.
+    """
+    global _label
+    _label = label
+
+
+def named(file: str) -> str:
+    """Return what a file of the program is called: its absolute path, or the label of a cell."""
+    known = _cells.get(file)
+    if known is None and _label is not None and (label := _label(file)):
+        lines = _lines(file)
+        # a cell that is run once more without a number of its own keeps the name of its code
+        known = _cells[file] = file if label in _cells.values() and _lines(label) != lines else label
+        if known == label:
+            provide(label, lines)
+    if known is not None:
+        return known
+    return file if file.startswith("<") else os.path.abspath(file)
+
+
 def note_file(file: str) -> None:
     """Have a file of CUDA C counted among those of the program."""
     _noted.add(file)
@@ -258,10 +286,7 @@ def _add_site(sites: dict[int, Site], frame: FrameType) -> Site:
 
 def _intern(frame: FrameType) -> Site:
     code = frame.f_code
-    file = code.co_filename
-    if not file.startswith("<"):
-        file = os.path.abspath(file)
-    key = (file, frame.f_lineno or code.co_firstlineno, code.co_qualname)
+    key = (named(code.co_filename), frame.f_lineno or code.co_firstlineno, code.co_qualname)
     site = _interned.get(key)
     if site is None:
         site = _interned.setdefault(key, Site(*key))

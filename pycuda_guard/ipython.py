@@ -8,11 +8,11 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pycuda_guard import config, session
+from pycuda_guard import callsite, config, session
 from pycuda_guard.errors import GuardError
 from pycuda_guard.findings import Severity
 from pycuda_guard.reports.cell import CellReport
-from pycuda_guard.reports.terminal import Terminal, short_path
+from pycuda_guard.reports.terminal import Terminal
 from pycuda_guard.session.uncaught import trim
 from pycuda_guard.suppressions import Outcome, check_codes, is_left_out
 
@@ -119,6 +119,7 @@ class Cells:
         return self._showtraceback(*args, **kwargs)
 
     def _leave(self) -> None:
+        callsite.name_cells(None)
         self._shell.events.unregister("post_run_cell", self._cell_ended)
         if self._shell.showtraceback == self._trim_traceback:
             self._shell.showtraceback = self._showtraceback
@@ -161,12 +162,13 @@ class _LineParser(argparse.ArgumentParser):
 def begin(options: Config, shell: Any) -> None:
     """Guard ``shell``, an IPython shell, from now on; raises :class:`StartError` as a script's start does."""
 
-    def name(file: str) -> str:
-        """Call a cell by its prompt, In[3], and any other file by its path."""
-        label = getattr(shell.compile, "format_code_name", lambda file: None)(file)
-        return str(label[1]) if label else short_path(file)
+    def label(file: str) -> str:
+        """Return the prompt of a cell, In[3], by the name of its code."""
+        found = getattr(shell.compile, "format_code_name", lambda file: None)(file)
+        return str(found[1]) if found else ""
 
-    screen = CellScreen(sys.stderr, quiet=options.quiet, name=name)
+    callsite.name_cells(label)
+    screen = CellScreen(sys.stderr, quiet=options.quiet)
     running = session.begin(options, screen)
     screen.session = running
     screen.write_cell(running.findings)  # what is unknown because it began late

@@ -56,12 +56,13 @@ class Source:
             self._place = locate_source(self._text, self._frames)
         found = None if self._place is None else self._place.line(line)
         if self._place is not None and found is not None:
-            return self._place.filename, found
+            return callsite.named(self._place.filename), found
         is_wrapped = self._text.startswith(WRAPPER[0])
         if not self._frames:
             return _COMPILED_NAME, line - is_wrapped
         own = self._text.removeprefix(WRAPPER[0]).removesuffix(WRAPPER[1]) if is_wrapped else self._text
-        return callsite.name_generated(own, *self._frames[0]), line - is_wrapped
+        file, at = self._frames[0]
+        return callsite.name_generated(own, callsite.named(file), at), line - is_wrapped
 
 
 class LinkedSource(Source):

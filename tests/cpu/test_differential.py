@@ -13,11 +13,14 @@ import pytest
 from pycuda_guard.cpu.codegen.instructions.limits import support_table
 from pycuda_guard.toolchain import find_nvcc
 from tools.differential import cuda_c, generate, numbers
-from tools.differential.answers import Answers, outcome
+from tools.differential.answers import Answers, failed, outcome
 from tools.differential.catalogue import catalogue
 from tools.differential.forms import BITS
 
 ROOT = Path(__file__).parents[2]
+
+#: made on a GPU by python -m tools.differential --device gpu --out tests/cpu/gpu_answers.json
+GPU_ANSWERS = Path(__file__).with_name("gpu_answers.json")
 
 #: what no form has: tested elsewhere, or nothing that a kernel could store
 ELSEWHERE = {
@@ -35,8 +38,10 @@ def run(tmp_path_factory):
     """A short run: (its exit status, what it printed, the file of answers)."""
     pytest.importorskip("pycuda")
     file = tmp_path_factory.mktemp("differential") / "answers.json"
-    sizes = ["--survey", "6", "--kernels", "10", "--cuda", "8", "--seed", "2026", "--jobs", "2"]
+    sizes = ["--survey", "6", "--kernels", "10", "--cuda", "8", "--jobs", "2"]
     command = [sys.executable, "-m", "tools.differential", "--device", "cpu", *sizes, "--out", str(file)]
+    if GPU_ANSWERS.exists():
+        command += ["--against", str(GPU_ANSWERS)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr, file
 
@@ -87,6 +92,15 @@ def test_a_wrong_bit_is_seen_and_the_step_is_named():
     assert kernel.results[place].step in line
     (line,) = kept.differences(wrong)
     assert kernel.results[place].step in line
+
+
+def test_a_kernel_that_fails_is_wrong():
+    kernel = generate.kernel(3, 0)
+    kept = Answers("other", 0, 3)
+    kept.add(outcome(kernel, bytes(right_answer(kernel))))
+    found = failed(kernel, "the launch timed out")
+    assert found.report.wrong == ["k0: the launch timed out"]
+    assert kept.differences(found)
 
 
 def test_an_answer_to_another_kernel_is_refused():

@@ -41,7 +41,7 @@ def outcome(kernel: Kernel, answer: bytes) -> Outcome:
     digests = report.add(kernel, answer)
     return Outcome(
         kernel.name,
-        zlib.crc32(kernel.data, zlib.crc32(kernel.text.encode())),
+        _text(kernel),
         [result.step for result in kernel.results],
         [_right(result) for result in kernel.results],
         digests,
@@ -99,12 +99,24 @@ class Answers:
         text, *kept = self.digests[outcome.name]
         if text != outcome.text:
             raise KeyError(f"{outcome.name} is not the kernel that {self.device} ran: make the file anew")
+        if len(kept) != len(outcome.digests):
+            return [f"{outcome.name}: {len(outcome.digests)} answers here, {len(kept)} on {self.device}"]
         for step, right, mine, theirs in zip(
             outcome.steps, outcome.right, outcome.digests, kept, strict=True
         ):
             if mine != theirs and not {mine, theirs} <= right:
                 return [f"{outcome.name}: {mine:08x} here, {theirs:08x} on {self.device}: {step}"]
         return []
+
+
+def failed(kernel: Kernel, why: str) -> Outcome:
+    """Return the outcome of a kernel that could not be run."""
+    report = Report(kernels=1, wrong=[f"{kernel.name}: {why}"])
+    return Outcome(kernel.name, _text(kernel), [], [], [], kernel.opcodes, report)
+
+
+def _text(kernel: Kernel) -> int:
+    return zlib.crc32(kernel.data, zlib.crc32(kernel.text.encode()))
 
 
 def _right(result: Result) -> frozenset[int]:

@@ -26,6 +26,7 @@ class Device:
         import pycuda.driver as driver
 
         self._driver: Any = driver
+        self.failure: type[Exception] = driver.Error
         self.name: str = pycuda.autoinit.device.name()
         self.version: int = driver.get_driver_version()
 

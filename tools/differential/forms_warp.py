@@ -132,7 +132,7 @@ def _votes() -> Iterator[Form]:
         together=True,
     )
     yield form(
-        "{ .reg .b32 x; activemask.b32 x; xor.b32 $d, x, $a; }",
+        "{ .reg .b32 x; bar.warp.sync 0xffffffff; activemask.b32 x; xor.b32 $d, x, $a; }",
         "i32 i32",
         _by_warp(lambda values: [(~value,) for value in values]),
         together=True,

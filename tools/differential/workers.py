@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tools.differential import approximate, corpus, cuda_c, generate
-from tools.differential.answers import Outcome, outcome
+from tools.differential.answers import Outcome, failed, outcome
 from tools.differential.compare import column_of
 from tools.differential.execute import Device
 
@@ -41,8 +41,12 @@ def run_cuda(seed: int, numbers: range) -> list[Outcome]:
 
 
 def _compared(kernels: list[generate.Kernel], ptx: str) -> list[Outcome]:
+    """Run a module; where that fails, say so of each kernel, and let the others of the run go on."""
     assert _device is not None
-    answers = _device.answers(ptx, kernels)
+    try:
+        answers = _device.answers(ptx, kernels)
+    except _device.failure as error:
+        return [failed(kernel, str(error)) for kernel in kernels]
     return [outcome(kernel, answer) for kernel, answer in zip(kernels, answers, strict=True)]
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from dsl import (
+    CTX,
     E1,
     E2,
     S1,
     A,
     alloc,
+    at,
     codes,
     context,
     ended,
@@ -25,6 +29,7 @@ from dsl import (
 )
 
 from pycuda_guard.callsite import Site
+from pycuda_guard.checks.engine import Engine
 from pycuda_guard.events import model as m
 from pycuda_guard.findings import Severity
 
@@ -122,12 +127,33 @@ LEFT = {
     "made": [made(), ended()],
     "pushed": [made(), context("popped"), made(change="pushed"), ended()],
     "in another thread": [made(change="pushed", thread=12), ended()],
+    "automatic, pushed twice after it was popped": [
+        context(),
+        context("popped"),
+        context("pushed", line=9, automatic=False),
+        made(change="pushed"),
+        ended(),
+    ],
+    "automatic, pushed again in another thread": [
+        context(),
+        context("popped"),
+        made(change="pushed", thread=12),
+        ended(),
+    ],
     "one of two": [context(), made(), context("popped", line=20), made(), ended()],
 }
 TAKEN = {
     "popped": [made(), context("popped"), ended()],
     "detached": [made(), context("detached"), ended()],
     "automatic": [context(), ended()],
+    "automatic, popped and pushed again": [
+        context(),
+        context("popped"),
+        made(change="pushed"),
+        context("popped"),
+        made(change="pushed"),
+        ended(),
+    ],
     "pushed and popped in a thread": [
         context(),
         made(change="pushed", thread=12),
@@ -208,3 +234,25 @@ def test_falling_back_in_a_child_is_a_note(escaped: tuple[int, ...], severity: S
     (finding,) = findings(FORKED, homeless(), ended(escaped))
     assert (finding.code, finding.severity) == ("PG605", severity)
     assert [place.line for place in finding.related] == [2]
+
+
+def test_events_that_are_gone_leave_nothing_behind() -> None:
+    engine, sequence = Engine(), 0
+    engine.feed(context())
+
+    def go(first: int, last: int) -> None:
+        nonlocal sequence
+        for number in range(first, last):
+            gone = m.EventDestroyed(at(19), 11, CTX, number)
+            for one in (event(number), record(number), synchronize("event", number), gone):
+                sequence += 1
+                one.sequence = sequence
+                engine.feed(one)
+
+    go(1000, 3000)
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    go(3000, 7000)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 600_000  # the last 4096 events are remembered

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from pycuda_guard.events.model import (
         CallFailed,
         Event,
+        EventCreated,
+        EventDestroyed,
         EventId,
         EventRecorded,
         EventTimed,
@@ -78,8 +80,8 @@ class UnrecordedEvent(Rule):
     def __init__(self, state: State, collector: Collector) -> None:
         super().__init__(state, collector)
         self._recorded: set[EventId] = set()
-        #: for each event that has no record yet, the first use and whether the host only waited
-        self._used: dict[EventId, tuple[Event, str, bool]] = {}
+        #: for each event that has no record yet, the first use, whether the host only waited, and its making
+        self._used: dict[EventId, tuple[Event, str, bool, EventCreated | None]] = {}
         #: the failures of the calls that timed such an event, by the number of the announced call
         self._failures: dict[int, int] = {}
 
@@ -87,6 +89,10 @@ class UnrecordedEvent(Rule):
         """Note that an event has a record."""
         self._recorded.add(event.event)
         self._used.pop(event.event, None)
+
+    def on_event_destroyed(self, event: EventDestroyed) -> None:
+        """Forget an event that had a record."""
+        self._recorded.discard(event.event)
 
     def on_stream_waited(self, event: StreamWaited) -> None:
         """Note that a stream waits for an event."""
@@ -99,7 +105,7 @@ class UnrecordedEvent(Rule):
 
     def on_call_failed(self, event: CallFailed) -> None:
         """Note that a time could not be taken: the program may have counted on that."""
-        if event.announced and any(use.sequence == event.announced for use, _, _ in self._used.values()):
+        if event.announced and any(use[0].sequence == event.announced for use in self._used.values()):
             self._failures[event.announced] = event.sequence
 
     def on_synchronized(self, event: Synchronized) -> None:
@@ -111,8 +117,7 @@ class UnrecordedEvent(Rule):
         """Report the events that never got a record."""
         if self.state.late:
             return  # they may have been recorded before
-        for handle, (use, what, _) in self._used.items():
-            created = self.state.streams.created.get(handle)
+        for use, what, _, created in self._used.values():
             if created is None or created.flags & _INTERPROCESS:
                 continue
             failure = self._failures.get(use.sequence)
@@ -132,4 +137,4 @@ class UnrecordedEvent(Rule):
             return
         first = self._used.get(handle)
         if first is None or (first[2] and not host):
-            self._used[handle] = (event, what, host)
+            self._used[handle] = (event, what, host, self.state.streams.created.get(handle))

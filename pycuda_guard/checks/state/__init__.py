@@ -336,6 +336,7 @@ class State:
         self.work.clocks.create_event(event)
 
     def _event_destroyed(self, event: EventDestroyed) -> None:
+        self.streams.destroy_event(event)
         self.owners.events.pop(event.event, None)
         self.work.clocks.destroy_event(event.event)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
     from pycuda_guard.events.model import ContextChanged, ContextId, DeviceLimits
 
@@ -16,6 +18,8 @@ class Devices:
         self.limits: dict[ContextId, DeviceLimits] = {}
         #: for each thread, the events that put a context on its stack, bottom first
         self.stacks: defaultdict[int, list[ContextChanged]] = defaultdict(list)
+        # threads and contexts whose automatic entry was popped: pushed again, it is popped at exit as well
+        self._taken_off: set[tuple[int, ContextId]] = set()
 
     def current(self, thread: int) -> ContextId:
         """Return the context on top of a thread's stack, 0 where none is known."""
@@ -28,8 +32,14 @@ class Devices:
             self.limits[event.subject] = event.device
         stack = self.stacks[event.thread]
         if event.change in ("created", "pushed", "attached"):
+            place = (event.thread, event.subject)
+            if place in self._taken_off:
+                self._taken_off.remove(place)
+                event = msgspec.structs.replace(event, automatic=True)
             stack.append(event)
         elif event.change == "popped" and stack:
-            stack.pop()
+            entry = stack.pop()
+            if entry.automatic:
+                self._taken_off.add((event.thread, entry.subject))
         elif event.change == "detached":
             stack[:] = [entry for entry in stack if entry.subject != event.subject]

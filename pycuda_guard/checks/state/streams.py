@@ -9,6 +9,7 @@ from pycuda_guard.events.model import DEFAULT_STREAM
 if TYPE_CHECKING:
     from pycuda_guard.events.model import (
         EventCreated,
+        EventDestroyed,
         EventId,
         EventRecorded,
         StreamCreated,
@@ -20,7 +21,7 @@ NON_BLOCKING = 1
 
 
 class Streams:
-    """The flags of live streams, and the last record of each event."""
+    """The flags of live streams, and the last record of each live event."""
 
     def __init__(self) -> None:
         self.flags: dict[StreamId, int] = {DEFAULT_STREAM: 0}
@@ -39,6 +40,11 @@ class Streams:
     def create_event(self, event: EventCreated) -> None:
         """Enter an event."""
         self.created[event.event] = event
+
+    def destroy_event(self, event: EventDestroyed) -> None:
+        """Forget an event."""
+        self.created.pop(event.event, None)
+        self.records.pop(event.event, None)
 
     def record(self, event: EventRecorded) -> None:
         """Note the record of an event; the latest one counts."""

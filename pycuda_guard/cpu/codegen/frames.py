@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from llvmlite import ir
 
-from pycuda_guard.cpu.codegen.operands import writes
+from pycuda_guard.cpu.codegen.operands import reads_after_cut, writes
 from pycuda_guard.cpu.codegen.types import I8, I64
 
 if TYPE_CHECKING:
@@ -40,9 +40,11 @@ def keep(e: Emitter, name: str, slot: int) -> None:
     e.context.metadata.frame(store)
 
 
-def written_at(cut: Cut) -> tuple[str, ...]:
-    """Return the registers that the second half of a cut's instruction writes."""
-    return writes(cut.instruction) if cut.instruction is not None else ()
+def written_at(cut: Cut) -> set[str]:
+    """Return the registers that the second half of a cut's instruction writes and does not read."""
+    if cut.instruction is None:
+        return set()
+    return set(writes(cut.instruction)) - set(reads_after_cut(cut.instruction))
 
 
 def _element(e: Emitter, slot: int, kind: ir.IntType) -> ir.Value:

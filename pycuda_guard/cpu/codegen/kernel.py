@@ -106,7 +106,7 @@ class _Region:
         e = self._e
         instruction = cut.instruction
         self.kinds[cut.target] = instructions.suspend(e, instruction) if instruction else cut.kind
-        written = set(frames.written_at(cut))
+        written = frames.written_at(cut)
         for name in self._split.kept[cut.target]:
             if name not in written:
                 frames.keep(e, name, self._split.slots[name])

@@ -42,6 +42,8 @@ class _Term:
 
 def _term(text: str, kinds: str, function: Callable[..., int]) -> _Term:
     result, *operands = kinds.split()
+    # an int or a long long would be extended by its sign, and compared by it
+    text = f"({_TYPES[result]}){text}" if result in ("i32", "i64") else text
     return _Term(text, result, tuple(operands), function)
 
 
@@ -108,7 +110,7 @@ def _integer_terms() -> list[_Term]:
         ]
     return [
         *terms,
-        _term("(unsigned char){0}", "i32 i32", lambda a: a & 255),
+        _term("(unsigned char)({0})", "i32 i32", lambda a: a & 255),
         _term("(unsigned)(short){0}", "i32 i32", lambda a: signed(a, 16)),
         _term("(unsigned)(signed char)({0} >> 8)", "i32 i32", lambda a: signed(a >> 8, 8)),
         _term("(unsigned){0}", "i32 i64", lambda a: a),

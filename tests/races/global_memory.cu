@@ -80,11 +80,11 @@ KERNEL(bits_by_atomic_or) {
 
 //! grid=1 block=20
 KERNEL(flag_of_the_same_value) {
-    if (x[threadIdx.x] < 100) y[0] = 1;
+    if (x[threadIdx.x] < 100) y[0] = 1;  // PG501
 }
 //! grid=2 block=20 n=7
 KERNEL(level_of_what_several_reach) {
-    y[x[INDEX] % 8] = n + 1;
+    y[x[INDEX] % 8] = n + 1;  // PG501
 }
 //! grid=2 block=20
 KERNEL(flag_of_its_own_value) {

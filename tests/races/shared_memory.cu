@@ -335,7 +335,7 @@ KERNEL(found_by_the_same_value) {
     __shared__ int found;
     if (threadIdx.x == 0) found = 0;
     __syncthreads();
-    if (x[threadIdx.x] % 2) found = 1;
+    if (x[threadIdx.x] % 2) found = 1;  // PG502
     __syncthreads();
     y[threadIdx.x] = found;
 }

@@ -14,7 +14,7 @@ LOOP_END = "at the end of the loop's body, after line "
         ("shared_memory.cu", "one_tile_in_turn", LOOP_END),
         ("shared_memory.cu", "reduce_without_barriers", LOOP_END),
         ("shared_memory.cu", "scan_in_place", "read into a variable, then __syncthreads(), then write"),
-        ("shared_memory.cu", "found_by_different_values", "let one thread write it, or use an atomic"),
+        ("shared_memory.cu", "found_by_the_same_value", "let one thread write it, or use an atomic"),
         ("synchronization.cu", "syncwarp_is_none_for_the_block", "put __syncthreads() between lines "),
         ("global_memory.cu", "histogram_plain", "atomicAdd(&x[i], value)"),
         ("global_memory.cu", "exchange_between_blocks", "__syncthreads() orders no blocks"),

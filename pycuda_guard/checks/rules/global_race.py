@@ -45,7 +45,6 @@ Use instead
 
 Known limits
 ------------
-Threads that write one number that all of them agree on, such as a flag's 1, do not race with one another.
 Blocks that both use fences, and flags or atomics, count as ordered from then on, whether the flags
 are the right ones or not. Kernels that call functions by address are not watched: the report's last
 line names them. What PyCUDA's own kernels do is a note.

@@ -24,8 +24,8 @@ UNORDERED = "pg_unordered"
 #: bytes of the cells of one word
 CELLS = 16
 #: what ``pg_enter`` is told of an access beside its width in bytes: the shift of its cells, that it writes,
-#: that it is to shared memory, and that all threads write the same number there
-SHIFT_BITS, WRITES, SHARED, AGREED = 8, 1 << 10, 1 << 11, 1 << 12
+#: and that it is to shared memory
+SHIFT_BITS, WRITES, SHARED = 8, 1 << 10, 1 << 11
 #: a thread's frame in local memory: the header, then where what orders blocks is, then the table of
 #: allocations with cells, abi.RANGEs by address with the address of the cells in ``shadow``
 FRAME_BYTES = abi.HEADER.size + 32
@@ -215,15 +215,7 @@ NEXT:
     @%p bra READ;
 
     atom.exch.b64 %last, [%cells], %me;
-    // of one number that several threads write here, it is no matter which of them comes last
-    and.b32 %one, %what, {agreed};
-    setp.ne.u32 %p, %one, 0;
-    xor.b64 %field, %last, %me;
-    and.b64 %field, %field, {site};
-    setp.eq.and.u64 %p, %field, 0, %p;
-    @%p bra AGREED;
     {unordered_last}
-AGREED:
     // a plain write stays what it is when the same thread goes on with atomic ones
     xor.b64 %difference, %last, %me;
     and.b64 %field, %difference, {same_time};
@@ -385,8 +377,6 @@ def _numbers() -> Mapping[str, object]:
         "shift_bits": SHIFT_BITS,
         "writes": WRITES,
         "shared": SHARED,
-        "agreed": AGREED,
-        "site": fields.SITE.mask,
         **FRAME_FIELDS,
         "row_size": abi.RANGE.size,
         "row_base": abi.RANGE_FIELDS["base"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pycuda_guard.kernels.analysis.agreement import Agreement
 from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.kernels.instrument.accesses import accesses_of
 from pycuda_guard.kernels.instrument.body import needs_check
@@ -13,7 +12,6 @@ from pycuda_guard.kernels.instrument.model import Site
 from pycuda_guard.kernels.instrument.races import identity as fields
 from pycuda_guard.kernels.instrument.races.cells import (
     ACQUIRED,
-    AGREED,
     CELLS,
     ENTER,
     FRAME_BYTES,
@@ -85,8 +83,6 @@ class Races:
         self._roots: dict[int, tuple[Register, Register]] = {}
         self._orders = any(isinstance(entry, Instruction) and is_release(entry) for entry in frame.flat.body)
         self._written = _written_variables(frame)
-        self._agreement = Agreement(frame.flat)
-        self._updated = _updated(frame)
         #: whether some accesses find their cells by the table
         self.looks_up = False
         with self.builder.in_prologue():
@@ -327,19 +323,10 @@ class Races:
         number = self.number(access.instruction, access.kind, access.width, root)
         me = value("or.b64", "b64", self.identity, fields.SITE.put(number) | fields.STRENGTH.put(strength))
         if access.writes:
-            how = WRITES
-            if number < fields.SITE.largest and self._is_agreed(access):
-                how |= AGREED
-            what = what | how if isinstance(what, int) else value("or.b32", "b32", what, how)
+            what = what | WRITES if isinstance(what, int) else value("or.b32", "b32", what, WRITES)
         frame = value("mov.u64", "b64", Symbol(_FRAME))
         site = self.sites[number]
         self.builder.call(ENTER, [(8, first), (8, me), (8, address), (4, what), (4, site), (8, frame)])
-
-    def _is_agreed(self, access: Access) -> bool:
-        """Tell whether whoever writes here writes the same number, to memory that nobody updates besides."""
-        memory = _memory_of(self.frame, access)
-        alone = not self._updated if memory is None else self._updated.isdisjoint((memory, None))
-        return alone and self._agreement.on_what_is_stored(access.instruction)
 
     def _cells_of(self, root: int) -> tuple[Register, Register]:
         """Return the registers with the address of a root's cells and their shift."""
@@ -354,22 +341,6 @@ class Races:
                     self.builder.emit(f"ld.param.{kind}", target, address)
             self._roots[root] = known
         return known
-
-
-def _memory_of(frame: Frame, access: Access) -> int | str | None:
-    """Return the root or the variable that an access is to, or None where that is not known."""
-    root = frame.root_of(access)
-    if root is not None:
-        return root[0]
-    variable = watched_variable(frame, access)
-    return None if variable is None else variable.name
-
-
-def _updated(frame: Frame) -> frozenset[int | str | None]:
-    """Return what memory the kernel's atomic operations are to."""
-    instructions = [entry for entry in frame.flat.body if isinstance(entry, Instruction)]
-    accesses = [access for instruction in instructions for access in accesses_of(instruction)]
-    return frozenset(_memory_of(frame, access) for access in accesses if access.kind == "atomic")
 
 
 def _written_variables(frame: Frame) -> frozenset[str]:

@@ -37,6 +37,7 @@ class Recorded:
 
     def __init__(self, events: list[m.Event]) -> None:
         self.path = "run.pgr"
+        self.share = 1.0
         self.start = codec.Start(process=-1, started=float("inf"), arguments=("",))
         self.sources: dict[str, str] = {}
         self.problems: list[str] = []

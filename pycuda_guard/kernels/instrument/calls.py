@@ -21,6 +21,7 @@ from pycuda_guard.kernels.ptx.ir import (
     Symbol,
     SymbolValue,
     Variable,
+    symbols_of,
 )
 from pycuda_guard.kernels.ptx.opcodes import called
 from pycuda_guard.kernels.ptx.wellformed import why_malformed
@@ -66,7 +67,7 @@ def plan_calls(module: Module, flat: Mapping[str, FlatFunction]) -> CallPlan:
     functions = {name: each for name, each in flat.items() if not each.function.entry}
     taken = {name for each in flat.values() for name in _addresses_taken(each) if name in module.functions}
     taken |= {
-        name for variable in module.variables.values() for name in _named(variable.initializer)
+        name for variable in module.variables.values() for name in symbols_of(variable.initializer)
         if name in module.functions
     }  # fmt: skip
     calls = {name: _callees(each) for name, each in flat.items()}
@@ -202,15 +203,6 @@ def _addresses_taken(flat: FlatFunction) -> Iterator[str]:
             for operand in statement.operands:
                 if isinstance(operand, Symbol):
                     yield operand.name
-
-
-def _named(value: Initializer | None) -> Iterator[str]:
-    """Yield the symbols in an initializer."""
-    if isinstance(value, tuple):
-        for element in value:
-            yield from _named(element)
-    elif isinstance(value, SymbolValue):
-        yield value.name
 
 
 def _callees(flat: FlatFunction) -> set[str]:

@@ -11,6 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Space(Enum):
@@ -267,6 +271,15 @@ class SymbolValue:
 
 
 Initializer = tuple["Initializer | Immediate | SymbolValue", ...] | Immediate | SymbolValue
+
+
+def symbols_of(value: Initializer | None) -> Iterator[str]:
+    """Yield the names of the symbols in an initializer."""
+    if isinstance(value, tuple):
+        for element in value:
+            yield from symbols_of(element)
+    elif isinstance(value, SymbolValue):
+        yield value.name
 
 
 @dataclass(slots=True)

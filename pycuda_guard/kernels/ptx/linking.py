@@ -7,14 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pycuda_guard.errors import GuardError
-from pycuda_guard.kernels.ptx.ir import Function, Module, SymbolValue, Variable, Verbatim
+from pycuda_guard.kernels.ptx.ir import Function, Module, Variable, Verbatim, symbols_of
 from pycuda_guard.kernels.ptx.parser import parse
 from pycuda_guard.kernels.ptx.printer import print_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pycuda_guard.kernels.ptx.ir import Initializer
 
 #: names with one of these words are the same in all modules
 _SHARED = frozenset({"visible", "extern", "weak", "common"})
@@ -136,7 +135,7 @@ def _in_order(variables: Sequence[Variable]) -> list[Variable]:
     done: dict[str, Variable] = {}
 
     def add(variable: Variable, above: frozenset[str]) -> None:
-        for name in _named(variable.initializer):
+        for name in symbols_of(variable.initializer):
             if name in known and name not in done and name not in above:
                 add(known[name], above | {variable.name})
         done.setdefault(variable.name, variable)
@@ -144,14 +143,6 @@ def _in_order(variables: Sequence[Variable]) -> list[Variable]:
     for variable in variables:
         add(variable, frozenset())
     return list(done.values())
-
-
-def _named(value: Initializer | None) -> Iterator[str]:
-    if isinstance(value, tuple):
-        for element in value:
-            yield from _named(element)
-    elif isinstance(value, SymbolValue):
-        yield value.name
 
 
 def _other(modules: Sequence[Module]) -> list[Verbatim]:

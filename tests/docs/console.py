@@ -12,8 +12,8 @@ from pathlib import Path
 CLONE = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```console\n(\$ .*?)^```$", re.MULTILINE | re.DOTALL)
 
-#: make must not think that it was called by another, and there is no GPU
-_ENVIRONMENT = ("env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL", "CUDA_VISIBLE_DEVICES=-1")
+#: make must not think that it was called by another; there is no GPU; lines come in a terminal's order
+_ENVIRONMENT = ("env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL", "CUDA_VISIBLE_DEVICES=-1", "PYTHONUNBUFFERED=1")
 
 
 def pages() -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
@@ -10,9 +9,7 @@ import pytest
 from pycuda_guard.kernels.instrument import instrument
 from pycuda_guard.kernels.instrument.races.apartness import Launched
 from pycuda_guard.kernels.ptx import parse
-
-if shutil.which("nvcc") is None:
-    pytest.skip("the kernels are compiled by nvcc", allow_module_level=True)
+from pycuda_guard.toolchain import find_nvcc
 
 SOURCE = r"""
 #define KERNEL(name) extern "C" __global__ void name(int *x, int *y, int n)
@@ -104,7 +101,9 @@ def kernels(tmp_path_factory):
     """Return the instrumented kernels by name."""
     folder = tmp_path_factory.mktemp("exclusion")
     (folder / "kernel.cu").write_text(SOURCE)
-    subprocess.run(["nvcc", "--ptx", "-arch=sm_80", "kernel.cu", "-o", "kernel.ptx"], cwd=folder, check=True)
+    nvcc = find_nvcc()
+    assert nvcc is not None
+    subprocess.run([nvcc, "--ptx", "-arch=sm_80", "kernel.cu", "-o", "kernel.ptx"], cwd=folder, check=True)
     return instrument(parse((folder / "kernel.ptx").read_text()), races=True).kernels
 
 

@@ -16,14 +16,20 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.differential import approximate, generate, workers
 from tools.differential.answers import Answers
 from tools.differential.catalogue import catalogue
 from tools.differential.compare import Report
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tools.differential.answers import Outcome
+
 #: kernels of one module
-BATCH = 25
+BATCH = 50
 
 
 def _arguments() -> argparse.Namespace:
@@ -48,6 +54,18 @@ def _batches(count: int) -> list[range]:
     return [range(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
 
 
+def _outcomes(
+    pool: ProcessPoolExecutor, work: Callable[[range], list[Outcome]], count: int
+) -> Iterator[list[Outcome]]:
+    """Yield what came of ``count`` kernels; those of a module that failed are run again, each alone."""
+    batches = _batches(count)
+    for batch, found in zip(batches, pool.map(work, batches), strict=True):
+        if any(each.has_run for each in found) or len(batch) == 1:
+            yield found
+        else:
+            yield from pool.map(work, [range(number, number + 1) for number in batch])
+
+
 def main() -> int:
     """Run what the command line asks for; return the exit status."""
     options = _arguments()
@@ -59,14 +77,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as cache:
         os.environ.setdefault("PYCUDA_GUARD_CACHE_DIR", cache)
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(options.jobs, context, workers.open_device, (options.device,))
+        # a kernel that fails spoils the device for its process
+        pool = ProcessPoolExecutor(
+            options.jobs, context, workers.open_device, (options.device,), max_tasks_per_child=1
+        )
         name, driver, bits = pool.submit(workers.run_tables).result()
         answers = Answers(name, driver, options.seed, bits=bits)
         for batch in chain(
             [pool.submit(workers.run_corpus).result()],
-            pool.map(workers.run_survey, _batches(min(options.survey, generate.SURVEYED))),
-            pool.map(partial(workers.run_ptx, options.seed), _batches(options.kernels)),
-            pool.map(partial(workers.run_cuda, options.seed), _batches(options.cuda)),
+            _outcomes(pool, workers.run_survey, min(options.survey, generate.SURVEYED)),
+            _outcomes(pool, partial(workers.run_ptx, options.seed), options.kernels),
+            _outcomes(pool, partial(workers.run_cuda, options.seed), options.cuda),
         ):
             for each in batch:
                 total.merge(each.report)

@@ -34,6 +34,11 @@ class Outcome:
     opcodes: frozenset[str]
     report: Report
 
+    @property
+    def has_run(self) -> bool:
+        """Whether the device gave an answer at all."""
+        return bool(self.digests)
+
 
 def outcome(kernel: Kernel, answer: bytes) -> Outcome:
     """Compare a kernel's answer with the evaluator's."""

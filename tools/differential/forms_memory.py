@@ -50,16 +50,16 @@ def _parts() -> Iterator[Form]:
             continue
         yield form(
             f"{{ {before} st{space}.v4.b32 [{address}+16], {{$a, $b, $c, $a}}; "
-            f"ld{space}.v2.b64 {{$d, $e}}, [{address}+16]; ld{space}.v4.u16 {{$g, _, _, $h}}, [{address}+20]; }}",
+            f"ld{space}.v2.b64 {{$d, $e}}, [{address}+16]; ld{space}.v4.u16 {{$g, _, _, $h}}, [{address}+24]; }}",
             "i64 i64 i16 i16 i32 i32 i32",
-            lambda a, b, c: (a | b << 32, c | a << 32, b, c >> 16),
+            lambda a, b, c: (a | b << 32, c | a << 32, c, a >> 16),
             results=4,
             immediates=False,
         )
         yield form(
-            f"{{ {before} st{space}.v2.f64 [{address}+32], {{$a, $b}}; ld{space}.v2.f32 {{$d, $e}}, [{address}+36]; }}",
+            f"{{ {before} st{space}.v2.f64 [{address}+32], {{$a, $b}}; ld{space}.v2.f32 {{$d, $e}}, [{address}+40]; }}",
             "i32 i32 i64 i64",
-            lambda a, b: (a >> 32, b),
+            lambda a, b: (b, b >> 32),
             results=2,
             immediates=False,
         )

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import msgspec
 import pytest
 from dsl import A, alloc, arg, codes, ended, failed, findings, kernel, launch, module, ptr
 
+from pycuda_guard.callsite import Site
 from pycuda_guard.events import model as m
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FIRING = {
     "int64 for int": (["int n"], [arg("int64", 5)]),
@@ -142,6 +149,27 @@ def test_prepared_calls_are_told_the_character() -> None:
         module(kernel("k", "unsigned int n")), launch("k", arg("int64", 5), call="prepared_call")
     )
     assert finding.help == "in prepare(), write 'I' for `unsigned int n`"
+
+
+@pytest.mark.parametrize(
+    ("text", "converted"),
+    [
+        ("n", "n"),
+        ("np.int64(n)", "n"),
+        ("numpy.uint64(x.shape[0] // 2)", "x.shape[0] // 2"),
+        ("np.arange(n).max()", "np.arange(n).max()"),
+        ("np.prod(x.shape)", "np.prod(x.shape)"),
+        ("np.int64(n) * np.int64(m)", "np.int64(n) * np.int64(m)"),
+    ],
+)
+def test_the_conversion_told_is_of_the_value_that_was_given(
+    tmp_path: Path, text: str, converted: str
+) -> None:
+    path = tmp_path / "script.py"
+    path.write_text(f"k({text}, block=(64, 1, 1))")
+    wrong = msgspec.structs.replace(launch("k", arg("int64", 5)), site=Site(str(path), 1, "f"))
+    (finding,) = findings(module(kernel("k", "int n")), wrong)
+    assert finding.help == f"write np.int32({converted})"
 
 
 def test_the_failure_that_follows_is_no_second_finding() -> None:

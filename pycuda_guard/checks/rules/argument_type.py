@@ -53,6 +53,7 @@ PyCUDA documentation, pycuda.driver.Function; CUDA C++ programming guide, Kernel
 
 from __future__ import annotations
 
+import ast
 import re
 import struct
 from collections import Counter
@@ -99,7 +100,10 @@ _BY_SIZE = {
     (ParameterKind.POINTER, 8): ("intp", "P"),
 }
 
-_CONVERSION = re.compile(r"^(np|numpy)\.\w+\((.*)\)$", re.DOTALL)
+#: numpy's types of numbers, of which a conversion such as ``np.int64(n)`` is a call
+_NUMBER = re.compile(
+    r"(?:bool|byte|short|intc|int|long|longlong|intp|half|single|double|float|u\w+|(?:int|float)\d+)_?"
+)
 
 
 class ArgumentType(Rule):
@@ -252,8 +256,17 @@ def _is_permuted(arguments: tuple[Argument, ...], parameters: tuple[Parameter, .
 
 def _converted(text: str) -> str:
     """Return what a conversion such as ``np.int64(n)`` converts, or the text itself."""
-    conversion = _CONVERSION.match(text)
-    return conversion[2] if conversion else text
+    try:
+        call = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError):
+        return text
+    if not isinstance(call, ast.Call) or len(call.args) != 1 or call.keywords:
+        return text
+    name, (given,) = call.func, call.args
+    of_numpy = isinstance(name, ast.Attribute) and ast.unparse(name.value) in ("np", "numpy")
+    if not of_numpy or isinstance(given, ast.Starred) or not _NUMBER.fullmatch(name.attr):
+        return text
+    return ast.get_source_segment(text, given) or text
 
 
 def numpy_type(parameter: Parameter) -> tuple[str, str] | None:
@@ -348,7 +361,9 @@ _KINDS = {
 
 def _refused(argument: Argument) -> str:
     """Say why PyCUDA takes no argument of such a type."""
-    if argument.type_name in ("int", "float", "bool"):
+    if argument.type_name == "bool":
+        return "is a bool, which PyCUDA refuses, Python's and numpy's alike"
+    if argument.type_name in ("int", "float"):
         return f"is a Python {argument.type_name}, which PyCUDA refuses because it has no size"
     return "is of a type that PyCUDA does not take"
 

@@ -263,8 +263,9 @@ def _converted(text: str) -> str:
     if not isinstance(call, ast.Call) or len(call.args) != 1 or call.keywords:
         return text
     name, (given,) = call.func, call.args
-    of_numpy = isinstance(name, ast.Attribute) and ast.unparse(name.value) in ("np", "numpy")
-    if not of_numpy or isinstance(given, ast.Starred) or not _NUMBER.fullmatch(name.attr):
+    if not isinstance(name, ast.Attribute) or ast.unparse(name.value) not in ("np", "numpy"):
+        return text
+    if isinstance(given, ast.Starred) or not _NUMBER.fullmatch(name.attr):
         return text
     return ast.get_source_segment(text, given) or text
 

@@ -210,6 +210,36 @@ def _is_one_call(value: ast.expr | None) -> bool:
     return not (isinstance(value.func, ast.Name) and value.func.id in _FANNING_OUT)
 
 
+def is_target(site: Site | None, call: str) -> bool:
+    """Tell whether what :func:`target_name` names is the result of ``call`` itself, not what holds it.
+
+    It is not in ``streams = [cuda.Stream() for _ in range(2)]`` and ``worker = Worker(cuda.Stream())``.
+    """
+    if site is None or not target_name(site):
+        return False
+    (statement, *_) = [
+        node
+        for node in _read(site.file).statements_at(site.line)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None and _calls(node.value)
+    ]
+    assert statement.value is not None
+    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Tuple | ast.List):
+        return False
+    nodes = _alternatives(statement.value)
+    if any(isinstance(node, ast.Call) and _called_name(node) == call for node in nodes):
+        return True
+    return any(isinstance(node, ast.Call) and len(_calls(node)) == 1 for node in nodes)
+
+
+def _alternatives(value: ast.expr) -> list[ast.expr]:
+    """Return the expressions one of which a value is."""
+    if isinstance(value, ast.IfExp):
+        return [*_alternatives(value.body), *_alternatives(value.orelse)]
+    if isinstance(value, ast.BoolOp):
+        return [node for part in value.values for node in _alternatives(part)]
+    return _alternatives(value.value) if isinstance(value, ast.NamedExpr) else [value]
+
+
 def text_lines(file: str) -> list[str]:
     """Return the lines of a file or cell, each with its end; the same list until its text changes."""
     return _lines(file)

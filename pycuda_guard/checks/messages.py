@@ -66,7 +66,8 @@ def related(message: str, site: Site | None) -> tuple[Related, ...]:
 
 def allocated(region: Region) -> tuple[Related, ...]:
     """Return where memory was allocated."""
-    return related(f"{region_name(region)} is allocated here", region.site)
+    name = region_name(region)
+    return related("allocated here" if name == _UNNAMED else f"{name} is allocated here", region.site)
 
 
 def story(region: Region) -> tuple[Related, ...]:
@@ -123,9 +124,10 @@ def copy_names(event: Copy | Memset) -> tuple[str, str]:
 def region_name(region: Region) -> str:
     """Return what the program calls a piece of memory."""
     name = region.name or callsite.target_name(region.site)
-    return quoted(name) or _DESCRIPTIONS.get(region.kind, "the allocation")
+    return quoted(name) or _DESCRIPTIONS.get(region.kind, _UNNAMED)
 
 
+_UNNAMED = "the allocation"
 _DESCRIPTIONS = {
     MemoryKind.POOL: "the pool block",
     MemoryKind.MANAGED: "the managed array",

@@ -65,26 +65,36 @@ class TouchRule(Rule):
             f"{what} on {stream} may still {verb(use, False)} it",
             f"call {wait}.synchronize() before {before} it",
             related=messages.related(f"{what} {verb(use)} {memory} here", use.event.site)
-            + messages.related(f"{memory} is allocated here", use.region.site),
+            + messages.allocated(use.region),
         )
 
 
 def variable(track: Track) -> str:
     """Return the variable that a stream was assigned to, or nothing."""
-    text = callsite.target_name(track.site)
-    return text if text.replace(".", "").isidentifier() else ""
+    return _assigned(track) if callsite.is_target(track.site, "Stream") else ""
 
 
 def name(track: Track, beside: Track | None = None) -> str:
-    """Return what the program calls a stream that is told of after the one ``beside`` it."""
+    """Return what the program calls a stream that is told of after the one ``beside`` it.
+
+    Streams that one line made have their variable in common, or the list that they are in.
+    """
     if track.handle == DEFAULT_STREAM:
         return "the default stream"
-    known = variable(track)
+    known, text = variable(track), _assigned(track)
     kind = "stream" if track.is_blocking else "NON_BLOCKING stream"
-    if known:
+    told = None if beside is None or beside is track or beside.handle == DEFAULT_STREAM else beside
+    alike = told is not None and _assigned(told) == text
+    if known and not alike:
         return f"stream `{known}`" if track.is_blocking else f"the {kind} `{known}`"
-    is_second = beside is not None and beside.handle != DEFAULT_STREAM and not variable(beside)
-    return f"another {kind}" if is_second else f"a {kind}"
+    which = f" `{known}`" if known else f" of `{text}`" if text else ""
+    return f"{'another' if alike else 'a'} {kind}{which}"
+
+
+def _assigned(track: Track) -> str:
+    """Return the variable that a stream, or what holds it, was assigned to."""
+    text = callsite.target_name(track.site)
+    return text if text.replace(".", "").isidentifier() else ""
 
 
 def operation(event: Operation) -> str:
@@ -101,6 +111,8 @@ def verb(access: Access, third_person: bool = True) -> str:
 def order(earlier: Access, later: Access) -> str:
     """Return how to order two accesses: the host waits, or the later stream does."""
     first, second = variable(earlier.track), variable(later.track)
+    if first == second and earlier.track is not later.track:
+        first = second = ""
     default = earlier.track.handle == DEFAULT_STREAM
     wait = "cuda.Context.synchronize()" if default else f"{first or 'stream'}.synchronize()"
     if later.track.handle == DEFAULT_STREAM:

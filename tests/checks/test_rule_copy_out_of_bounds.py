@@ -110,7 +110,7 @@ def test_says_both_sizes() -> None:
     assert finding.message == (
         "copy of 400 bytes (100 int32, the host array) to the allocation, which holds 40 bytes"
     )
-    assert [(r.message, r.line) for r in finding.related] == [("the allocation is allocated here", 5)]
+    assert [(r.message, r.line) for r in finding.related] == [("allocated here", 5)]
 
 
 def test_says_where_a_copy_at_an_offset_ends() -> None:

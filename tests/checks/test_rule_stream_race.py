@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from dsl import (
     CTX,
@@ -43,7 +44,11 @@ from dsl import (
     wait,
 )
 
+from pycuda_guard.callsite import Site
 from pycuda_guard.events import model as m
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _WHOLE = ((-9, 4), (-7, 4))  # four bytes for each thread of the grid
 _BELOW = (">=", m.LinearForm(-1, ((-9, -1), (-7, -1), (1, 1))))  # thread < parameter 1
@@ -454,3 +459,39 @@ def test_many_short_lived_streams_stay_bounded() -> None:
     for handle in range(600, 800):
         events += [stream(handle, 1), k("write", handle), m.StreamDestroyed(at(12), 11, CTX, handle)]
     assert len(_codes(events, "PG103")) == 1
+
+
+@pytest.mark.parametrize(
+    ("made", "text", "help"),
+    [
+        (
+            ["streams = [cuda.Stream(1) for _ in range(2)]"],
+            "on another NON_BLOCKING stream of `streams` may",
+            "event.record(stream) after the first and other.wait_for_event(event)",
+        ),
+        (
+            ["s = cuda.Stream(1)"],
+            "on another NON_BLOCKING stream `s` may",
+            "event.record(stream) after the first and other.wait_for_event(event)",
+        ),
+        (
+            ["a = cuda.Stream(1)", "b = cuda.Stream(1)"],
+            "on the NON_BLOCKING stream `a` may",
+            "event.record(a) after the first and b.wait_for_event(event)",
+        ),
+    ],
+    ids=["a list", "one line twice", "two variables"],
+)
+def test_streams_are_called_what_can_be_written(
+    tmp_path: Path, made: list[str], text: str, help: str
+) -> None:
+    path = tmp_path / "script.py"
+    path.write_text("\n".join(made))
+    sites = [Site(str(path), 1, "f"), Site(str(path), len(made), "f")]
+    both = [
+        msgspec.structs.replace(stream(handle, 1), site=site)
+        for handle, site in zip((S1, S2), sites, strict=True)
+    ]
+    (finding,) = findings(MODULE, alloc(A, 400), *both, k("write", S1), k("write", S2))
+    assert text in finding.message
+    assert help in finding.help

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from pycuda_guard import callsite
-from pycuda_guard.callsite import Site, argument_names, call_text, here, target_name
+from pycuda_guard.callsite import Site, argument_names, call_text, here, is_target, target_name
 
 PROGRAM = """\
 import numpy as np
@@ -132,6 +132,28 @@ def test_no_allocation_has_the_name_of_another(tmp_path, statement, name):
     path = tmp_path / "several.py"
     path.write_text(statement + "\n")
     assert target_name(Site(str(path), 1, "f")) == name
+
+
+@pytest.mark.parametrize(
+    ("statement", "whether"),
+    [
+        ("s = cuda.Stream(1)", True),
+        ("self.s = Stream()", True),
+        ("s = given or cuda.Stream()", True),
+        ("s = cuda.Stream() if wanted() else None", True),
+        ("s: cuda.Stream = create()", True),
+        ("both = [cuda.Stream(), cuda.Stream()]", False),
+        ("both = [cuda.Stream() for _ in range(2)]", False),
+        ("by_name = dict(a=cuda.Stream())", False),
+        ("worker = Worker(cuda.Stream())", False),
+        ("a, b = cuda.Stream(), cuda.Stream()", False),
+        ("cuda.Stream()", False),
+    ],
+)
+def test_what_holds_the_result_is_not_the_result(tmp_path, statement, whether):
+    path = tmp_path / "held.py"
+    path.write_text(statement + "\n")
+    assert is_target(Site(str(path), 1, "f"), "Stream") is whether
 
 
 @pytest.mark.parametrize("file", ["/no/such/file.py", "<string>"])

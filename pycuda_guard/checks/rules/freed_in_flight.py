@@ -112,7 +112,7 @@ class FreedInFlight(streams.ConflictRule):
             f"still {streams.verb(access, False)} it{waits}",
             f"call {wait}.synchronize() before it is freed",
             related=messages.related(f"{streams.operation(access.event)} is here", access.event.site)
-            + messages.related(f"{name} is allocated here", region.site),
+            + messages.allocated(region),
             severity=severity,
         )
 

@@ -84,5 +84,5 @@ class SpecOnlyRace(streams.ConflictRule):
             f"{streams.name(earlier.track, later.track)}",
             streams.order(earlier, later),
             related=messages.related(f"{call} to {name} is here", earlier.event.site)
-            + messages.related(f"{name} is allocated here", later.region.site),
+            + messages.allocated(later.region),
         )

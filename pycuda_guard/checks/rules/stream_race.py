@@ -101,5 +101,5 @@ class StreamRace(streams.ConflictRule):
                 f"{streams.operation(earlier.event)} {streams.verb(earlier)} {name} here",
                 earlier.event.site,
             )
-            + messages.related(f"{name} is allocated here", later.region.site),
+            + messages.allocated(later.region),
         )

@@ -185,7 +185,7 @@ def _row_of(finding: Finding, by_place: dict[tuple[str, int], list[Row]]) -> Row
 def _rows_about(related: Related, by_place: dict[tuple[str, int], list[Row]]) -> list[Row]:
     """Return the rows at a related line; where memory was allocated, not what else that line did."""
     rows = by_place.get((related.file, related.line), [])
-    if related.message.endswith("is allocated here"):
+    if related.message.endswith("allocated here"):
         return [row for row in rows if row.kind is Kind.MEMORY] or rows
     return rows
 

@@ -66,6 +66,8 @@ class Rule:
     holds_after_fork: ClassVar[bool] = False
     #: copies, memsets and launches among which it looks only at those that are ``state.odd``
     only_odd: ClassVar[frozenset[type[model.Event]]] = frozenset()
+    #: whether it need not look again at a launch that equals one of which it said nothing (``state.plan``)
+    only_new: ClassVar[bool] = False
 
     def __init__(self, state: State, collector: Collector) -> None:
         self.state = state

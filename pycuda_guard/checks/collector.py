@@ -131,12 +131,14 @@ class Collector:
     ``on_finding`` is called once for each new finding, as it is first reported; :attr:`findings`
     has their final count and severity. ``explained`` holds the sequence numbers of the events that an
     error was reported for: what follows from them is no second finding. ``in_kernel`` are the launches
-    among them of which only their kernel said that something is wrong.
+    among them of which only their kernel said that something is wrong. ``last`` is the event that gave
+    away a finding last, whether a new one or not.
     """
 
     def __init__(self, on_finding: Callable[[Finding], None] | None = None) -> None:
         self.explained: set[int] = set()
         self.in_kernel: set[int] = set()
+        self.last: Event | None = None
         self._told: set[tuple[object, ...]] = set()
         self._on_finding = on_finding
         self._entries: dict[tuple[object, ...], Entry] = {}
@@ -227,6 +229,7 @@ class Collector:
         return [entry.final(self._escaped, _NONE) for entry in self._entries.values()]
 
     def _see(self, entry: Entry, event: Event, finding: Finding, failure: int | None) -> None:
+        self.last = event
         entry.see(failure)
         for part in self._parts:
             part.see(entry, finding, failure)

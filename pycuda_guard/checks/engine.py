@@ -11,7 +11,7 @@ from pycuda_guard.checks.base import HANDLERS
 from pycuda_guard.checks.collector import Collector
 from pycuda_guard.checks.registry import RULE_CLASSES
 from pycuda_guard.checks.state import State
-from pycuda_guard.events.model import CallFailed, Event, Forked, GuardFailed, RunEnded
+from pycuda_guard.events.model import CallFailed, Event, Forked, GuardFailed, Launch, RunEnded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,14 +46,18 @@ class Engine:
         self._lookers = dict(self.state.lookers)
         self._handlers: dict[type[Event], Handlers] = {}
         self._ordinary: dict[type[Event], Handlers] = {}  # of events that are not odd
+        self._repeated: Handlers = ()  # of launches that equal earlier ones, of which nothing was said
         for kind, name in HANDLERS.items():
             taking = [rule for rule in instances if hasattr(rule, name)]
             apply = self.state.appliers.get(kind)
             after = () if apply is None else (apply,)
             self._handlers[kind] = (*[getattr(rule, name) for rule in taking], *after)
             if kind in self._lookers:
-                always = [getattr(rule, name) for rule in taking if kind not in rule.only_odd]
-                self._ordinary[kind] = (*always, *after)
+                always = [rule for rule in taking if kind not in rule.only_odd]
+                self._ordinary[kind] = (*[getattr(rule, name) for rule in always], *after)
+                if kind is Launch:
+                    self._repeated = (*[getattr(rule, name) for rule in always if not rule.only_new], *after)
+                    self._ordinary[kind] += (self._settle,)
         self._handlers[CallFailed] += (self._call_failed,)
         self._handlers[RunEnded] += (self._end,)
         self._handlers[Forked] += (self._forked,)
@@ -108,10 +112,12 @@ class Engine:
         handlers = self._handlers.get(kind, ())
         look = self._lookers.get(kind)
         if look is not None:
+            state = self.state
             try:
                 look(event)
-                if not self.state.odd:
-                    handlers = self._ordinary[kind]
+                if not state.odd:
+                    is_repeated = kind is Launch and state.plan.is_settled
+                    handlers = self._repeated if is_repeated else self._ordinary[kind]
             except Exception as error:
                 self._handler_failed(look, error, event)
         for handler in handlers:
@@ -119,6 +125,14 @@ class Engine:
                 handler(event)
             except Exception as error:
                 self._handler_failed(handler, error, event)
+
+    def _settle(self, event: Launch) -> None:
+        """Note that no rule had anything to say of a launch, nor will those that look at its plan alone."""
+        plan = self.state.plan
+        # of arguments that are not known, nor is it known whether they are the same next time
+        plan.is_settled = (
+            event.arguments is not None and not plan.varies and self._collector.last is not event
+        )
 
     def _call_failed(self, event: CallFailed) -> None:
         if event.announced:

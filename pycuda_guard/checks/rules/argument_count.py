@@ -65,10 +65,11 @@ class ArgumentCount(Rule):
     code: ClassVar[str] = "PG402"
     name: ClassVar[str] = "argument-count"
     severity: ClassVar[Severity] = Severity.ERROR
+    only_new = True
 
     def on_launch(self, event: Launch) -> None:
         """Compare the number of arguments with the kernel's."""
-        kernel = self.state.kernel
+        kernel = self.state.plan.kernel
         if kernel is None or event.library:
             return
         signature, arguments = kernel.signature, event.arguments

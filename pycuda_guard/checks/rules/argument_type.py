@@ -112,21 +112,20 @@ class ArgumentType(Rule):
     code: ClassVar[str] = "PG401"
     name: ClassVar[str] = "argument-type"
     severity: ClassVar[Severity] = Severity.ERROR
+    only_new = True
 
     def on_launch(self, event: Launch) -> None:
         """Compare the arguments of a launch with the kernel's parameters."""
-        arguments, kernel = event.arguments, self.state.kernel
+        arguments, kernel = event.arguments, self.state.plan.kernel
         if arguments is None or kernel is None or event.library:
             return
-        launched, fitting = (event.module, event.function), self.state.argued.fitting
-        if launched in fitting or len(kernel.layout) != len(arguments):
-            return  # of a wrong number, PG402 says so
+        if len(kernel.layout) != len(arguments):
+            return  # PG402 says so
         for argument, (offset, size, kind) in zip(arguments, kernel.layout, strict=True):
             if argument.size != size or argument.offset != offset or argument.kind is not kind:
                 if not _is_refused(event):
                     self._check(event, kernel.signature, None)
                 return
-        fitting.add(launched)
 
     def on_call_failed(self, event: CallFailed) -> None:
         """Look at the arguments of a launch that PyCUDA refused to pack."""

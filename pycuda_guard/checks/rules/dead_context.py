@@ -58,7 +58,7 @@ from pycuda_guard import callsite
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
 from pycuda_guard.checks.pointers import moves
-from pycuda_guard.events.model import ArgumentKind, Copy, DeviceOperand, Freed, MemoryKind, Memset
+from pycuda_guard.events.model import ArgumentKind, Copy, DeviceOperand, Freed, Launch, MemoryKind, Memset
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ if TYPE_CHECKING:
         ContextId,
         Event,
         EventDestroyed,
-        Launch,
         Operand,
         RunEnded,
         StreamDestroyed,
@@ -88,7 +87,7 @@ class DeadContext(Rule):
     code: ClassVar[str] = "PG604"
     name: ClassVar[str] = "dead-context"
     severity: ClassVar[Severity] = Severity.ERROR
-    only_odd = frozenset({Copy, Memset})
+    only_odd = frozenset({Copy, Memset, Launch})
 
     def on_copy(self, event: Copy) -> None:
         """Look at the memory at both ends."""

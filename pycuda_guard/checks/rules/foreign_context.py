@@ -72,16 +72,15 @@ class ForeignContext(Rule):
     code: ClassVar[str] = "PG606"
     name: ClassVar[str] = "foreign-context"
     severity: ClassVar[Severity] = Severity.WARNING
+    only_odd = frozenset({Copy, Memset, Launch})
 
     def on_launch(self, event: Launch) -> None:
         """Look at the kernel and the stream of a launch."""
-        if self.state.owners.replaced:
-            self._check(event)
+        self._check(event)
 
     def on_copy(self, event: Copy) -> None:
         """Look at the stream of a copy."""
-        if self.state.owners.replaced:
-            self._check(event)
+        self._check(event)
 
     def on_memset(self, event: Memset) -> None:
         """Look at the stream of a memset."""

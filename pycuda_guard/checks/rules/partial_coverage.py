@@ -126,11 +126,9 @@ class PartialCoverage(Rule):
             return False
         if launch.library:
             return True
-        signature = self.state.signature(launch)
         arguments = launch.arguments or ()
-        for meant in (
-            self.state.outputs.coverages.of_launch(launch, signature) if signature is not None else ()
-        ):
+        plans = self.state.plans
+        for meant in plans.meant(plans.of_launch(launch)):
             value = arguments[meant.parameter].value
             if type(value) is int and not meant.missing and self.state.memory.find(value) is gap.region:
                 return value + meant.low <= gap.low and gap.high <= value + meant.high

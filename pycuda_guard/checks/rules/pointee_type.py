@@ -69,10 +69,12 @@ class PointeeType(Rule):
     code: ClassVar[str] = "PG403"
     name: ClassVar[str] = "pointee-type"
     severity: ClassVar[Severity] = Severity.WARNING
+    only_new = True
 
     def on_launch(self, event: Launch) -> None:
         """Compare the dtypes of the arrays behind pointers with what the parameters point to."""
-        kernel, arguments = self.state.kernel, event.arguments
+        plan, arguments = self.state.plan, event.arguments
+        kernel, regions = plan.kernel, plan.regions
         if kernel is None or arguments is None or event.library or not kernel.scalars:
             return
         if len(arguments) != len(kernel.layout):
@@ -81,22 +83,23 @@ class PointeeType(Rule):
             argument = arguments[index]
             dtype = argument.dtype
             if dtype is None:
-                region = self.state.regions[index]
+                region = regions[index]
                 if region is None or region.contents is None:
                     continue
                 dtype = region.contents.dtype
             if dtype is not None and ITEM_SIZES.get(dtype, item_size) != item_size:
+                plan.varies = True  # what is in the memory by then decides
                 self._check(event, index, dtype)
 
     def _check(self, event: Launch, index: int, dtype: str) -> None:
         """Report elements of another size, unless they are meant or may be gone by now."""
         argument = (event.arguments or ())[index]
-        kernel = self.state.kernel
-        if kernel is None or argument.kind is not ArgumentKind.POINTER:
+        plan = self.state.plan
+        if plan.kernel is None or argument.kind is not ArgumentKind.POINTER:
             return
-        if argument.dtype is None and not self._holds_whole(argument, self.state.regions[index]):
+        if argument.dtype is None and not self._holds_whole(argument, plan.regions[index]):
             return
-        parameter = kernel.signature.parameters[index]
+        parameter = plan.kernel.signature.parameters[index]
         if not _may_be_wrong(dtype, parameter) or self._counts_words(event, index, dtype, parameter):
             return
         if not self.again(event, kernel=event.function):
@@ -105,7 +108,7 @@ class PointeeType(Rule):
     def _counts_words(self, event: Launch, index: int, dtype: str, parameter: Parameter) -> bool:
         """Tell whether the launch says how many of the kernel's elements there are: they are meant."""
         arguments = event.arguments or ()
-        nbytes, region = arguments[index].nbytes, self.state.regions[index]
+        nbytes, region = arguments[index].nbytes, self.state.plan.regions[index]
         if nbytes is None:
             nbytes = region.contents.nbytes if region is not None and region.contents is not None else 0
         words, items = nbytes // parameter.pointee_size, nbytes // ITEM_SIZES[dtype]
@@ -123,7 +126,7 @@ class PointeeType(Rule):
 
     def _report(self, event: Launch, index: int, dtype: str, parameter: Parameter) -> None:
         argument = (event.arguments or ())[index]
-        region = self.state.regions[index]
+        region = self.state.plan.regions[index]
         declared = messages.declared(parameter)
         shape = argument.shape
         evidence = f"an array of {messages.array(shape, dtype)}"

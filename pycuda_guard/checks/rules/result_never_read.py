@@ -55,7 +55,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
-from pycuda_guard.events.model import ArgumentKind, DeviceOperand, HostOperand, MemoryKind, ParameterKind
+from pycuda_guard.events.model import DeviceOperand, HostOperand, MemoryKind
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
@@ -67,16 +67,14 @@ if TYPE_CHECKING:
         Copy,
         Exported,
         Freed,
-        KernelSignature,
         Launch,
-        ModuleId,
         RunEnded,
     )
 
 _PRIVATE = frozenset({MemoryKind.DEVICE, MemoryKind.POOL})
 _MAX_WAITING = 10_000
 
-_BYTES = ArgumentKind.BYTES  # reading a member off an Enum class is slow enough to matter here
+_NONE: frozenset[int] = frozenset()
 
 
 class ResultNeverRead(Rule):
@@ -90,7 +88,6 @@ class ResultNeverRead(Rule):
     def __init__(self, state: State, collector: Collector) -> None:
         super().__init__(state, collector)
         self._blind = False
-        self._outputs: dict[tuple[ModuleId, str], frozenset[int]] = {}
         self._waiting: dict[Region, Launch] = {}
         self._lost: list[tuple[Launch, Region]] = []
 
@@ -98,22 +95,20 @@ class ResultNeverRead(Rule):
         """Note what a launch writes; what it may read is read."""
         if self._blind:
             return
-        kernel, arguments = self.state.kernel, event.arguments
-        signature = None if kernel is None else kernel.signature
-        if arguments is None or (signature is not None and signature.follows):
+        plan, arguments = self.state.plan, event.arguments
+        kernel = plan.kernel
+        if arguments is None or plan.is_opaque or (kernel is not None and kernel.signature.follows):
             self._give_up()
             return
-        for argument in arguments:
-            if argument.table is not None or argument.kind is _BYTES:  # it may hold pointers inside
-                self._give_up()
-                return
-        outputs = self._outputs_of(event, signature)
+        outputs = _NONE if kernel is None else kernel.outputs
         waiting = self._waiting
-        for index, region in enumerate(self.state.regions):
-            if region is None or region.kind not in _PRIVATE:
+        for index, region in plan.pointers:
+            if region.kind not in _PRIVATE:
                 continue
             before = waiting.get(region)
-            if before is not None and (index not in outputs or _kernel(before) != _kernel(event)):
+            if before is not None and (
+                index not in outputs or before.function != event.function or before.module != event.module
+            ):
                 del waiting[region]
             if index in outputs and not arguments[index].handler and len(waiting) < _MAX_WAITING:
                 waiting[region] = event
@@ -166,23 +161,6 @@ class ResultNeverRead(Rule):
                 kernel=messages.kernel_location(launch),
             )
 
-    def _outputs_of(self, event: Launch, signature: KernelSignature | None) -> frozenset[int]:
-        """Return the positions of the pointers that a kernel is certain to write through."""
-        key = _kernel(event)
-        known = self._outputs.get(key)
-        if known is None:
-            pointers = [] if signature is None else signature.parameters
-            known = self._outputs[key] = frozenset(
-                symbol
-                for access in (signature.accesses or () if signature is not None else ())
-                if access.kind != "read"
-                for symbol, factor in access.address.terms
-                if 0 <= symbol < len(pointers)
-                and factor == 1
-                and pointers[symbol].kind is ParameterKind.POINTER
-            )
-        return known
-
     def _give_up(self) -> None:
         """Say nothing about this run: pointers may be where they can't be seen."""
         self._blind = True
@@ -192,7 +170,3 @@ class ResultNeverRead(Rule):
 
 #: dtypes of host arrays that may hold addresses; None for raw bytes
 _ADDRESSES = frozenset({"int64", "uint64", None})
-
-
-def _kernel(event: Launch) -> tuple[ModuleId, str]:
-    return event.module, event.function

@@ -77,15 +77,17 @@ class UndersizedBuffer(Rule):
     name: ClassVar[str] = "undersized-buffer"
     severity: ClassVar[Severity] = Severity.WARNING
     source: ClassVar[str] = "kernel"
+    only_new = True
 
     def on_launch(self, event: Launch) -> None:
         """Compare the end of what a launch is certain to write with the end of each buffer."""
-        kernel = self.state.kernel
+        plan = self.state.plan
+        kernel = plan.kernel
         if kernel is None or not kernel.left_out or event.library:
             return
-        for meant in self.state.outputs.coverages.of_launch(event, kernel.signature):
+        for meant in self.state.plans.meant(plan):
             value = (event.arguments or ())[meant.parameter].value
-            region = self.state.regions[meant.parameter]
+            region = plan.regions[meant.parameter]
             if region is None or type(value) is not int or meant.reach is None:
                 continue
             if value + meant.reach > region.end and not self.again(event, kernel=event.function):

@@ -64,13 +64,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages, statuses
 from pycuda_guard.checks.base import Rule
-from pycuda_guard.checks.state.footprints import Footprints
 from pycuda_guard.events.model import Copy, EventRecorded, EventTimed, Launch, MemoryKind, Memset
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
-    from pycuda_guard.checks.collector import Collector
-    from pycuda_guard.checks.state import State
     from pycuda_guard.checks.state.owners import Owned
     from pycuda_guard.events.model import CallFailed, ContextId, Event
     from pycuda_guard.findings import Related
@@ -87,10 +84,7 @@ class WrongContext(Rule):
     code: ClassVar[str] = "PG602"
     name: ClassVar[str] = "wrong-context"
     severity: ClassVar[Severity] = Severity.ERROR
-
-    def __init__(self, state: State, collector: Collector) -> None:
-        super().__init__(state, collector)
-        self._footprints = Footprints()
+    only_odd = frozenset({Launch})
 
     def on_launch(self, event: Launch) -> None:
         """Look whether kernel, stream and memory belong to the current context."""
@@ -141,10 +135,7 @@ class WrongContext(Rule):
 
     def _check_memory(self, event: Launch) -> None:
         """Look for memory of another context that the kernel is certain to access."""
-        signature = self.state.signature(event)
-        if signature is None:
-            return
-        for kind, touched in self._footprints.of_launch(event, signature):
+        for kind, touched in self.state.plans.footprint(self.state.plan):
             region = self.state.memory.find(touched.start)
             if region is None or region.kind not in _PRIVATE:
                 continue

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pycuda_guard.checks.state.accesses import Work
-from pycuda_guard.checks.state.allocations import Memory
+from pycuda_guard.checks.state.accesses import Work, goes_on
+from pycuda_guard.checks.state.allocations import SHARED, Memory
 from pycuda_guard.checks.state.devices import Devices
+from pycuda_guard.checks.state.footprints import of_extent
 from pycuda_guard.checks.state.modules import Modules
 from pycuda_guard.checks.state.outputs import Outputs
 from pycuda_guard.checks.state.owners import Owners
 from pycuda_guard.checks.state.pending import Pending
+from pycuda_guard.checks.state.plans import Plans
 from pycuda_guard.checks.state.pools import Pools
-from pycuda_guard.checks.state.shared import is_shared
 from pycuda_guard.checks.state.streams import Streams
 from pycuda_guard.events.model import (
     Allocated,
@@ -21,6 +22,7 @@ from pycuda_guard.events.model import (
     ContextChanged,
     ContextReplaced,
     Copy,
+    CopyKind,
     DeviceOperand,
     Event,
     EventCreated,
@@ -30,6 +32,7 @@ from pycuda_guard.events.model import (
     EventTimed,
     Freed,
     FunctionLimits,
+    HostKind,
     HostOperand,
     HostTouched,
     LateStart,
@@ -49,28 +52,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycuda_guard.checks.state.allocations import Region
-    from pycuda_guard.checks.state.modules import Kernel
-    from pycuda_guard.events.model import Argument, KernelSignature, ModuleId, Operand
+    from pycuda_guard.checks.state.plans import Plan, Touch
+    from pycuda_guard.events.model import Argument, KernelSignature, Operand
 
 _RING = 4096
-_MAX_ARGUED = 1024
-
-
-class _Argued:
-    """What is known of arguments, which the hooks share between equal launches and which are kept here.
-
-    ``regions`` is the live memory that each points into, and ``stray`` whether one points elsewhere, as of
-    a ``version`` of the memory. ``fitting`` are the kernels whose parameters they have been found to fit.
-    """
-
-    __slots__ = ("arguments", "fitting", "regions", "stray", "version")
-
-    def __init__(self, arguments: tuple[Argument, ...]) -> None:
-        self.arguments = arguments
-        self.version = -1
-        self.regions: list[Region | None] = []
-        self.stray = False
-        self.fitting: set[tuple[ModuleId, str]] = set()
+_PEER = CopyKind.PEER  # reading a member off an Enum class is slow enough to matter here
+_PAGEABLE = HostKind.PAGEABLE
 
 
 class State:
@@ -81,11 +68,10 @@ class State:
 
     - of a copy or memset, ``destination`` and ``source`` are the live memory at its ends (None for
       host memory and for addresses in no live memory);
-    - of a launch, ``kernel`` is what is known of the kernel, and ``regions`` the live memory that
-      each argument points into;
+    - of a launch, ``plan`` is what is known of it and of those that equal it;
     - ``stray`` tells that an address is in no live memory, and ``inside`` that every operand of a
       copy stays within the bounds of its memory. With either amiss, or with work that it conflicts with, an
-      operation is ``odd``.
+      operation is ``odd``; all are while there is more to contexts than the one that is current.
     """
 
     def __init__(self) -> None:
@@ -96,19 +82,17 @@ class State:
         self.pools = Pools()
         self.streams = Streams()
         self.pending = Pending(self.streams)
-        self.work = Work(self.memory, self.modules)
+        self.plans = Plans(self.memory, self.modules)
+        self.work = Work(self.memory, self.modules, self.plans)
         self.outputs = Outputs()
         self.late = False
         self._ring: list[Event | None] = [None] * _RING
         self.destination: Region | None = None
         self.source: Region | None = None
-        self.kernel: Kernel | None = None
-        self.regions: list[Region | None] = []
+        self.plan: Plan
         self.stray = False
         self.inside = True
         self.odd = False
-        self.argued = _Argued(())
-        self._argued: dict[int, _Argued] = {}
         self._has_shared = False  # memory that the host can touch while a kernel uses it
         # the last copy to the device: what it was copied to, and what that held before
         self._before: tuple[int, Region, HostOperand | None, int, int] | None = None
@@ -167,21 +151,29 @@ class State:
     # --- before the rules: what an event is about ---
 
     def _look_at_copy(self, event: Copy) -> None:
+        work = self.work
         self.stray, self.inside = False, True
-        self.destination = self._look_at(event.destination)
-        self.source = self._look_at(event.source)
-        if self.work.active or event.asynchronous:
-            self.work.look(event)
-        self.odd = self.stray or not self.inside or bool(self.work.conflicts)
+        touches: list[Touch] = []
+        self.destination = self._look_at("write", event.destination, touches)
+        self.source = self._look_at("read", event.source, touches)
+        if event.asynchronous and not work.active and goes_on(event):
+            work.activate()
+        if work.active:
+            is_plain = self.inside and event.kind is not _PEER
+            work.look(event, touches if is_plain else work.touches(event))
+        self.odd = not self.inside or bool(work.conflicts) or self.owners.are_unusual
 
     def _look_at_memset(self, event: Memset) -> None:
+        work = self.work
         self.stray, self.inside = False, True
-        self.destination = self._look_at(event.destination)
-        if self.work.active:
-            self.work.look(event)
-        self.odd = self.stray or not self.inside or bool(self.work.conflicts)
+        touches: list[Touch] = []
+        self.destination = self._look_at("write", event.destination, touches)
+        if work.active:
+            work.look(event, touches if self.inside else work.touches(event))
+        self.odd = not self.inside or bool(work.conflicts) or self.owners.are_unusual
 
-    def _look_at(self, operand: Operand) -> Region | None:
+    def _look_at(self, kind: str, operand: Operand, touches: list[Touch]) -> Region | None:
+        """Return the memory of an operand, and add the bytes that the device touches there to ``touches``."""
         # This runs twice a copy: exact types are quicker to tell than isinstance() is.
         if type(operand) is OddOperand:
             return None
@@ -191,51 +183,34 @@ class State:
         if width < 0 or offset < 0:
             self.inside = False
         if type(operand) is DeviceOperand:
-            region = self.memory.find(operand.address)
+            address = operand.address
+            region = self.memory.find(address)
             if region is None:
                 self.stray, self.inside = True, False
-            elif operand.address + end > region.end:
+            elif address + end > region.end:
                 self.inside = False
+            else:
+                touched = of_extent(address, extent)
+                if touched is not None:
+                    touches.append((kind, touched, region))
             return region
         if end > operand.nbytes:  # type: ignore[union-attr]
             self.inside = False
+        if type(operand) is HostOperand and operand.kind is not _PAGEABLE:
+            touch = self.work.touch(kind, operand)
+            if touch is not None:
+                touches.append(touch)
         return None
 
     def _look_at_launch(self, event: Launch) -> None:
-        self.kernel = self.modules.kernels.get((event.module, event.function))
-        arguments = event.arguments or ()
-        argued = self._argued.get(id(arguments))
-        if argued is None or argued.version != self.memory.version:
-            argued = self._argue(arguments, argued)
-        self.argued, self.regions, self.stray = argued, argued.regions, argued.stray
-        shared = self._has_shared and not self.work.active
-        if shared and any(region is not None and is_shared(region.kind) for region in self.regions):
-            self.work.activate()
-        if self.work.active:
-            self.work.look(event)
-        self.odd = self.stray or bool(self.work.conflicts)
-
-    def _argue(self, arguments: tuple[Argument, ...], argued: _Argued | None) -> _Argued:
-        """Look up what arguments point into, and remember it until memory comes or goes."""
-        if argued is None:
-            if len(self._argued) >= _MAX_ARGUED:
-                self._argued.clear()
-            argued = self._argued[id(arguments)] = _Argued(arguments)
-        find = self.memory.find
-        regions: list[Region | None] = []
-        stray = False
-        for argument in arguments:
-            value = argument.value
-            region = None
-            if argument.size == 8 and type(value) is int:
-                region = find(value)
-                if region is None and value:
-                    stray = True
-            if argument.table is not None:
-                stray = True
-            regions.append(region)
-        argued.regions, argued.stray, argued.version = regions, stray, self.memory.version
-        return argued
+        plan = self.plan = self.plans.of_launch(event)
+        work = self.work
+        self.stray = plan.stray
+        if self._has_shared and not work.active and any(region.is_shared for _, region in plan.pointers):
+            work.activate()
+        if work.active:
+            work.look(event, self.plans.touches(plan) if plan.touches is None else plan.touches)
+        self.odd = plan.stray or bool(work.conflicts) or self.owners.are_unusual
 
     # --- after the rules: what an event changes ---
 
@@ -247,7 +222,7 @@ class State:
         self.work.allocate(event)
         if event.pool:
             self.pools.allocate(event)
-        self._has_shared |= is_shared(event.kind)
+        self._has_shared |= event.kind in SHARED
 
     def _freed(self, event: Freed) -> None:
         self._announce(event)
@@ -262,16 +237,19 @@ class State:
             self.work.enter(event)
         else:
             self.work.notes.append(event)
-        region = self.destination
+        region, source = self.destination, event.source
         if region is None:
             if type(event.destination) is HostOperand:
                 self.work.settle()
             self.pending.copy(event)
             return
         self.outputs.fill(event, region)
-        self._before = event.sequence, region, region.contents, region.copied, region.written
-        if type(event.source) is HostOperand and event.destination.address == region.base:  # type: ignore[union-attr]
-            region.contents, region.copied = event.source, event.sequence
+        before = region.contents
+        self._before = event.sequence, region, before, region.copied, region.written
+        if type(source) is HostOperand and event.destination.address == region.base:  # type: ignore[union-attr]
+            if before is None or before.dtype != source.dtype:
+                self.memory.version += 1
+            region.contents, region.copied = source, event.sequence
         else:
             region.written = event.sequence
 
@@ -296,13 +274,12 @@ class State:
         if event.arguments is None:
             self.memory.blind = event.sequence
             return
-        writes: tuple[bool, ...] = ()
-        if self.kernel is not None:
-            writes = self.kernel.writes
-            self.outputs.launch(event, self.kernel.signature, self.regions)
-        for index, region in enumerate(self.regions):
-            if region is not None and (index >= len(writes) or writes[index]):
-                region.written = event.sequence
+        plan = self.plan
+        missing = self.plans.missing(plan) if plan.missing is None else plan.missing
+        if missing:
+            self.outputs.launch(event, missing, plan.regions)
+        for region in plan.written:
+            region.written = event.sequence
 
     def _call_failed(self, event: CallFailed) -> None:
         announced = self.announced(event.announced) if event.announced else None
@@ -314,6 +291,7 @@ class State:
         elif type(announced) is Copy and self._before is not None and self._before[0] == event.announced:
             _, region, contents, copied, written = self._before
             region.contents, region.copied, region.written = contents, copied, written
+            self.memory.version += 1
 
     def _synchronized(self, event: Synchronized) -> None:
         self.pending.synchronize(event)
@@ -358,6 +336,7 @@ class State:
 
     def _module_loaded(self, event: ModuleLoaded) -> None:
         self.modules.load(event)
+        self.plans.forget()
         self.owners.add_module(event, self.memory.launches)
 
     def _contents(self, event: Contents) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pycuda_guard.checks.state import footprints
 from pycuda_guard.checks.state.clocks import Clocks, Track
-from pycuda_guard.checks.state.shared import Shared, is_shared
+from pycuda_guard.checks.state.shared import Shared
 from pycuda_guard.events.model import (
     Allocated,
     Copy,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pycuda_guard.checks.state.allocations import Memory, Region
     from pycuda_guard.checks.state.footprints import Range
     from pycuda_guard.checks.state.modules import Modules
+    from pycuda_guard.checks.state.plans import Plans, Touch
     from pycuda_guard.events.model import ContextId, Operand
 
 Operation = Copy | Memset | Launch
@@ -43,6 +44,7 @@ Operation = Copy | Memset | Launch
 _MAX_NOTES = 256
 _MAX_A_REGION = 64
 _MAX_LOOSE = 256
+_MAX_GLANCE = 8  #: with more accesses to a region, those that are over are dropped first
 
 PAGE_LOCKED = frozenset({MemoryKind.PINNED, MemoryKind.REGISTERED})
 _ASYNCHRONOUS_HOST = frozenset({HostKind.PINNED, HostKind.REGISTERED})
@@ -96,12 +98,11 @@ class Work:
     Until :attr:`active`, operations need not be looked at and go into :attr:`notes` instead.
     """
 
-    def __init__(self, memory: Memory, modules: Modules) -> None:
+    def __init__(self, memory: Memory, modules: Modules, plans: Plans) -> None:
         self.clocks = Clocks()
         self.conflicts: list[Conflict] = []
-        self._footprints = footprints.Footprints()
         self._memory = memory
-        self._modules = modules
+        self._plans = plans
         self.active = False
         self.notes: deque[Operation | EventRecorded | EventTimed | Synchronized] = deque(maxlen=_MAX_NOTES)
         self._accesses: dict[Region, list[Access]] = {}
@@ -114,35 +115,62 @@ class Work:
 
     # --- before the rules ---
 
-    def look(self, event: Operation) -> None:
-        """Find the conflicts of an operation with unfinished ones."""
-        if not self.active:
-            if not (type(event) is Copy and event.asynchronous and _in_flight(event)):
-                return
-            self.activate()
+    def look(self, event: Operation, touches: Iterable[Touch]) -> None:
+        """Find the conflicts of an operation with unfinished ones; ``touches`` are its own."""
         self.conflicts = []
-        self._new = []
+        new = self._new = []
         track = self._track = self.clocks.track(event.context, event.stream)
         if track is None:
             return
         number = self.clocks.issue(track)
-        new, find = self._new, self._memory.find
-        source = event.source if type(event) is Copy else None
-        staged = type(source) is HostOperand and source.kind is _PAGEABLE
-        for kind, touched in self._touched(event):
-            start, width, rows, pitch = touched
-            region = find(start)
-            if (
-                region is not None
-                and start + (rows - 1) * pitch + width <= region.end
-                # a region may have been allocated after an event that was only noted down
-                and self._born.get(region.base, 0) <= event.sequence
-            ):
-                new.append(Access(region, touched, kind, event, track, number, staged))
         accesses = self._accesses
-        for access in new:
-            if accesses.get(access.region):
+        staged = type(event) is Copy and type(event.source) is HostOperand and event.source.kind is _PAGEABLE
+        for kind, touched, region in touches:
+            known = accesses.get(region)
+            is_alone, access = True, None
+            if known:
+                is_alone = len(known) <= _MAX_GLANCE
+                for old in known if is_alone else ():
+                    if old.track is not track or old.region is not region:
+                        is_alone = False
+                        break
+                    if old.kind == kind and old.range == touched and old.staged is staged:
+                        access = old
+                if is_alone and access is not None and not region.is_shared:
+                    # Only this stream uses the memory, and it did just this before, as in a loop: that
+                    # access becomes the new one, which would take its place. Saves half of all this.
+                    access.event, access.number, access.accused = event, number, _NOBODY
+                    new.append(access)
+                    continue
+            access = Access(region, touched, kind, event, track, number, staged)
+            new.append(access)
+            if not is_alone:
                 self._check(access)
+
+    def touches(self, event: Operation) -> Iterable[Touch]:
+        """Return how an operation certainly touches which bytes, as far as they are in live memory."""
+        if isinstance(event, Launch):
+            return self._plans.touches(self._plans.of_launch(event))
+        if isinstance(event, Memset):
+            found = [self.touch("write", event.destination)]
+        elif event.kind is _PEER:
+            return ()
+        else:
+            found = [self.touch("write", event.destination), self.touch("read", event.source)]
+        return [touch for touch in found if touch is not None]
+
+    def touch(self, kind: str, operand: Operand) -> Touch | None:
+        """Return what the device touches of a copy's operand, as far as it is in live memory."""
+        if type(operand) is HostOperand:
+            if operand.kind not in _ASYNCHRONOUS_HOST:
+                return None
+        elif type(operand) is not DeviceOperand:
+            return None
+        touched = footprints.of_extent(operand.address, operand.extent)
+        region = None if touched is None else self._memory.find(touched.start)
+        if touched is None or region is None or touched.end > region.end:
+            return None
+        return kind, touched, region
 
     def unfinished(self, region: Region) -> list[Access]:
         """Return the accesses to a region that the host has not waited for."""
@@ -170,7 +198,10 @@ class Work:
             elif isinstance(event, EventTimed):
                 self.time(event)
             else:
-                self.look(event)
+                # a region may have been allocated after an event that was only noted down
+                born, number = self._born, event.sequence
+                touches = [each for each in self.touches(event) if born.get(each[2].base, 0) <= number]
+                self.look(event, touches)
                 self.enter(event)
         self.conflicts = []
         self.notes.clear()
@@ -191,16 +222,23 @@ class Work:
             kept = False
         for access in self._new if kept else ():
             known = self._accesses.get(access.region)
-            if known is None:
-                self._accesses[access.region] = [access]
-            else:
-                if known:
-                    known[:] = [old for old in known if not access.stands_for(old)]
+            if known is None or access not in known:
+                self._keep(access, known)
+            elif known[-1] is not access:
+                known.remove(access)
                 known.append(access)
-                if len(known) > _MAX_A_REGION:
-                    del known[0]
-            if is_shared(access.region.kind):
-                self.shared.begin(access)
+
+    def _keep(self, access: Access, known: list[Access] | None) -> None:
+        """Put an access behind those ``known`` to its region, in the place of one that it stands for."""
+        if known is None:
+            self._accesses[access.region] = [access]
+        else:
+            known[:] = [old for old in known if not access.stands_for(old)]
+            known.append(access)
+            if len(known) > _MAX_A_REGION:
+                del known[0]
+        if access.region.is_shared:
+            self.shared.begin(access)
 
     def settle(self) -> None:
         """Take in a copy to the host on the default stream: it waits for all that was noted down."""
@@ -284,28 +322,12 @@ class Work:
         self.clocks.host_waits_for_context(context)
         self.shared.settle()
 
-    # --- what an operation touches ---
-
-    def _touched(self, event: Operation) -> Iterable[tuple[str, Range]]:
-        """Return how an operation touches which bytes."""
-        if isinstance(event, Launch):
-            kernel = self._modules.kernels.get((event.module, event.function))
-            return () if kernel is None else self._footprints.of_launch(event, kernel.signature)
-        found: list[tuple[str, Range]] = []
-        if isinstance(event, Copy) and event.kind is _PEER:
-            return found
-        written = _of_operand(event.destination)
-        if written is not None:
-            found.append(("write", written))
-        if isinstance(event, Copy):
-            read = _of_operand(event.source)
-            if read is not None:
-                found.append(("read", read))
-        return found
+    # --- inside ---
 
     def _check(self, later: Access) -> None:
         """Compare an access with the unfinished ones of its region, and drop those that are over."""
-        known = self._accesses[later.region]
+        region, track = later.region, later.track
+        known = self._accesses[region]
         clocks = self.clocks
         host = clocks.host
         unfinished = [
@@ -315,14 +337,14 @@ class Work:
             known[:] = unfinished
         for old in unfinished:
             kind = later.kind
-            ordered = clocks.is_ordered_after(later.track, old.track, old.number)
-            if old.region is not later.region and kind == "read" and later.region.kind in PAGE_LOCKED:
+            ordered = old.track is track or clocks.is_ordered_after(track, old.track, old.number)
+            if old.region is not region and kind == "read" and region.kind in PAGE_LOCKED:
                 # The new owner has filled it on the host, which has not waited for the old use.
                 kind, ordered = "write", False
-            if ordered or kind == old.kind != "write" or later.track.number in old.accused:
+            if ordered or kind == old.kind != "write" or track.number in old.accused:
                 continue
             if footprints.overlap(old.range, later.range):
-                old.accused |= {later.track.number}
+                old.accused |= {track.number}
                 self.conflicts.append(Conflict(old, later))
 
     def _wait(self, event: Copy, track: Track) -> bool:
@@ -345,15 +367,7 @@ class Work:
         return False
 
 
-def _in_flight(event: Copy) -> bool:
+def goes_on(event: Copy) -> bool:
     """Tell whether a copy uses host memory that it can go on with while the host does."""
     ends = (event.destination, event.source)
-    return any(type(end) is HostOperand and end.kind in _ASYNCHRONOUS_HOST for end in ends)
-
-
-def _of_operand(operand: Operand) -> Range | None:
-    if type(operand) is DeviceOperand:
-        return footprints.of_extent(operand.address, operand.extent)
-    if type(operand) is HostOperand and operand.kind in _ASYNCHRONOUS_HOST:
-        return footprints.of_extent(operand.address, operand.extent)
-    return None
+    return event.asynchronous and any(type(e) is HostOperand and e.kind in _ASYNCHRONOUS_HOST for e in ends)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: is not among them: its addresses go back to the C library, which reuses them unseen.
 _REMEMBERED = frozenset({MemoryKind.DEVICE, MemoryKind.POOL, MemoryKind.MANAGED, MemoryKind.IPC})
 
+#: Kinds of memory that host and device reach by the same address.
+SHARED = frozenset({MemoryKind.PINNED, MemoryKind.REGISTERED, MemoryKind.MANAGED})
+
 _MAX_FREED = 20_000
 
 
@@ -28,7 +31,7 @@ class Region:
     ``contents`` is the host array last copied to its start, by the event ``copied``; ``written`` is
     the last event that may have put something else there. ``freed`` is the event that freed it, or 0.
     ``launches`` is how many kernels had been launched when it was allocated, by the event ``born``.
-    ``pool`` is the number of the pool that a block is of.
+    ``pool`` is the number of the pool that a block is of. ``is_shared``: the host can touch it, too.
     """
 
     base: Address
@@ -46,6 +49,7 @@ class Region:
     freed_how: str = ""
     born: int = 0
     pool: int = 0
+    is_shared: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -135,7 +139,7 @@ class Memory:
         self.blind = 0
         #: kernels launched so far
         self.launches = 0
-        #: grows with every change of what an address belongs to
+        #: grows with every change of what an address belongs to, or which dtype was copied there
         self.version = 0
         self._bases: dict[Address, Region] = {}
 
@@ -156,6 +160,7 @@ class Memory:
         region = Region(start, end, event.kind, event.site, event.context, self.launches, event.name)
         region.born = event.sequence
         region.pool = event.pool
+        region.is_shared = event.kind in SHARED
         if event.kind is MemoryKind.ARRAY:
             self.arrays[start] = region
             return

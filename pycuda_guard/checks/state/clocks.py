@@ -179,7 +179,12 @@ class Clocks:
 
     def issue(self, track: Track) -> int:
         """Give the next operation of a stream its number, and order it after what it waits for."""
-        self._refresh(track)
+        changes = self._changes
+        if track.changed == changes == track.refreshed + 1:
+            # nothing has happened since it was refreshed for its last operation, but that operation
+            track.refreshed = changes
+        else:
+            self._refresh(track)
         track.issued += 1
         self._note(track)
         return track.issued

@@ -20,7 +20,7 @@ from pycuda_guard.kernels.analysis.uniforms import add_uniforms
 if TYPE_CHECKING:
     from pycuda_guard.checks.state.ranges import Ranges
     from pycuda_guard.events.formulas import Coverage, MeantStore
-    from pycuda_guard.events.model import Argument, KernelSignature, Launch, ModuleId
+    from pycuda_guard.events.model import KernelSignature, Launch, ModuleId
 
 _MAX_KNOWN = 4096
 
@@ -59,29 +59,12 @@ class Coverages:
     def __init__(self) -> None:
         self._plans: dict[tuple[ModuleId, str], _Plan] = {}
         self._known: dict[tuple[object, ...], tuple[Meant, ...]] = {}
-        # by the identity of the arguments, which the hooks share between equal launches; they are kept
-        self._seen: dict[tuple[object, ...], tuple[object, tuple[Meant, ...]]] = {}
 
     def of_launch(self, launch: Launch, signature: KernelSignature) -> tuple[Meant, ...]:
         """Return what a launch means to write through each parameter, as far as that is known."""
         coverage, arguments = signature.coverage, launch.arguments
         if coverage is None or arguments is None:
             return ()
-        key = (id(arguments), launch.module, launch.function, launch.block, launch.grid)
-        seen = self._seen.get(key)
-        if seen is None:
-            if len(self._seen) >= _MAX_KNOWN:
-                self._seen.clear()
-            seen = self._seen[key] = arguments, self._by_numbers(launch, signature, coverage, arguments)
-        return seen[1]
-
-    def _by_numbers(
-        self,
-        launch: Launch,
-        signature: KernelSignature,
-        coverage: Coverage,
-        arguments: tuple[Argument, ...],
-    ) -> tuple[Meant, ...]:
         plan = self._plans.get((launch.module, launch.function))
         if plan is None:
             plan = self._plans[launch.module, launch.function] = _plan(signature, coverage)

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from pycuda_guard.events.model import (
         Address,
-        Argument,
         CertainAccess,
         Extent,
         KernelSignature,
@@ -91,29 +90,16 @@ Touched = tuple[tuple[str, Range], ...]
 
 
 class Footprints:
-    """What launches touch. A launch with the same arguments as one before is not worked out again."""
+    """What launches touch. A launch with the same numbers as one before is not worked out again."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], Touched] = {}
-        # by the identity of the arguments, which the hooks share between equal launches; they keep it
-        self._seen: dict[tuple[object, ...], tuple[object, Touched]] = {}
 
     def of_launch(self, launch: Launch, signature: KernelSignature) -> Touched:
         """Return the kinds and ranges of what a launch certainly touches, each once."""
         arguments = launch.arguments
         if not signature.accesses or arguments is None or len(arguments) != len(signature.parameters):
             return ()
-        key = (id(arguments), launch.module, launch.function, launch.block, launch.grid)
-        seen = self._seen.get(key)
-        if seen is None:
-            if len(self._seen) >= _MAX_KNOWN:
-                self._seen.clear()
-            seen = self._seen[key] = arguments, self._by_numbers(launch, signature, arguments)
-        return seen[1]
-
-    def _by_numbers(
-        self, launch: Launch, signature: KernelSignature, arguments: tuple[Argument, ...]
-    ) -> Touched:
         symbols: dict[int, int] = {}
         parameters = signature.parameters
         for position, argument in enumerate(arguments):

@@ -30,14 +30,16 @@ class Kernel:
 
     ``layout`` is the offset, the size and the kind of the argument that fits each parameter exactly.
     ``writes`` tells for each parameter whether the kernel may write through it. ``scalars`` is the
-    position and the item size of each parameter that points to numbers wider than a byte. ``left_out``:
-    it was to be instrumented and could not be.
+    position and the item size of each parameter that points to numbers wider than a byte. ``outputs`` are
+    the positions of the pointers that it is certain to write through. ``left_out``: it was to be
+    instrumented and could not be.
     """
 
     signature: KernelSignature
     layout: tuple[tuple[int, int, ArgumentKind], ...]
     writes: tuple[bool, ...]
     scalars: tuple[tuple[int, int], ...]
+    outputs: frozenset[int]
     left_out: bool = False
 
 
@@ -63,12 +65,24 @@ class Modules:
             )
             is_left_out = bool(left_out & {"", signature.name})
             self.kernels[event.module, signature.name] = Kernel(
-                signature, layout, writes, scalars, is_left_out
+                signature, layout, writes, scalars, _outputs(signature), is_left_out
             )
 
     def limit(self, event: FunctionLimits) -> None:
         """Enter what the driver says of a function."""
         self.limits[event.module, event.function] = event
+
+
+def _outputs(signature: KernelSignature) -> frozenset[int]:
+    """Return the positions of the pointers that a kernel is certain to write through."""
+    parameters = signature.parameters
+    return frozenset(
+        symbol
+        for access in signature.accesses or ()
+        if access.kind != "read"
+        for symbol, factor in access.address.terms
+        if 0 <= symbol < len(parameters) and factor == 1 and parameters[symbol].kind is ParameterKind.POINTER
+    )
 
 
 def _reads_only(parameter: Parameter) -> bool:

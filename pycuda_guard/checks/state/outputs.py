@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pycuda_guard.checks.state import ranges
-from pycuda_guard.checks.state.coverage import Coverages
 from pycuda_guard.checks.state.footprints import of_extent
 from pycuda_guard.events.model import DeviceOperand
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pycuda_guard.checks.state.allocations import Region
     from pycuda_guard.checks.state.coverage import Meant
     from pycuda_guard.checks.state.ranges import Ranges
-    from pycuda_guard.events.model import Contents, Copy, KernelSignature, Launch, Memset
+    from pycuda_guard.events.model import Contents, Copy, Launch, Memset
 
 _MAX_A_REGION = 16
 _MAX_REGIONS = 2000
@@ -54,7 +53,6 @@ class Outputs:
     """The gaps of all arrays, the newest last, and the host's own writes to them."""
 
     def __init__(self) -> None:
-        self.coverages = Coverages()
         self._gaps: dict[Region, list[Gap]] = {}
         self._fills: dict[Region, deque[tuple[int, int, int]]] = {}
 
@@ -62,11 +60,9 @@ class Outputs:
         """Return the gaps in an array, the newest first: those of launches before an event, 0 for all."""
         return [gap for gap in reversed(self._gaps.get(region, ())) if not 0 < before < gap.launch.sequence]
 
-    def launch(self, event: Launch, signature: KernelSignature, regions: Sequence[Region | None]) -> None:
-        """Enter a launch."""
-        for meant in self.coverages.of_launch(event, signature):
-            if not meant.missing:
-                continue
+    def launch(self, event: Launch, lacking: Iterable[Meant], regions: Sequence[Region | None]) -> None:
+        """Enter a launch that leaves out some of what it means to write through ``lacking``."""
+        for meant in lacking:
             region = regions[meant.parameter]
             value = (event.arguments or ())[meant.parameter].value
             if region is None or type(value) is not int:

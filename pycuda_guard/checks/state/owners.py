@@ -46,6 +46,8 @@ class Owners:
         self.detached: set[ContextId] = set()
         self.replaced: dict[int, ContextReplaced] = {}
         self.was_replaced = False
+        #: whether there is more than the one context: several, one that is gone, or somebody else's
+        self.are_unusual = False
         self._users: dict[ContextId, int] = {}
         self._primary: set[ContextId] = set()
 
@@ -61,6 +63,11 @@ class Owners:
 
     def change(self, event: ContextChanged, *, was_current: bool) -> bool:
         """Follow a change of contexts; tell whether it ended ``event.subject`` for good."""
+        ended = self._change(event, was_current)
+        self._compare()
+        return ended
+
+    def _change(self, event: ContextChanged, was_current: bool) -> bool:
         context = event.subject
         if event.change in ("created", "retained"):
             if event.change == "created" or context not in self._users:
@@ -105,6 +112,10 @@ class Owners:
         else:
             self.replaced[event.thread] = event
             self.was_replaced = True
+        self._compare()
+
+    def _compare(self) -> None:
+        self.are_unusual = self.are_several or bool(self.gone) or bool(self.replaced)
 
     def add_stream(self, event: StreamCreated, launches: int) -> None:
         """Enter a stream."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from pycuda_guard.checks.state import footprints
-from pycuda_guard.events.model import Launch, MemoryKind
+from pycuda_guard.events.model import Launch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,11 +27,6 @@ class Watcher(Protocol):
 
     def drop(self, use: Access) -> None:
         """Take notice that an access is over, or does not matter any more."""
-
-
-def is_shared(kind: MemoryKind) -> bool:
-    """Tell whether host and device reach memory of this kind by the same address."""
-    return kind is MemoryKind.PINNED or kind is MemoryKind.REGISTERED or kind is MemoryKind.MANAGED
 
 
 class Shared:

@@ -1,0 +1,139 @@
+"""What launches with the same kernel, arguments, block and grid have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pycuda_guard.checks.state.coverage import Coverages
+from pycuda_guard.checks.state.footprints import Footprints
+from pycuda_guard.events.model import ArgumentKind
+
+if TYPE_CHECKING:
+    from pycuda_guard.checks.state.allocations import Memory, Region
+    from pycuda_guard.checks.state.coverage import Meant
+    from pycuda_guard.checks.state.footprints import Range, Touched
+    from pycuda_guard.checks.state.modules import Kernel, Modules
+    from pycuda_guard.events.model import Launch
+
+_MAX_KNOWN = 1024
+_BYTES = ArgumentKind.BYTES  # reading a member off an Enum class is slow enough to matter here
+
+#: how bytes are touched, which ones, and the memory that they are in
+Touch = tuple[str, "Range", "Region"]
+
+
+@dataclass(slots=True, eq=False)
+class Plan:
+    """What is known of a launch before it is made, and of all that equal it: they are as ``example``.
+
+    As of a ``version`` of the memory, ``regions`` is the live memory that each argument points into, and
+    ``stray`` tells whether one points elsewhere; ``pointers`` are the positions of those that do point into
+    memory, with that memory, and ``written`` is what of it the kernel may write.
+
+    ``is_opaque``: an argument may hold pointers inside. ``is_settled``: the rules that look at nothing but
+    all this (:attr:`~pycuda_guard.checks.base.Rule.only_new`) have looked at such a launch and said nothing;
+    where it ``varies``, they may still say something of the next.
+    """
+
+    example: Launch
+    kernel: Kernel | None
+    is_opaque: bool
+    version: int = -1
+    regions: tuple[Region | None, ...] = ()
+    stray: bool = False
+    pointers: tuple[tuple[int, Region], ...] = ()
+    written: tuple[Region, ...] = ()
+    is_settled: bool = False
+    varies: bool = False
+    footprint: Touched | None = None
+    touches: tuple[Touch, ...] | None = None
+    missing: tuple[Meant, ...] | None = None
+
+
+class Plans:
+    """The plans of launches by what they have in common, so that a launch in a loop costs one look-up."""
+
+    def __init__(self, memory: Memory, modules: Modules) -> None:
+        self._memory = memory
+        self._modules = modules
+        self._footprints = Footprints()
+        self._coverages = Coverages()
+        # by the identity of the arguments, which the hooks share between equal launches; examples keep them
+        self._known: dict[tuple[object, ...], Plan] = {}
+
+    def of_launch(self, launch: Launch) -> Plan:
+        """Return what is known of a launch."""
+        key = (id(launch.arguments), launch.module, launch.function, launch.block, launch.grid)
+        plan = self._known.get(key)
+        if plan is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            kernel = self._modules.kernels.get((launch.module, launch.function))
+            arguments = launch.arguments or ()
+            is_opaque = any(each.table is not None or each.kind is _BYTES for each in arguments)
+            plan = self._known[key] = Plan(launch, kernel, is_opaque)
+        if plan.version != self._memory.version:
+            self._locate(plan)
+        return plan
+
+    def forget(self) -> None:
+        """Begin anew: there are other kernels."""
+        self._known.clear()
+
+    def footprint(self, plan: Plan) -> Touched:
+        """Return how a launch certainly touches which bytes."""
+        if plan.footprint is None:
+            signature = None if plan.kernel is None else plan.kernel.signature
+            plan.footprint = () if signature is None else self._footprints.of_launch(plan.example, signature)
+        return plan.footprint
+
+    def touches(self, plan: Plan) -> tuple[Touch, ...]:
+        """Return the same, as far as it is within live memory, with that memory."""
+        if plan.touches is None:
+            touches = []
+            for kind, touched in self.footprint(plan):
+                region = self._memory.find(touched.start)
+                if region is not None and touched.end <= region.end:
+                    touches.append((kind, touched, region))
+            plan.touches = tuple(touches)
+        return plan.touches
+
+    def meant(self, plan: Plan) -> tuple[Meant, ...]:
+        """Return what a launch means to write through each parameter, as far as that is known."""
+        kernel = plan.kernel
+        return () if kernel is None else self._coverages.of_launch(plan.example, kernel.signature)
+
+    def missing(self, plan: Plan) -> tuple[Meant, ...]:
+        """Return those of which a launch leaves something out."""
+        if plan.missing is None:
+            plan.missing = tuple([meant for meant in self.meant(plan) if meant.missing])
+        return plan.missing
+
+    def _locate(self, plan: Plan) -> None:
+        """Look up what the arguments point into, now that memory has come or gone."""
+        writes = () if plan.kernel is None else plan.kernel.writes
+        find = self._memory.find
+        regions: list[Region | None] = []
+        pointers: list[tuple[int, Region]] = []
+        written: list[Region] = []
+        stray = False
+        for index, argument in enumerate(plan.example.arguments or ()):
+            value = argument.value
+            region = None
+            if argument.size == 8 and type(value) is int:
+                region = find(value)
+                if region is not None:
+                    pointers.append((index, region))
+                    if index >= len(writes) or writes[index]:
+                        written.append(region)
+                elif value:
+                    stray = True
+            if argument.table is not None:
+                stray = True
+            regions.append(region)
+        plan.regions, plan.stray = tuple(regions), stray
+        plan.pointers, plan.written = tuple(pointers), tuple(written)
+        plan.touches = None
+        plan.is_settled = plan.varies = False
+        plan.version = self._memory.version

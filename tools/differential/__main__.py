@@ -7,12 +7,11 @@ The exit status is 1 if anything differs.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -25,6 +24,7 @@ from tools.differential.compare import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
 
     from tools.differential.answers import Outcome
 
@@ -54,9 +54,7 @@ def _batches(count: int) -> list[range]:
     return [range(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
 
 
-def _outcomes(
-    pool: ProcessPoolExecutor, work: Callable[[range], list[Outcome]], count: int
-) -> Iterator[list[Outcome]]:
+def _outcomes(pool: Executor, work: Callable[[range], list[Outcome]], count: int) -> Iterator[list[Outcome]]:
     """Yield what came of ``count`` kernels; those of a module that failed are run again, each alone."""
     batches = _batches(count)
     for batch, found in zip(batches, pool.map(work, batches), strict=True):
@@ -76,18 +74,15 @@ def main() -> int:
     different: list[str] = []
     with tempfile.TemporaryDirectory() as cache:
         os.environ.setdefault("PYCUDA_GUARD_CACHE_DIR", cache)
-        context = multiprocessing.get_context("spawn")
-        # a kernel that fails spoils the device for its process
-        pool = ProcessPoolExecutor(
-            options.jobs, context, workers.open_device, (options.device,), max_tasks_per_child=1
-        )
-        name, driver, bits = pool.submit(workers.run_tables).result()
+        pool = ThreadPoolExecutor(options.jobs)
+        alone = partial(workers.alone, options.device)
+        name, driver, bits = alone(workers.run_tables)
         answers = Answers(name, driver, options.seed, bits=bits)
         for batch in chain(
-            [pool.submit(workers.run_corpus).result()],
-            _outcomes(pool, workers.run_survey, min(options.survey, generate.SURVEYED)),
-            _outcomes(pool, partial(workers.run_ptx, options.seed), options.kernels),
-            _outcomes(pool, partial(workers.run_cuda, options.seed), options.cuda),
+            [alone(workers.run_corpus)],
+            _outcomes(pool, partial(alone, workers.run_survey), min(options.survey, generate.SURVEYED)),
+            _outcomes(pool, partial(alone, workers.run_ptx, options.seed), options.kernels),
+            _outcomes(pool, partial(alone, workers.run_cuda, options.seed), options.cuda),
         ):
             for each in batch:
                 total.merge(each.report)

@@ -1,19 +1,47 @@
-"""What one process of a run does: it opens the device and runs modules on it."""
+"""What one process of a run does: it opens the device and runs a module on it.
+
+A kernel that faults spoils the device for its process, and one that never ends would keep it for good,
+so each module has a process of its own.
+"""
 
 from __future__ import annotations
+
+import multiprocessing
+import os
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tools.differential import approximate, corpus, cuda_c, generate
 from tools.differential.answers import Outcome, failed, outcome
 from tools.differential.compare import column_of
 from tools.differential.execute import Device
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+
+_T = TypeVar("_T")
+
 _device: Device | None = None
 
 
-def open_device(name: str) -> None:
-    """Open the device of this process."""
+def alone(device: str, work: Callable[..., _T], *arguments: Any) -> _T:
+    """Do work of this module in a process of its own; raise EOFError if that dies."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_do, args=(sender, device, work, arguments))
+    process.start()
+    sender.close()
+    with receiver:
+        result: _T = receiver.recv()
+    process.join()
+    return result
+
+
+def _do(sender: Connection, device: str, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     global _device
-    _device = Device(name)
+    _device = Device(device)
+    sender.send(work(*arguments))
+    os._exit(0)  # giving back what a kernel that never ends has would wait for it
 
 
 def run_ptx(seed: int, numbers: range) -> list[Outcome]:
@@ -45,7 +73,7 @@ def _compared(kernels: list[generate.Kernel], ptx: str) -> list[Outcome]:
     assert _device is not None
     try:
         answers = _device.answers(ptx, kernels)
-    except _device.failure as error:
+    except (_device.failure, TimeoutError) as error:
         return [failed(kernel, str(error)) for kernel in kernels]
     return [outcome(kernel, answer) for kernel, answer in zip(kernels, answers, strict=True)]
 

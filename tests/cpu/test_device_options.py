@@ -74,6 +74,46 @@ def test_several_devices_have_memory_contexts_and_numbers_of_their_own():
     }
 
 
+def test_copies_between_contexts_come_after_all_of_their_work_and_before_what_follows():
+    said = answers(
+        """
+        cuda.Context.pop()
+        contexts = [cuda.Device(i).make_context() for i in range(2)]
+        there = cuda.mem_alloc(4 * N)
+        cuda.memset_d32(there, 1, N)
+        cuda.Context.pop()
+        here = cuda.mem_alloc(4 * N)
+        cuda.memset_d32(here, 5, N)
+        # the copy is asked for where the memory comes from, and read where it goes
+        cuda.memcpy_peer(there, here, 4 * N, dest_context=contexts[1], src_context=contexts[0])
+        contexts[1].push()
+        said["after memsets"] = value(there)
+        stream = cuda.Stream()
+        cuda.memset_d32_async(there, 9, N, stream)
+        cuda.Context.pop()
+        box = cuda.Memcpy3DPeer()
+        box.set_src_device(there)
+        box.set_dst_device(here)
+        box.set_src_context(contexts[1])
+        box.set_dst_context(contexts[0])
+        box.width_in_bytes, box.height, box.depth = 4 * N, 1, 1
+        box()
+        said["a box, after a stream's work"] = value(here)
+        here.free()
+        cuda.Context.pop()
+        contexts[1].push()
+        there.free()
+        del stream
+        cuda.Context.pop()
+        for context in contexts:
+            context.detach()
+        pycuda.autoinit.context.push()
+        """,
+        "devices=2",
+    )
+    assert said == {"after memsets": 5, "a box, after a stream's work": 9}
+
+
 def test_contexts_of_one_device_are_not_ordered_and_end_with_their_own_work():
     said = answers(
         """

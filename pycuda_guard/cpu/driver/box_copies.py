@@ -10,7 +10,7 @@ import ctypes
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pycuda_guard.cpu.driver import arrays, contexts, streams
+from pycuda_guard.cpu.driver import arrays, contexts, queues, streams
 from pycuda_guard.cpu.driver.copies import Kind, Place, device_place, host_place, submit
 from pycuda_guard.cpu.driver.errors import DriverError, Result
 from pycuda_guard.cpu.transfer import move
@@ -166,8 +166,10 @@ def copy_3d_async(pointer: int, stream: int) -> None:
 
 
 def copy_3d_peer(pointer: int) -> None:
-    """Copy a box between contexts, which share the device's memory."""
+    """Copy a box between contexts, in order with their work as :func:`.copies.peer` is."""
+    queues.finish(queues.all_work())
     copy_3d(pointer)
+    queues.finish(queues.all_work())
 
 
 def copy_3d_peer_async(pointer: int, stream: int) -> None:

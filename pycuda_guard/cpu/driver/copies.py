@@ -16,7 +16,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from pycuda_guard.cpu.abi import REGION_MASK, WINDOW
-from pycuda_guard.cpu.driver import contexts, host, state, streams
+from pycuda_guard.cpu.driver import contexts, host, queues, state, streams
 from pycuda_guard.cpu.driver.errors import DriverError, Result
 from pycuda_guard.cpu.transfer import Staged, move
 
@@ -161,8 +161,13 @@ def unified_async(destination: int, source: int, nbytes: int, stream: int) -> No
 
 
 def peer(destination: int, to_context: int, source: int, from_context: int, nbytes: int) -> None:
-    """Queue a copy between contexts, which share the device's memory, in the default stream."""
+    """Copy between contexts, which share the device's memory.
+
+    It comes after all work of both and of the current context, and before what these are given later.
+    """
+    queues.finish(queues.all_work())
     peer_async(destination, to_context, source, from_context, nbytes, 0)
+    queues.finish(queues.all_work())
 
 
 def peer_async(

@@ -10,7 +10,8 @@ its own size, which no host access can touch (PROT_NONE), as on a GPU::
 
 So the memory behind any valid address ``a`` is at ``a | WINDOW``, and ``a`` is valid only if
 ``a & REGION_MASK`` is the region's base (bit WINDOW clear, region bits right). Generated code sends
-every other address to null, which faults and becomes CUDA_ERROR_ILLEGAL_ADDRESS.
+every other address to one that faults, which becomes CUDA_ERROR_ILLEGAL_ADDRESS, and misaligned ones to the
+middle of the device window, which becomes CUDA_ERROR_MISALIGNED_ADDRESS.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ REGION = 4 * WINDOW
 
 #: in ``a & REGION_MASK == region base`` for every valid device-side address
 REGION_MASK = ~(REGION - 1) & 0xFFFF_FFFF_FFFF_FFFF | WINDOW
+
+#: offset in the device window, amid addresses that are never mapped, where misaligned accesses are sent.
+#: Accesses that leave the memory before or behind that window do not come near
+MISALIGNED = WINDOW // 2
 
 #: bytes of the device window reserved for the shared memory of each resident block, most of it never mapped.
 #: A 32-bit offset may leave it, but for other blocks' windows, never for device or host memory
@@ -108,3 +113,4 @@ class FaultKind(IntEnum):
     ILLEGAL_INSTRUCTION = 6
     TIMEOUT = 7  # given up when its time was over
     INTERRUPTED = 8  # given up because a signal's handler raised an exception in the program
+    MISALIGNED_ADDRESS = 9

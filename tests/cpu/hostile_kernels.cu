@@ -38,6 +38,11 @@ __global__ void write_shared(int *a, long long n)
     shared[n] = 2;
     a[0] = shared[0];
 }
+__global__ void write_shared_bytes(int *a, long long n)
+{
+    extern __shared__ char bytes[];
+    *(volatile float *)(bytes + n) = 2;
+}
 __global__ void write_local(int *a, long long n)
 {
     int local[16], sum = 0;

@@ -42,6 +42,7 @@ def tried(*arguments, **more):
 """
 END = "\nprint(json.dumps(said), flush=True)\nos._exit(0)"
 
+MISALIGNED = "misaligned address: kernel {}"
 ILLEGAL = "an illegal memory access was encountered: kernel {}"
 STACK = "hardware stack error: kernel {}, its calls need more stack than the limit STACK_SIZE gives"
 TIMEOUT = "the launch timed out and was terminated"
@@ -49,7 +50,10 @@ HOST = 0x7FFF_0000_0000
 #: arguments of a run → how the error begins; each in a process of its own, for it breaks the device
 ENDS = {
     "'write_global', 0": ILLEGAL,
-    "'write_global', -1": ILLEGAL,
+    "'write_global', -4": ILLEGAL,
+    "'write_global', -1": MISALIGNED,
+    "'write_shared_bytes', 3, 32, shared=128": MISALIGNED,
+    "'unaligned', 3": MISALIGNED,
     "'write_global', id(said)": ILLEGAL,
     f"'read_global', {HOST}": ILLEGAL,
     "'read_global', 1 << 63": ILLEGAL,
@@ -126,7 +130,7 @@ def test_what_a_cpu_would_stumble_over_goes_on(ptx):
     said, out, _ = program(
         ptx,
         """
-said["unaligned"] = run("unaligned", 3).tobytes()[3:11].hex()
+said["aligned"] = run("unaligned", 16).tobytes()[16:24].hex()
 said["by zero"] = run("divide", 0)[:4].tolist()
 said["overflow"] = run("divide", -1, first=-(1 << 31))[:6].tolist()
 said["large"] = run("large_local", 499_999, 1024, 64)[:1024].tolist()
@@ -137,7 +141,7 @@ run("chatter", 1_000_000)
 """,
     )
     smallest = -(1 << 31)
-    assert said["unaligned"] == "000000000000f03f"
+    assert said["aligned"] == "000000000000f03f"
     assert said["by zero"] == [-1, 100, -1, 100]
     # of the wide ones the upper half: INT64_MIN / -1 is INT64_MIN, with remainder 0
     assert said["overflow"][:2] == [smallest, 0]

@@ -110,14 +110,15 @@ class Roots:
         if isinstance(operand, Immediate):
             value = operand.value if operand.value < 1 << 63 else operand.value - (1 << 64)
             return (value, value) if abs(value) < REACH else None
-        if not isinstance(operand, Register) or not self._is_single(operand) or depth > 8:
+        if not isinstance(operand, Register) or operand.special or depth > 8:
             return None
-        definition = self._definitions.single[operand.name]
-        instruction = definition.instruction
-        if instruction.guard is not None:
-            return None
-        found = self._bound_of(instruction, depth + 1)
-        return found if found and max(-found[0], found[1]) < REACH else None
+        ends = [0]
+        for instruction in self._definitions.every.get(operand.name, [None]):
+            found = self._bound_of(instruction, depth + 1) if instruction else None
+            if found is None or max(-found[0], found[1]) >= REACH:
+                return None
+            ends += found
+        return min(ends), max(ends)
 
     def _bound_of(self, instruction: Instruction, depth: int) -> Interval | None:
         operands = instruction.operands
@@ -133,6 +134,9 @@ class Roots:
                 return _scaled(self._bound(operands[1], depth), 1 << operands[2].value)
             case "and", _ if isinstance(operands[2], Immediate) and 0 <= operands[2].value < REACH:
                 return (0, operands[2].value)
+            case "shr", ("s64",) if isinstance(operands[2], Immediate) and 0 <= operands[2].value < 64:
+                found = self._bound(operands[1], depth)
+                return (found[0] >> operands[2].value, found[1] >> operands[2].value) if found else None
             case "add" | "sub" as opcode, ("s64" | "u64",):
                 first, second = self._bound(operands[1], depth), self._bound(operands[2], depth)
                 second = _scaled(second, 1 if opcode == "add" else -1)
@@ -160,18 +164,19 @@ class AddressModel:
         self._context = context
         self._roots = roots
 
-    def pointer(self, e: Emitter, operand: Address, space: Space) -> ir.Value:
-        """Return the host pointer of an address operand."""
+    def pointer(self, e: Emitter, operand: Address, space: Space, alignment: int) -> ir.Value:
+        """Return the host pointer of an address operand; a register's must be a multiple of ``alignment``."""
         base = operand.base
         if isinstance(base, Immediate):
-            return self._checked(e, ir.Constant(I64, base.value + operand.offset), space)
+            return self._checked(e, ir.Constant(I64, base.value + operand.offset), space, 0, alignment)
         if isinstance(base, Symbol):
             return self._of_symbol(e, base.name, base.offset + operand.offset)
         if base.special or space not in _CHECKED:
-            return self._checked(e, e.read(base, "u64"), space, operand.offset)
+            return self._checked(e, e.read(base, "u64"), space, operand.offset, alignment)
         root = self._roots.root(base.name)
         address = e.read(base, "u64")
-        shift = e.translation(address if root == base.name else e.read(Register(root), "u64"))
+        start = address if root == base.name else e.read(Register(root), "u64")
+        shift = e.translation(start, address, operand.offset, alignment)
         return _with_offset(e, e.offset_pointer(shift, address), operand.offset)
 
     def symbol(self, e: Emitter, name: str, offset: int) -> tuple[Space, ir.Value]:
@@ -199,18 +204,26 @@ class AddressModel:
         if parameter is not None:
             return parameter
         space, address = self.symbol(e, name, offset)
-        return self._checked(e, address, space)
+        return self._checked(e, address, space, 0, 1)
 
-    def _checked(self, e: Emitter, address: ir.Value, space: Space, offset: int = 0) -> ir.Value:
+    def _checked(self, e: Emitter, address: ir.Value, space: Space, offset: int, alignment: int) -> ir.Value:
+        b = e.builder
+        aligned = e.is_aligned(address, offset, alignment)
         if space is Space.SHARED:
             # shared addresses have 32 bits and wrap around: a negative index plus an offset is right
-            narrow = e.builder.trunc(address, I32)
+            narrow = b.trunc(address, I32)
             if offset:
-                narrow = e.builder.add(narrow, ir.Constant(I32, offset))
-            return e.offset_pointer(e.shared_memory, e.builder.zext(narrow, I64))
+                narrow = b.add(narrow, ir.Constant(I32, offset))
+            memory = e.shared_memory
+            if aligned is not None:
+                memory = b.select(aligned, memory, b.inttoptr(e.misaligned_address, POINTER))
+            return e.offset_pointer(memory, b.zext(narrow, I64))
         if space is Space.PARAM:
-            return _with_offset(e, e.builder.inttoptr(address, POINTER), offset)
-        return _with_offset(e, e.translate(address), offset)
+            if aligned is not None:
+                address = b.select(aligned, address, e.misaligned_address)
+            return _with_offset(e, b.inttoptr(address, POINTER), offset)
+        shift = e.translation(address, address, offset, 1 if space is Space.LOCAL else alignment)
+        return _with_offset(e, e.offset_pointer(shift, address), offset)
 
     def _parameter(self, e: Emitter, name: str, offset: int) -> ir.Value | None:
         """Return the host pointer to a byte of a parameter, or of a variable for one."""

@@ -47,16 +47,20 @@ class Definitions:
         self._position = {name: index for index, name in enumerate(graph.blocks)}
         count: Counter[str] = Counter()
         found: dict[str, Definition] = {}
+        #: of each register all instructions that write it; None for one that does so after a suspension
+        self.every: dict[str, list[Instruction | None]] = {}
         number = 0
         for block in graph.blocks.values():
             if block.resume is not None and block.resume.instruction is not None:
                 for name in writes(block.resume.instruction):
                     count[name] += 2
+                    self.every.setdefault(name, []).append(None)
             for index, instruction in enumerate(block.instructions):
                 number += 1
                 for name in writes(instruction):
                     count[name] += 2 if instruction.guard else 1
                     found[name] = Definition(instruction, block.name, index, number)
+                    self.every.setdefault(name, []).append(instruction)
         self.single = {name: found[name] for name, times in count.items() if times == 1}
         self._pure: dict[str, bool] = {}
 

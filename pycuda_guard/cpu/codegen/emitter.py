@@ -9,9 +9,9 @@ Addresses. The memory behind a valid device address ``a`` is at ``a | WINDOW`` (
 address is an offset in the block's shared window; in ``.local``, ``.global``, ``.const`` and as a generic
 address it is a device address; in ``.param`` it is a host address.
 
-Alignment. Loads and stores state the scalar's natural alignment only where x86-64 code cannot fault on a
-misaligned address: scalars. A vector access is lowered element by element, never with the vector's
-alignment, so a misaligned address, which a GPU would refuse, is read as x86 reads it.
+Alignment. As on a GPU, an address must be a multiple of the access's size, of a vector's whole size; one
+that is not is sent to where the fault says so. Of local variables that is not asked: a misaligned one is read
+as x86 reads it. So loads and stores state the alignment of scalars only, with which x86-64 code cannot fault.
 """
 
 from __future__ import annotations
@@ -188,27 +188,49 @@ class Emitter:
         """Return a host pointer for an address operand, valid for an access of ``nbytes`` bytes.
 
         Generic, global, const and local addresses are checked: outside the device's region the pointer
-        faults when it is used.
+        faults when it is used. So it does, local ones excepted, where the address is no multiple of
+        ``nbytes``, a power of two.
         """
         if not isinstance(operand, Address):
             self.unsupported("operand that is no address")
-        return self.context.addresses.pointer(self, operand, space)
+        return self.context.addresses.pointer(self, operand, space, nbytes)
 
-    def translate(self, address: ir.Value) -> ir.Value:
+    def translate(self, address: ir.Value, alignment: int = 1) -> ir.Value:
         """Return the host pointer behind a device address (``i64``), or one that faults."""
-        return self.offset_pointer(self.translation(address), address)
+        return self.offset_pointer(self.translation(address, address, 0, alignment), address)
 
-    def translation(self, root: ir.Value) -> ir.Value:
-        """Return what to add to an address near ``root`` (``i64``) to reach its memory.
+    def translation(self, root: ir.Value, address: ir.Value, offset: int, alignment: int) -> ir.Value:
+        """Return what to add to an address near ``root`` (both ``i64``) to reach its memory.
 
         That is ``WINDOW`` if the root is a valid device address, else a distance that leads to POISON. So
-        one check serves every address at a bounded offset from the root.
+        one check serves every address at a bounded offset from the root. Where ``address + offset`` is no
+        multiple of ``alignment``, a power of two, it leads to :attr:`misaligned_address`.
         """
         builder = self.builder
-        base = self.region_base
-        inside = builder.icmp_unsigned("==", builder.and_(root, ir.Constant(I64, abi.REGION_MASK)), base)
-        away = builder.sub(ir.Constant(I64, POISON), root)
-        return builder.select(inside, ir.Constant(I64, abi.WINDOW), away)
+        aligned = self.is_aligned(address, offset, alignment)
+        mask = abi.REGION_MASK
+        if root is address and offset % alignment == 0:
+            mask |= alignment - 1
+        right = builder.icmp_unsigned("==", builder.and_(root, ir.Constant(I64, mask)), self.region_base)
+        wrong: ir.Value = ir.Constant(I64, POISON)
+        if aligned is not None:
+            wrong = builder.select(aligned, wrong, self.misaligned_address)
+            if mask == abi.REGION_MASK:
+                right = builder.and_(right, aligned)
+        return builder.select(right, ir.Constant(I64, abi.WINDOW), builder.sub(wrong, root))
+
+    def is_aligned(self, address: ir.Value, offset: int, alignment: int) -> ir.Value | None:
+        """Return whether (``i1``) an address and an offset make a multiple of a power of two; None if all do.
+
+        LLVM finds what the answer depends on, mostly a pointer that is the same for all threads: the test is
+        then done once, and loops over elements are vectorized as without it.
+        """
+        if alignment == 1:
+            return None
+        builder = self.builder
+        place = builder.add(address, address.type(offset)) if offset % alignment else address
+        rest = builder.and_(place, address.type(alignment - 1))
+        return builder.icmp_unsigned("==", rest, address.type(0))
 
     def offset_pointer(self, base: ir.Value, offset: ir.Value) -> ir.Value:
         """Return ``base + offset`` as a pointer; base is an ``i64`` or a pointer, offset an ``i64``."""
@@ -341,6 +363,12 @@ class Emitter:
         shared = self.block_field("shared")
         mask = ir.Constant(I64, ~(abi.REGION - 1) & 0xFFFF_FFFF_FFFF_FFFF)
         return self._once(("base",), lambda entry: entry.and_(shared, mask))
+
+    @property
+    def misaligned_address(self) -> ir.Value:
+        """Host address (``i64``) where misaligned accesses are sent, to fault in a way of their own."""
+        base = self.region_base
+        return self._once(("misaligned",), lambda entry: entry.add(base, ir.Constant(I64, abi.MISALIGNED)))
 
     @property
     def shared_memory(self) -> ir.Value:

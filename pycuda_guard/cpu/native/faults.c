@@ -76,7 +76,9 @@ static void describe(struct pg_fault *fault, int signal, const siginfo_t *info, 
     fault->kind = PG_ILLEGAL_ADDRESS;
     uint64_t address = (uint64_t)info->si_addr;
     uint64_t stack = (uint64_t)context->uc_mcontext.gregs[REG_RSP];
-    if (pg_region_base && address - pg_region_base < PG_REGION) {
+    if (pg_region_base && address - pg_region_base - PG_MISALIGNED + PG_WINDOW / 4 < PG_WINDOW / 2)
+        fault->kind = PG_MISALIGNED_ADDRESS;
+    else if (pg_region_base && address - pg_region_base < PG_REGION) {
         fault->address = address & ~PG_WINDOW;
         fault->known = 1;
     } else if (address - (stack - STACK_REACH) < 2 * STACK_REACH)

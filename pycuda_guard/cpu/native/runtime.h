@@ -17,6 +17,9 @@
 /* the upper half of the device window belongs to the runtime: shared windows, local memory, in-kernel heap */
 #define PG_SCRATCH (PG_WINDOW / 2)
 
+/* where generated code sends misaligned accesses, give or take a quarter of the window */
+#define PG_MISALIGNED (PG_WINDOW / 2)
+
 #define PG_HOST(address) ((void *)((uint64_t)(address) | PG_WINDOW))
 
 #define PG_EXPORT __attribute__((visibility("default")))
@@ -46,6 +49,7 @@ enum pg_fault_kind {
     PG_ILLEGAL_INSTRUCTION = 6,
     PG_TIMEOUT = 7,
     PG_INTERRUPTED = 8,
+    PG_MISALIGNED_ADDRESS = 9,
 };
 
 /* What generated code sees of the block that it runs; one a worker. Fields as in abi.BLOCK_FIELDS. */
@@ -228,7 +232,7 @@ void pg_raise_interruption(void);
 
 /* Changed with every change of what runtime.py or generated code relies on, so that a stale build is noticed;
  * equal to runtime.ABI. */
-#define PG_ABI 5
+#define PG_ABI 6
 PG_EXPORT int pg_abi(void);
 
 /* pg_run with the parameters copied, aligned and padded with zeros to the kernel's size. `dimensions` are the

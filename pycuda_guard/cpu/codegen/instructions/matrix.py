@@ -120,11 +120,11 @@ def _address(e: Emitter, operand: Operand, space: Space) -> ir.Value:
 
 
 def _load(e: Emitter, address: ir.Value, bits: int) -> ir.Value:
-    return e.load(e.translate(address), ir.IntType(bits), Space.GENERIC)
+    return e.load(e.translate(address, bits // 8), ir.IntType(bits), Space.GENERIC)
 
 
 def _store(e: Emitter, value: ir.Value, address: ir.Value) -> None:
-    e.store(value, e.translate(address), Space.GENERIC)
+    e.store(value, e.translate(address, value.type.width // 8), Space.GENERIC)
 
 
 class _InMemory:
@@ -415,6 +415,10 @@ def multiply(e: Emitter, i: Instruction, m: Modifiers) -> None:
 # --- 8 by 8 matrices of 16-bit numbers ----------------------------------------------------------
 
 
+#: of a row of eight, which must be a multiple of that
+_ROW_BYTES = 16
+
+
 def _take_small(e: Emitter, m: Modifiers) -> tuple[int, bool, Space]:
     """Take the modifiers of ``ldmatrix`` and ``stmatrix``: how many matrices, transposed, space."""
     _flags(m)
@@ -426,7 +430,7 @@ def _take_small(e: Emitter, m: Modifiers) -> tuple[int, bool, Space]:
 
 
 def _row_places(e: Emitter, matrix: int, transposed: bool) -> list[ir.Value]:
-    """Return the addresses of the lane's two numbers of a matrix, whose rows' addresses were given."""
+    """Return host pointers to the lane's two numbers of a matrix, whose rows' addresses were given."""
     b = e.builder
     two = b.shl(_place_in_group(e), integer(32, 1))
     found = []
@@ -434,7 +438,8 @@ def _row_places(e: Emitter, matrix: int, transposed: bool) -> list[ir.Value]:
         beside = b.add(two, integer(32, neighbour))
         row, column = (beside, _group(e)) if transposed else (_group(e), beside)
         start = e.given(_lane_of(e, b.add(row, integer(32, 8 * matrix))))
-        found.append(b.add(start, b.shl(b.zext(column, I64), integer(64, 1))))
+        offset = b.shl(b.zext(column, I64), integer(64, 1))
+        found.append(e.offset_pointer(e.translate(start, _ROW_BYTES), offset))
     return found
 
 
@@ -452,7 +457,7 @@ def load_matrices(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``ldmatrix``: one, two or four matrices; lane 8 * i + r gave the address of row r of matrix i."""
     count, transposed, _ = _take_small(e, m)
     for matrix, register in zip(range(count), _elements(e, i.operands[0]), strict=True):
-        numbers = [_load(e, place, 16) for place in _row_places(e, matrix, transposed)]
+        numbers = [e.load(place, I16, Space.GENERIC) for place in _row_places(e, matrix, transposed)]
         e.write(register, _packed(e, numbers)[0], "b32")
 
 
@@ -463,7 +468,7 @@ def store_matrices(e: Emitter, i: Instruction, m: Modifiers) -> None:
     for matrix, register in zip(range(count), _elements(e, i.operands[1]), strict=True):
         numbers = _unpacked(e, e.read(register, "b32"), 16)
         for number, place in zip(numbers, _row_places(e, matrix, transposed), strict=True):
-            _store(e, number, place)
+            e.store(number, place, Space.GENERIC)
 
 
 @suspends("movmatrix")

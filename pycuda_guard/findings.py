@@ -19,6 +19,9 @@ class Severity(Enum):
     WARNING = "warning"
     NOTE = "note"
 
+    #: that of the standard library is a function in Python, and findings are looked up by this in loops
+    __hash__ = object.__hash__
+
     @property
     def rank(self) -> int:
         """0 for a note, 1 for a warning, 2 for an error."""

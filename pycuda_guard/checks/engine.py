@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from pycuda_guard.checks.base import HANDLERS
@@ -29,7 +27,8 @@ class Engine:
     """Judges a timeline: every event goes to the rules first, then into the state they share.
 
     ``on_finding`` is called once for each new finding, as it is first reported. A rule that raises
-    is reported (PG903, once for each rule); the other rules and the next events go on.
+    is reported (PG903, once for each rule); the other rules and the next events go on. Events must come
+    one at a time: garbage collection in a rule may free device memory, whose hook tells of it at once.
     """
 
     def __init__(
@@ -40,8 +39,6 @@ class Engine:
         self.state = State()
         self._collector = Collector(on_finding)
         self._failed: set[str] = set()
-        self._waiting: deque[Event] = deque()
-        self._lock = Lock()
         instances = [rule(self.state, self._collector) for rule in rules]
         self._lookers = dict(self.state.lookers)
         self._handlers: dict[type[Event], Handlers] = {}
@@ -85,29 +82,7 @@ class Engine:
         self._collector.close_part(part)
 
     def feed(self, event: Event) -> None:
-        """Take in the next event.
-
-        Garbage collection in here may free device memory, whose hook feeds an event in turn, and
-        other threads may come in between: such events wait for the one being judged.
-        """
-        if self._lock.acquire(False):
-            try:
-                self._judge(event)
-                while self._waiting:
-                    self._judge(self._waiting.popleft())
-            finally:
-                self._lock.release()
-        else:
-            self._waiting.append(event)
-        # Another thread may have left an event just before the lock was released.
-        while self._waiting and self._lock.acquire(False):
-            try:
-                while self._waiting:
-                    self._judge(self._waiting.popleft())
-            finally:
-                self._lock.release()
-
-    def _judge(self, event: Event) -> None:
+        """Take in the next event."""
         kind = type(event)
         handlers = self._handlers.get(kind, ())
         look = self._lookers.get(kind)
@@ -116,8 +91,10 @@ class Engine:
             try:
                 look(event)
                 if not state.odd:
-                    is_repeated = kind is Launch and state.plan.is_settled
-                    handlers = self._repeated if is_repeated else self._ordinary[kind]
+                    if kind is Launch and state.plan.is_settled:
+                        handlers = self._repeated
+                    else:
+                        handlers = self._ordinary[kind]
             except Exception as error:
                 self._handler_failed(look, error, event)
         for handler in handlers:
@@ -159,4 +136,4 @@ class Engine:
             return
         self._failed.add(where)
         text = f"{type(error).__name__}: {error}"
-        self._judge(GuardFailed(event.site, event.thread, event.context, f"the check {where}", text))
+        self.feed(GuardFailed(event.site, event.thread, event.context, f"the check {where}", text))

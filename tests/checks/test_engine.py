@@ -1,8 +1,7 @@
-"""The engine: isolation of rules, counting, grading, and events that come in while it works."""
+"""The engine: isolation of rules, counting, and grading."""
 
 from __future__ import annotations
 
-import gc
 from typing import ClassVar
 
 from dsl import (
@@ -11,7 +10,6 @@ from dsl import (
     alloc,
     at,
     codes,
-    collected,
     dtoh,
     ended,
     failed,
@@ -130,20 +128,6 @@ def test_one_cause_is_one_finding() -> None:
         ("PG203", 9)
     ]
     assert codes(dtoh(host(100), 0, line=9), failed("invalid argument")) == [("PG204", 9)]
-
-
-def test_events_fed_by_a_collection_wait_for_the_one_being_judged() -> None:
-    class Collecting(Broken):
-        def on_copy(self, event: m.Copy) -> None:
-            gone = collected(A)
-            gone.sequence = 90
-            engine.feed(gone)
-            assert self.state.memory.find(A) is not None
-
-    engine = Engine(rules=(Collecting, *RULE_CLASSES))
-    assert feed(engine, alloc(A, 400), htod(A, host(100))) == []
-    assert engine.state.memory.find(A) is None
-    gc.collect()
 
 
 def test_every_handler_of_a_rule_belongs_to_an_event() -> None:

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycuda_guard.checks.state.allocations import Region
+    from pycuda_guard.checks.state.footprints import Range
     from pycuda_guard.checks.state.plans import Plan, Touch
     from pycuda_guard.events.model import Argument, KernelSignature, Operand
 
@@ -90,6 +91,7 @@ class State:
         self.destination: Region | None = None
         self.source: Region | None = None
         self.plan: Plan
+        self._touches: list[Touch] = []  # what a copy or memset touches, the destination first
         self.stray = False
         self.inside = True
         self.odd = False
@@ -153,7 +155,7 @@ class State:
     def _look_at_copy(self, event: Copy) -> None:
         work = self.work
         self.stray, self.inside = False, True
-        touches: list[Touch] = []
+        touches = self._touches = []
         self.destination = self._look_at("write", event.destination, touches)
         self.source = self._look_at("read", event.source, touches)
         if event.asynchronous and not work.active and goes_on(event):
@@ -166,7 +168,7 @@ class State:
     def _look_at_memset(self, event: Memset) -> None:
         work = self.work
         self.stray, self.inside = False, True
-        touches: list[Touch] = []
+        touches = self._touches = []
         self.destination = self._look_at("write", event.destination, touches)
         if work.active:
             work.look(event, touches if self.inside else work.touches(event))
@@ -243,7 +245,7 @@ class State:
                 self.work.settle()
             self.pending.copy(event)
             return
-        self.outputs.fill(event, region)
+        self._fill(event, region)
         before = region.contents
         self._before = event.sequence, region, before, region.copied, region.written
         if type(source) is HostOperand and event.destination.address == region.base:  # type: ignore[union-attr]
@@ -261,7 +263,17 @@ class State:
             self.work.notes.append(event)
         if self.destination is not None:
             self.destination.written = event.sequence
-            self.outputs.fill(event, self.destination)
+            self._fill(event, self.destination)
+
+    def _fill(self, event: Copy | Memset, region: Region) -> None:
+        """Note what a copy or memset writes, within its memory or not."""
+        operand = event.destination
+        if self._touches and self._touches[0][0] == "write":
+            touched: Range | None = self._touches[0][1]
+        else:
+            touched = of_extent(operand.address, operand.extent)  # type: ignore[union-attr]
+        if touched is not None:
+            self.outputs.fill(event.sequence, region, touched)
 
     def _launch(self, event: Launch) -> None:
         self._ring[event.sequence % _RING] = event

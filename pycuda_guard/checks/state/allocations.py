@@ -115,6 +115,8 @@ class Intervals:
         last = bisect_left(self._starts, end)
         if first >= last:
             return []
+        if last == first + 1:
+            return [(self._starts.pop(first), self._ends.pop(first), self._regions.pop(first))]
         removed = list(
             zip(self._starts[first:last], self._ends[first:last], self._regions[first:last], strict=True)
         )

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pycuda_guard.checks.state import ranges
-from pycuda_guard.checks.state.footprints import of_extent
-from pycuda_guard.events.model import DeviceOperand
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pycuda_guard.checks.state.allocations import Region
     from pycuda_guard.checks.state.coverage import Meant
+    from pycuda_guard.checks.state.footprints import Range
     from pycuda_guard.checks.state.ranges import Ranges
-    from pycuda_guard.events.model import Contents, Copy, Launch, Memset
+    from pycuda_guard.events.model import Contents, Launch
 
 _MAX_A_REGION = 16
 _MAX_REGIONS = 2000
@@ -54,7 +53,7 @@ class Outputs:
 
     def __init__(self) -> None:
         self._gaps: dict[Region, list[Gap]] = {}
-        self._fills: dict[Region, deque[tuple[int, int, int]]] = {}
+        self._fills: dict[Region, deque[tuple[int, Range]]] = {}
 
     def gaps(self, region: Region, before: int = 0) -> list[Gap]:
         """Return the gaps in an array, the newest first: those of launches before an event, 0 for all."""
@@ -73,20 +72,14 @@ class Outputs:
                 missing = ranges.moved(meant.missing, value)
                 self._add(Gap(event, meant.parameter, region, missing, low, high, meant))
 
-    def fill(self, event: Copy | Memset, region: Region) -> None:
-        """Enter a copy or a memset to the device."""
-        operand = event.destination
-        if type(operand) is not DeviceOperand:
-            return
-        touched = of_extent(operand.address, operand.extent)
-        if touched is None:
-            return
+    def fill(self, sequence: int, region: Region, touched: Range) -> None:
+        """Enter what a copy or a memset writes to an array."""
         fills = self._fills.get(region)
         if fills is None:
             if len(self._fills) >= _MAX_REGIONS:
                 del self._fills[next(iter(self._fills))]
             fills = self._fills[region] = deque(maxlen=_MAX_FILLS)
-        fills.append((event.sequence, touched.start, touched.end))
+        fills.append((sequence, touched))
 
     def take_back(self, sequence: int) -> None:
         """Forget an operation that failed."""
@@ -109,14 +102,14 @@ class Outputs:
         Of several times, the last one before the event ``before`` counts, 0 being the end of the run.
         """
         fills = [
-            (sequence, first, last)
-            for sequence, first, last in self._fills.get(gap.region, ())
-            if first < end and start < last and not 0 < before < sequence
+            (sequence, touched)
+            for sequence, touched in self._fills.get(gap.region, ())
+            if touched.start < end and start < touched.end and not 0 < before < sequence
         ]
         if not fills:
             return False
-        sequence, first, last = fills[-1]
-        return sequence < gap.launch.sequence and first <= gap.low and gap.high <= last
+        sequence, touched = fills[-1]
+        return sequence < gap.launch.sequence and touched.start <= gap.low and gap.high <= touched.end
 
     def _add(self, gap: Gap) -> None:
         gaps = self._gaps.get(gap.region)

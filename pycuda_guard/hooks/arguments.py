@@ -100,29 +100,34 @@ class Arranger:
 
     def called(self, arguments: tuple[Any, ...], packed: bytes | None) -> Arguments:
         """Describe the arguments of ``Function.__call__``; ``packed`` is None if packing failed."""
-        known = self._remembered.get((packed, "", *map(type, arguments)))
+        types = tuple(map(type, arguments))
+        known = self._remembered.get((packed, types))
         if known is None:
-            key = self._key(arguments, packed, "")
+            shapes = self._shapes(arguments, types)
+            key = () if shapes is None or packed is None else (packed, types, *shapes)
             known = self._remembered.get(key) or self._remember(key, self._describe(arguments))
         return known
 
-    def prepared(self, form: str, arguments: tuple[Any, ...], packed: bytes | None) -> Arguments:
-        """Describe the arguments of a prepared call, packed by the format ``form``."""
-        known = self._remembered.get((packed, form, *map(type, arguments)))
-        if known is None:
-            key = self._key(arguments, packed, form)
-            known = self._remembered.get(key) or self._remember(key, _describe_prepared(form, arguments))
-        return known
+    def recall(self, call: str, form: str, given: tuple[Any, ...], packed: bytes | None) -> Arguments | None:
+        """Return what :meth:`prepared` does if it is remembered: ``given`` is all that the call was given."""
+        return self._remembered.get((packed, call, form, *map(type, given)))
 
-    def _key(self, arguments: tuple[Any, ...], packed: bytes | None, form: str) -> tuple[Any, ...]:
-        """Return what a list is remembered by; empty if it must not be."""
-        types = tuple(map(type, arguments))
+    def prepared(
+        self, call: str, form: str, given: tuple[Any, ...], arguments: tuple[Any, ...], packed: bytes | None
+    ) -> Arguments:
+        """Describe the arguments of a prepared call, packed by the format ``form``."""
+        described = _describe_prepared(form, arguments)
+        # there is neither shape nor dtype in what is known of a prepared argument
+        if packed is None or self._shapes(arguments, tuple(map(type, arguments))) is None:
+            return described
+        return self._remember((packed, call, form, *map(type, given)), described)
+
+    def _shapes(self, arguments: tuple[Any, ...], types: tuple[type, ...]) -> list[Any] | None:
+        """Return shape and dtype of each GPUArray; None where a list must not be remembered."""
         if types not in self._arrays:
             self._arrays[types] = self._find_arrays(types)
         arrays = self._arrays[types]
-        if arrays is None or packed is None:
-            return ()
-        return packed, form, *types, *[(arguments[i].shape, arguments[i].dtype) for i in arrays]
+        return None if arrays is None else [(arguments[i].shape, arguments[i].dtype) for i in arrays]
 
     def _find_arrays(self, types: tuple[type, ...]) -> tuple[int, ...] | None:
         """Return where GPUArrays stand, or None if more than shapes and bytes has to be looked at."""

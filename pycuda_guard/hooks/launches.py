@@ -86,14 +86,16 @@ def launch_kernel(tap: Tap, wrapped: Wrapped) -> Wrapped:
             pending = state.launch
             if pending is not None and pending[1] is self:
                 state.launch = None
+                site = here(3)  # PyCUDA's own method is in between, and the hook of that
                 call = pending[0]
                 arguments = _describe(tap, pending, packed)
             else:
+                site = here(2)
                 call = "_launch_kernel"
                 arguments = None
             module, name, library = functions.get(id(self)) or _unknown(tap, self)
             event = Launch(
-                here(2),
+                site,
                 state.thread,
                 state.context,
                 call,
@@ -241,10 +243,14 @@ def _unknown(tap: Tap, function: Any) -> tuple[ModuleId, str, bool]:
 
 
 def _describe(tap: Tap, pending: PendingLaunch, packed: bytes | None) -> tuple[Argument, ...]:
-    call, function, arguments, _ = pending
+    call, function, given, _ = pending
     if call == "__call__":
-        return tap.arranger.called(arguments, packed)
-    return tap.arranger.prepared(function.arg_format, _as_called(pending)[0], packed)
+        return tap.arranger.called(given, packed)
+    form = function.arg_format
+    known = tap.arranger.recall(call, form, given, packed)
+    if known is None:
+        known = tap.arranger.prepared(call, form, given, _as_called(pending)[0], packed)
+    return known
 
 
 def _as_called(pending: PendingLaunch) -> tuple[tuple[Any, ...], Any, Any, Any, Any]:

@@ -83,11 +83,15 @@ class LinearForm(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     A symbol from 0 up is the value of that parameter; -1 to -3 are ``blockDim.x`` to ``.z``, -4 to -6
     ``gridDim.x`` to ``.z``, -7 ``threadIdx.x``, -8 ``blockIdx.x`` and -9 ``blockIdx.x * blockDim.x``;
-    -10 to -12 are the last three of ``y``, and :func:`product` gives those of products.
+    -10 to -12 are the last three of ``y``, and :func:`product` gives those of products. A pointer plus
+    :data:`ANYWHERE` is some address in the memory that it points into.
     """
 
     constant: int
     terms: tuple[tuple[int, int], ...] = ()
+
+
+ANYWHERE = -13  #: the symbol of an offset that nobody knows
 
 
 def product(symbol: int, parameter: int) -> int:

@@ -37,17 +37,21 @@ from pycuda_guard.events import model as m
 
 POOL, PINNED, REGISTERED = m.MemoryKind.POOL, m.MemoryKind.PINNED, m.MemoryKind.REGISTERED
 _FIRST = (m.CertainAccess("write", 4, m.LinearForm(0, ((0, 1),))),)
+_ANY = (m.CertainAccess("write", 4, m.LinearForm(0, ((m.ANYWHERE, 1), (0, 1)))),)
 START = [
-    module(kernel("write", "float *x", "int n", accesses=_FIRST)),
+    module(
+        kernel("write", "float *x", "int n", accesses=_FIRST),
+        kernel("scatter", "float *x", "int n", accesses=_ANY),
+    ),
     alloc(0xD0F0_0000, 400),
     stream(S1, 1),
     stream(S2, 1),
 ]
 
 
-def use(on: int, address: int = A, line: int = 20) -> m.Launch:
+def use(on: int, address: int = A, line: int = 20, name: str = "write") -> m.Launch:
     """A kernel writes to a block."""
-    return launch("write", ptr(address), arg("int32", 1), stream=on, line=line)
+    return launch(name, ptr(address), arg("int32", 1), stream=on, line=line)
 
 
 def pinned(kind: m.MemoryKind = PINNED) -> m.Allocated:
@@ -114,6 +118,13 @@ WRONG: dict[str, list[Any]] = {
         alloc(A, 400, POOL),
         dtoh(host(100), A),
     ],
+    "pool block, written somewhere, its next owner copies all": [
+        alloc(A, 400, POOL),
+        use(S1, name="scatter"),
+        free(A, kind=POOL),
+        alloc(A, 400, POOL),
+        dtoh(host(100), A),
+    ],
     "page-locked pool, filled again": [from_pool(), upload(), gone(), from_pool(), upload()],
     "page-locked pool, filled again for the same stream": [
         from_pool(),
@@ -150,6 +161,13 @@ RIGHT: dict[str, list[Any]] = {
         use(S1),
         free(A, kind=POOL),
         alloc(A, 400, POOL),
+    ],
+    "pool block, written somewhere, its next owner copies a part": [
+        alloc(A, 400, POOL),
+        use(S1, name="scatter"),
+        free(A, kind=POOL),
+        alloc(A, 400, POOL),
+        dtoh(host(99), A),
     ],
     "pool block, same stream": [
         alloc(A, 400, POOL),

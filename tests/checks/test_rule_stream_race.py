@@ -59,7 +59,15 @@ def touches(kind: str, *extra: tuple[int, int], constant: int = 0) -> m.CertainA
     return m.CertainAccess(kind, 4, m.LinearForm(constant, (*_WHOLE, (0, 1), *extra)), (_BELOW,))
 
 
+def somewhere(kind: str) -> m.CertainAccess:
+    """``x[index[i]]``, for a thread below n at least."""
+    return m.CertainAccess(kind, 4, m.LinearForm(0, ((m.ANYWHERE, 1), (0, 1))), (_BELOW,))
+
+
 MODULE = module(
+    kernel("scatter", "float *x", "int n", accesses=(somewhere("write"),)),
+    kernel("histogram", "float *x", "int n", accesses=(somewhere("atomic"),)),
+    kernel("gather", "float *x", "int n", accesses=(somewhere("read"),)),
     kernel("write", "float *x", "int n", accesses=(touches("write"),)),
     kernel("read", "float *x", "int n", accesses=(touches("read"),)),
     kernel("count", "float *x", "int n", accesses=(touches("atomic"),)),
@@ -202,6 +210,14 @@ RACES: dict[str, list[Any]] = {
         k("read", S1),
     ],
     "atomic and plain": [*TWO, k("count", S1, line=10), k("read", S2)],
+    "a histogram and the memset of its bins": [*ONE, memset(A, 100), k("histogram", S1)],
+    "a histogram and the copy of its bins": [*ONE, k("histogram", S1, line=10), dtoh(host(100), A)],
+    "a scatter of a part and a kernel that reads all": [
+        *TWO,
+        k("scatter", S1, A + 40, 10, line=10),
+        k("read", S2),
+    ],
+    "a gather and the upload": [*TWO, upload(S1), k("gather", S2)],
     "overlapping chunks": [*TWO, chunk(0, S1, 51), chunk(50, S2)],
     "slice of the output": [*ONE, k("write", S1, line=10), dtoh(host(1), A + 396)],
     "default streams of two contexts": [
@@ -219,6 +235,13 @@ RACES: dict[str, list[Any]] = {
 }
 
 ORDERED: dict[str, list[Any]] = {
+    "a scatter and a part of its array": [*ONE, k("scatter", S1), dtoh(host(99), A)],
+    "a scatter and a part of what is behind its pointer": [*ONE, k("scatter", S1, A + 40), memset(A, 99)],
+    "two scatters": [*TWO, k("scatter", S1), k("scatter", S2)],
+    "two histograms": [*TWO, k("histogram", S1), k("histogram", S2)],
+    "a gather and a copy of the array": [*ONE, k("gather", S1), dtoh(host(100), A)],
+    "a scatter by no thread": [*ONE, k("scatter", S1, n=0), dtoh(host(100), A)],
+    "a scatter, waited for": [*ONE, k("scatter", S1), synchronize("stream", S1), dtoh(host(100), A)],
     "same stream": [*ONE, k("write", S1), k("read", S1), download(S1)],
     "default stream alone": [*START, k("write"), k("read"), memset(A, 100), dtoh(host(100), A)],
     "blocking stream, memcpy_dtoh": [*BLOCKING, k("write", S1), dtoh(host(100), A)],

@@ -59,6 +59,7 @@ MODULE = module(
     touches("read", "read"),
     touches("count", "atomic"),
     touches("every_other", "write", _EVERY_OTHER),
+    touches("scatter", "write", m.LinearForm(0, ((m.ANYWHERE, 1), (0, 1)))),
     touches("publish", "write", signals=True),
     kernel("unknown", "float *x"),
 )
@@ -198,6 +199,7 @@ SILENT: dict[str, list[Any]] = {
     "kernel reads, host reads": [*START, k("read"), read()],
     "beyond what a kernel touches": [*START, k("write"), read(512)],
     "a kernel that may talk to the host": [*START, k("publish"), read(), write()],
+    "a kernel that writes who knows where": [*START, k("scatter"), read(), read(500)],
     "an atomic counter": [*START, k("count"), read()],
     "a kernel that nothing is known of": [*START, k("unknown"), read(), write()],
     "registered, read during an upload": [*REGISTERED, registered("up"), read()],

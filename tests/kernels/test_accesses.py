@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pycuda_guard.events.model import product
+from pycuda_guard.events.model import ANYWHERE, product
 from pycuda_guard.kernels.signature import read_signatures
 from pycuda_guard.toolchain import find_nvcc
 
@@ -37,6 +37,12 @@ __global__ void image(char *y, int w, int h) {
 __global__ void by_data(const int *x, int *y) { if (x[threadIdx.x] > 3) y[threadIdx.x] = 1; }
 __global__ void through(int **rows) { rows[threadIdx.x][0] = 1; }
 __global__ void scattered(const int *x, int *y) { y[x[threadIdx.x]] = 1; }
+__global__ void histogram(const unsigned char *x, unsigned *bins, int n) {
+    int i = I;
+    if (i < n) atomicAdd(&bins[x[i]], 1u);
+}
+__global__ void sometimes(const int *x, int *y) { if (x[threadIdx.x] > 3) y[x[threadIdx.x]] = 1; }
+__global__ void of_two(const int *x, char *y, size_t n) { y[n + x[0]] = 1; }
 __global__ void shared(int *y) { __shared__ int s[64]; s[threadIdx.x] = 1; }
 __global__ void optional(int *y, const int *mask, int use) { if (use) y[threadIdx.x] = mask[threadIdx.x]; }
 __global__ void wide(float4 *y, int n) { int i = I; if (i < n) y[i] = make_float4(1, 2, 3, 4); }
@@ -90,7 +96,13 @@ I4 = ((-9, 4), (-7, 4))
         ),
         ("by_data", {("read", 4, 0, ((-7, 4), (0, 1)))}),
         ("through", {("read", 8, 0, ((-7, 8), (0, 1)))}),
-        ("scattered", {("read", 4, 0, ((-7, 4), (0, 1)))}),
+        ("scattered", {("read", 4, 0, ((-7, 4), (0, 1))), ("write", 4, 0, ((ANYWHERE, 1), (1, 1)))}),
+        (
+            "histogram",
+            {("read", 1, 0, ((-9, 1), (-7, 1), (0, 1))), ("atomic", 4, 0, ((ANYWHERE, 1), (1, 1)))},
+        ),
+        ("sometimes", {("read", 4, 0, ((-7, 4), (0, 1)))}),
+        ("of_two", {("read", 4, 0, ((0, 1),))}),
         ("shared", set()),
         ("optional", {("write", 4, 0, ((-7, 4), (0, 1))), ("read", 4, 0, ((-7, 4), (1, 1)))}),
         ("wide", {("write", 16, 0, ((-9, 16), (-7, 16), (0, 1)))}),

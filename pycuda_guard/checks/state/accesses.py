@@ -267,7 +267,7 @@ class Work:
         region = self._memory.find(event.address)
         whole = footprints.Range(event.address, event.nbytes)
         if region is not None:
-            inherited = [access for access in self._loose if footprints.overlap(access.range, whole)]
+            inherited = [access for access in self._loose if footprints.overlap(_reach(access), whole)]
             self._accesses[region] = inherited[-_MAX_A_REGION:]
             for access in inherited:
                 self._loose.remove(access)
@@ -343,7 +343,7 @@ class Work:
                 kind, ordered = "write", False
             if ordered or kind == old.kind != "write" or track.number in old.accused:
                 continue
-            if footprints.overlap(old.range, later.range):
+            if _meet(old, later):
                 old.accused |= {track.number}
                 self.conflicts.append(Conflict(old, later))
 
@@ -371,3 +371,18 @@ def goes_on(event: Copy) -> bool:
     """Tell whether a copy uses host memory that it can go on with while the host does."""
     ends = (event.destination, event.source)
     return event.asynchronous and any(type(e) is HostOperand and e.kind in _ASYNCHRONOUS_HOST for e in ends)
+
+
+def _meet(one: Access, other: Access) -> bool:
+    """Tell whether two accesses certainly have a byte in common."""
+    if one.range.width and other.range.width:
+        return footprints.overlap(one.range, other.range)
+    # where in its memory one of them is, nobody knows
+    whole, part = (one, other) if one.range.width else (other, one)
+    return bool(whole.range.width) and footprints.covers(whole.range, part.region.base, part.region.end)
+
+
+def _reach(access: Access) -> Range:
+    """Return the bytes among which those of an access are."""
+    region = access.region
+    return access.range if access.range.width else footprints.Range(region.base, region.end - region.base)

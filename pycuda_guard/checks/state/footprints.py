@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pycuda_guard.events.model import factors
+from pycuda_guard.events.model import ANYWHERE, CertainAccess, LinearForm, factors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pycuda_guard.events.model import (
         Address,
-        CertainAccess,
         Extent,
         KernelSignature,
         Launch,
-        LinearForm,
     )
 
 _MAX_KNOWN = 4096
@@ -26,7 +24,10 @@ _PRODUCTS = -16  # those from here down are of two
 
 
 class Range(NamedTuple):
-    """``rows`` rows of ``width`` bytes, ``pitch`` bytes apart."""
+    """``rows`` rows of ``width`` bytes, ``pitch`` bytes apart.
+
+    Of width 0, it is some bytes of the memory that ``start`` points into, nobody knows which.
+    """
 
     start: Address
     width: int
@@ -85,6 +86,11 @@ def _meets(start: Address, end: Address, other: Range) -> bool:
     return row >= 0 and other.start + row * other.pitch + other.width > start
 
 
+def covers(touched: Range, start: Address, end: Address) -> bool:
+    """Tell whether a range has all bytes from ``start`` up to ``end``."""
+    return touched.rows == 1 and touched.start <= start and end <= touched.end
+
+
 #: how bytes are touched, and which ones
 Touched = tuple[tuple[str, Range], ...]
 
@@ -122,9 +128,21 @@ def _work_out(launch: Launch, accesses: Iterable[CertainAccess], symbols: dict[i
         symbols[-1 - axis], symbols[-4 - axis] = block[axis], grid[axis]
     found: dict[tuple[str, Range], None] = {}
     for access in accesses:
-        for touched in _ranges(access, symbols):
+        for touched in _somewhere(access, symbols) if _is_anywhere(access) else _ranges(access, symbols):
             found[access.kind, touched] = None
     return tuple(found)
+
+
+def _is_anywhere(access: CertainAccess) -> bool:
+    return any(symbol == ANYWHERE for symbol, _ in access.address.terms)
+
+
+def _somewhere(access: CertainAccess, symbols: dict[int, int]) -> Iterable[Range]:
+    """Return where the memory begins somewhere in which an access is, if any thread makes it."""
+    terms = tuple(term for term in access.address.terms if term[0] != ANYWHERE)
+    pointer = LinearForm(access.address.constant, terms)
+    made = _ranges(CertainAccess(access.kind, access.width, pointer, access.conditions), symbols)
+    return [Range(touched.start, 0) for touched in made][:1]
 
 
 class _Line(NamedTuple):

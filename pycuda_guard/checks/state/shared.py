@@ -52,6 +52,8 @@ class Shared:
     def begin(self, access: Access) -> None:
         """Take in an access to shared memory, if it is certain to go on while the host does."""
         event = access.event
+        if not access.range.width:
+            return  # nobody knows which bytes
         if isinstance(event, Launch):
             kernel = self._modules.kernels.get((event.module, event.function))
             # The host may watch atomic counters, and what a kernel publishes under way.

@@ -3,7 +3,8 @@
 The kernel is run symbolically for the threads whose z indices are 0, and once more for those whose y
 indices are 0, too, of which more may be known.
 A register holds a linear form of the parameters, the extents of the launch and the thread's x
-and y index, or is unknown. At a branch on a form both ways are taken, each under its condition; a
+and y index; or an address that is known but for its offset to a pointer parameter; or it is unknown.
+At a branch on a form both ways are taken, each under its condition; a
 path ends at a branch on anything else, such as loaded data. So every access that is found
 does happen in a launch for which its conditions hold. What is not found may happen all the same.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pycuda_guard.events.model import CertainAccess, LinearForm, product
+from pycuda_guard.events.model import ANYWHERE, CertainAccess, LinearForm, product
 from pycuda_guard.kernels.ptx.ir import (
     TYPE_SIZES,
     Address,
@@ -65,7 +66,13 @@ class Compared(NamedTuple):
     fails: Ways
 
 
-Value = LinearForm | Compared | bool | None  #: a number, a predicate, or unknown
+class Somewhere(NamedTuple):
+    """The value of a pointer parameter plus who knows what: ``x + index[i]``."""
+
+    pointer: int
+
+
+Value = LinearForm | Somewhere | Compared | bool | None  #: a number, a predicate, or unknown
 
 
 def certain_accesses(function: FlatFunction) -> tuple[CertainAccess, ...]:
@@ -163,6 +170,10 @@ class _Search:
             for position, parameter in enumerate(function.function.parameters)
             if not parameter.dims and parameter.vector == 1
         }
+        #: the positions of those that may be pointers
+        self.wide = {
+            at for at, kind in self.parameters.values() if TYPE_SIZES[kind] == 8 and kind[0] in "usb"
+        }
         self.found: dict[CertainAccess, None] = {}
         self.paths = [_Path(0, {}, ())]
         self.steps = 0
@@ -212,8 +223,23 @@ class _Search:
             predicate = instruction.operands[3]
             assert isinstance(predicate, Register)
             return self.fork(path, predicate.name, values[2])
-        path.values[names[0]] = compute(path, instruction, values)
+        value = compute(path, instruction, values)
+        path.values[names[0]] = self.somewhere(instruction, values) if value is None else value
         return path.possible
+
+    def somewhere(self, instruction: Instruction, values: list[Value]) -> Somewhere | None:
+        """Return a sum of which something is unknown, if what is known has one pointer."""
+        opcode = instruction.opcode
+        if opcode not in _ADDING or not _is_integer(instruction):
+            return None
+        known = values[:1] if opcode == "sub" else values[2:] if opcode == "mad" else values
+        pointers = [value.pointer for value in known if isinstance(value, Somewhere)]
+        for value in known:
+            if isinstance(value, LinearForm):
+                pointers.extend(
+                    symbol for symbol, factor in value.terms if factor == 1 and symbol in self.wide
+                )
+        return Somewhere(pointers[0]) if len(pointers) == 1 else None
 
     def fork(self, path: _Path, register: str, compared: Compared) -> bool:
         """Do the same instruction again on several paths, on each of which the predicate is decided."""
@@ -273,17 +299,23 @@ class _Search:
                 if same and kind[0] in "usb" and loaded[0] in "usb":
                     path.values[target.name] = LinearForm(0, ((position, 1),))
             return
-        base = self.read(path, address.base)
-        if not isinstance(base, LinearForm) or not base.terms or modifiers & _NOT_GLOBAL:
-            return
+        first = None if modifiers & _NOT_GLOBAL else _place(self.read(path, address.base), address.offset)
         width = TYPE_SIZES.get(instruction.modifiers[-1], 0)
         for operand in instruction.operands:
             if isinstance(operand, Vector):
                 width *= len(operand.elements)
         kind = _kind(instruction)
-        if width and kind:
-            first = _plus(base, LinearForm(address.offset))
+        if first is not None and width and kind:
             self.found[CertainAccess(kind, width, first, path.conditions)] = None
+
+
+def _place(base: Value, offset: int) -> LinearForm | None:
+    """Return an address in global memory; None where it is nothing known."""
+    if isinstance(base, Somewhere):
+        return LinearForm(0, ((ANYWHERE, 1), (base.pointer, 1)))
+    if not isinstance(base, LinearForm) or not base.terms:
+        return None
+    return _plus(base, LinearForm(offset))
 
 
 def _kind(instruction: Instruction) -> str:
@@ -298,6 +330,7 @@ def _kind(instruction: Instruction) -> str:
 # --- what instructions compute ------------------------------------------------------------------
 
 _ODD = frozenset({"hi", "sat"})
+_ADDING = frozenset({"add", "sub", "mad"})
 
 
 def _is_integer(instruction: Instruction) -> bool:

@@ -253,13 +253,16 @@ def test_pycudas_own_kernels_are_placed_on_the_users_line():
     [
         ("dynamic", 256, 256, "pass shared=516 to the launch, or use fewer threads a block"),
         ("dynamic", 0, 0, "pass shared=516 to the launch, or use fewer threads a block"),
+        ("dynamic", 256, 0, "pass shared=516 to the launch, or use fewer threads a block"),
         ("tiles", 0, 512, "give `s` 516 bytes, or keep the index below 128"),
     ],
 )
 def test_how_much_shared_memory_is_needed(function, shared, size, help):
     variable = (f"_ZZ{len(function)}{function}E1s", size)
     outside = report("shared-outside", 512, 4, function, space="shared", variable=variable)
-    assert only(*ARRAYS, launch(function, ptr(A), shared=shared), outside).help == help
+    found = only(*ARRAYS, launch(function, ptr(A), shared=shared), outside)
+    assert found.help == help
+    assert f"shared `s` ({shared or size} bytes) outside" in found.message
 
 
 def test_a_launch_that_is_forgotten_is_told_by_its_line():

@@ -81,7 +81,7 @@ class SharedOutOfBounds(KernelRule):
         scene = self.scene(event)
         access = event.access
         target = f"shared {variable_name(access.variable)}" if access.variable else "shared memory"
-        size = f" ({messages.size(access.variable_size)})" if access.variable else ""
+        size = f" ({messages.size(_room(scene))})" if access.variable else ""
         text = f"{kernel_name(event)} {scene.verb} {target}{size} outside: {messages.size(access.width)} at "
         text += f"offset {signed(event.address)} in {scene.where()}"
         if event.count > 1 and event.lowest != event.highest:
@@ -97,10 +97,16 @@ def _help(scene: Scene) -> str:
     if signed(event.lowest) < 0:
         return f"keep the index into {name} from becoming negative"
     static = scene.signature.static_shared if scene.signature is not None else 0
-    if launch is not None and event.access.variable_size == launch.shared and not static:
+    if launch is not None and _room(scene) == launch.shared and not static:
         return f"pass shared={needed} to the launch, or use fewer threads a block"
-    room = event.access.variable_size // event.access.width
+    room = _room(scene) // event.access.width
     return f"give {name} {needed} bytes, or keep the index below {room}"
+
+
+def _room(scene: Scene) -> int:
+    """Return the bytes of the array; of one without a size in the source, those that the launch gives it."""
+    declared = scene.event.access.variable_size
+    return declared if declared or scene.launch is None else scene.launch.shared
 
 
 def signed(offset: int) -> int:

@@ -64,7 +64,7 @@ class Rule:
     source: ClassVar[str] = "api"
     #: whether it has something to say in a process forked after cuInit, where no call of CUDA works
     holds_after_fork: ClassVar[bool] = False
-    #: copies, memsets and launches among which it looks only at those that are ``state.odd``
+    #: copies, memsets, launches and frees among which it looks only at those that are ``state.odd``
     only_odd: ClassVar[frozenset[type[model.Event]]] = frozenset()
     #: whether it need not look again at a launch that equals one of which it said nothing (``state.plan``)
     only_new: ClassVar[bool] = False

@@ -137,7 +137,7 @@ class DeadContext(Rule):
 
     def on_freed(self, event: Freed) -> None:
         """Look whether memory can still be freed, and by this thread."""
-        region = self.state.memory.find(event.address)
+        region = self.state.freed
         if region is not None:
             if self._is_anothers(event, region.context) and (
                 region.kind in _BOUND and not self.state.work.is_pooled(region)

@@ -60,6 +60,7 @@ class DoubleFree(Rule):
     code: ClassVar[str] = "PG206"
     name: ClassVar[str] = "double-free"
     severity: ClassVar[Severity] = Severity.ERROR
+    only_odd = frozenset({Freed})
 
     def on_freed(self, event: Freed) -> None:
         """Look whether the memory was freed before."""

@@ -97,7 +97,8 @@ class ForkAfterInit(Rule):
 
     def on_allocated(self, event: Allocated) -> None:
         """Report an allocation that went through all the same."""
-        self._used(event, event.call)
+        if self._fork is not None:
+            self._used(event, event.call)
 
     def on_context_changed(self, event: ContextChanged) -> None:
         """Report a new context."""
@@ -114,7 +115,8 @@ class ForkAfterInit(Rule):
 
     def on_synchronized(self, event: Synchronized) -> None:
         """Report that the host waits for something in vain."""
-        self._used(event, f"{event.scope}.synchronize()")
+        if self._fork is not None:
+            self._used(event, f"{event.scope}.synchronize()")
 
     def _used(self, event: Event, what: str, failure: int | None = None) -> None:
         if self._fork is None or self.again(event, failure=failure):

@@ -77,13 +77,13 @@ class FreedInFlight(streams.ConflictRule):
 
     def on_freed(self, event: Freed) -> None:
         """Look for unfinished uses of memory that is freed for good."""
-        region = self.state.memory.find(event.address)
-        if region is None or region.base != event.address or self.state.work.is_pooled(region):
+        region, work = self.state.freed, self.state.work
+        unfinished = [] if region is None else work.unfinished(region)
+        if region is None or not unfinished or region.base != event.address or work.is_pooled(region):
             return
         is_locked = region.kind in PAGE_LOCKED
         if not is_locked and (region.kind is not MemoryKind.DEVICE or event.how != "free"):
             return
-        unfinished = self.state.work.unfinished(region)
         severity = Severity.ERROR
         if not is_locked:
             unfinished = [access for access in unfinished if access.track.handle != DEFAULT_STREAM]

@@ -140,7 +140,7 @@ class ResultNeverRead(Rule):
 
     def on_freed(self, event: Freed) -> None:
         """Note that nobody can read any more."""
-        region = self.state.memory.find(event.address)
+        region = self.state.freed
         launch = self._waiting.pop(region, None) if region is not None else None
         if region is not None and launch is not None and len(self._lost) < _MAX_WAITING:
             self._lost.append((launch, region))

@@ -70,9 +70,11 @@ class State:
     - of a copy or memset, ``destination`` and ``source`` are the live memory at its ends (None for
       host memory and for addresses in no live memory);
     - of a launch, ``plan`` is what is known of it and of those that equal it;
+    - of a free, ``freed`` is the live memory that it is about;
     - ``stray`` tells that an address is in no live memory, and ``inside`` that every operand of a
       copy stays within the bounds of its memory. With either amiss, or with work that it conflicts with, an
-      operation is ``odd``; all are while there is more to contexts than the one that is current.
+      operation is ``odd``; all are while there is more to contexts than the one that is current. So is a
+      free of what is no live memory.
     """
 
     def __init__(self) -> None:
@@ -91,6 +93,7 @@ class State:
         self.destination: Region | None = None
         self.source: Region | None = None
         self.plan: Plan
+        self.freed: Region | None = None
         self._touches: list[Touch] = []  # what a copy or memset touches, the destination first
         self.stray = False
         self.inside = True
@@ -102,6 +105,7 @@ class State:
             Copy: self._look_at_copy,
             Memset: self._look_at_memset,
             Launch: self._look_at_launch,
+            Freed: self._look_at_freed,
         }
         self.appliers: dict[type[Event], Callable[..., None]] = {
             Allocated: self._allocated,
@@ -214,6 +218,10 @@ class State:
             work.look(event, self.plans.touches(plan) if plan.touches is None else plan.touches)
         self.odd = plan.stray or bool(work.conflicts) or self.owners.are_unusual
 
+    def _look_at_freed(self, event: Freed) -> None:
+        self.freed = self.memory.find(event.address)
+        self.odd = self.freed is None
+
     # --- after the rules: what an event changes ---
 
     def _announce(self, event: Event) -> None:
@@ -228,9 +236,8 @@ class State:
 
     def _freed(self, event: Freed) -> None:
         self._announce(event)
-        region = self.memory.find(event.address)
-        self.work.free(region)
-        self.pools.free(region)
+        self.work.free(self.freed)
+        self.pools.free(self.freed)
         self.memory.free(event)
 
     def _copy(self, event: Copy) -> None:

@@ -326,6 +326,11 @@ KERNEL(compact_by_plain_count) {
         y[place % 100 + 100 * INDEX % 3] = x[INDEX];  // PG501
     }
 }
+//! grid=1 block=40
+KERNEL(count_in_two_steps) {
+    int place = z[0];  // PG501
+    if (x[INDEX] % 3 == 0) z[0] = place + 1;  // PG501
+}
 //! grid=2 block=40
 KERNEL(compact_by_atomic_count) {
     if (x[INDEX] % 3 == 0) y[atomicAdd(z, 1)] = x[INDEX];

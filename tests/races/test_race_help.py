@@ -17,6 +17,8 @@ LOOP_END = "at the end of the loop's body, after line "
         ("shared_memory.cu", "found_by_the_same_value", "let one thread write it, or use an atomic"),
         ("synchronization.cu", "syncwarp_is_none_for_the_block", "put __syncthreads() between lines "),
         ("global_memory.cu", "histogram_plain", "atomicAdd(&x[i], value)"),
+        ("global_memory.cu", "count_in_two_steps", "if threads add to what they have read, use an atomic"),
+        ("global_memory.cu", "two_threads_collide", "let one thread write it, or use an atomic"),
         ("global_memory.cu", "exchange_between_blocks", "__syncthreads() orders no blocks"),
         ("global_memory.cu", "jacobi_with_half_the_barriers", LOOP_END),
     ],

@@ -111,15 +111,20 @@ def _help(scene: Scene) -> str:
         if event.block_index == event.other_block and event.round == "any":
             text += f", with __syncthreads() at the end of the loop's body, after line {other.line}"
         return text
+    kinds = {event.access.kind, other.kind}
+    if kinds == {"write"} and (
+        event.block_index != event.other_block or (is_one_line(event) and event.round != "next")
+    ):
+        return "let one thread write it, or use an atomic; blocks are ordered by nothing but another launch"
     if event.block_index == event.other_block:
         text = f"put __syncthreads() {where_missing(event)}"
+        if kinds == {"read", "write"} and event.round != "next":
+            text += "; if threads add to what they have read, use an atomic instead"
         if scene.launch is not None and prod(scene.launch.grid) > 1:
             text += (
                 "; for what several blocks share, write to a second array or split the kernel in two launches"
             )
         return text
-    if {event.access.kind, other.kind} == {"write"}:
-        return "let one thread write it, or use an atomic; blocks are ordered by nothing but another launch"
-    if "atomic" in (event.access.kind, other.kind):
+    if "atomic" in kinds:
         return "make both accesses atomic, or put one of them into another launch"
     return "write to a second array, or split the kernel in two launches: __syncthreads() orders no blocks"

@@ -169,10 +169,10 @@ def watch_races(*, on: bool) -> None:
         world.options = replace(world.options, races=on)
 
 
-def unwatched_kernels() -> tuple[list[str], list[str]]:
-    """Return the launched kernels in which not all races were looked for, and those not looked into."""
+def unwatched_kernels() -> tuple[list[str], list[str], list[str]]:
+    """Return the kernels that were not watched as they should be: see the runtime's method."""
     if _current is None or _current.tap.kernels is None:
-        return [], []
+        return [], [], []
     return _current.tap.kernels.runtime.unwatched_kernels()
 
 

@@ -204,11 +204,16 @@ class Kernels:
             bare = self._bare_for_launch(variant)
             if bare is None and chosen is function:
                 raise
-        # not in the handler: an exception of the program's own kernel must not show ours behind it
+        # not in the handler: an exception of the program's own kernel must not show ours behind it.
+        # If it is only the instrumented kernel that is too large, the program's own runs unwatched; where
+        # that has variables of its own, the smallest variant does.
         if bare is not None:
-            # if it is only the instrumented kernel that is too large, the program's own runs unwatched
-            return wrapped(bare, grid, block, packed, shared, stream)
-        return wrapped(function, grid, block, longer, shared, stream)
+            result = wrapped(bare, grid, block, packed, shared, stream)
+        else:
+            _, longer, _ = self.runtime.unwatched(function, variant, packed, shared)
+            result = wrapped(function, grid, block, longer, shared, stream)
+        self.runtime.launched_unwatched(event)
+        return result
 
     def launch_unwatched(self, wrapped: Wrapped, function: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Make a launch that no event tells of."""

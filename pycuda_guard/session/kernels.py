@@ -45,13 +45,15 @@ def unwatched(config: Config) -> list[str]:
     return spots
 
 
-def unwatched_kernels(races: Sequence[str], crowded: Sequence[str]) -> list[str]:
+def unwatched_kernels(races: Sequence[str], crowded: Sequence[str], refused: Sequence[str]) -> list[str]:
     """Return what the report says of kernels that not all races, or nothing at all, was looked for in."""
     spots = []
     if races:
         spots.append(f"all races inside {_shown(races)}")
     if crowded:
         spots.append(f"{_shown(crowded)}, whose blocks wait for one another and with checks do not all fit")
+    if refused:
+        spots.append(f"launches of {_shown(refused)}, whose blocks are too large for it with checks")
     return spots
 
 

@@ -113,7 +113,7 @@ class Session:
         self._contexts = ContextWatch()
         self._is_child = bool(folder)
         self._has_unseen_children = False
-        self._unwatched: tuple[list[str], list[str]] = [], []
+        self._unwatched: tuple[list[str], list[str], list[str]] = [], [], []
         self._next_fork: Forked | None = None
         self._was_forked_late = False
         self._fork: Forked | None = None  # what the first event of a forked child is preceded by

@@ -73,6 +73,7 @@ class Runtime:
         self._launching = Launching(self.world, self._asking, self.loader)
         self._launches = 0
         self._crowded: dict[str, None] = {}  # kernels that ran as they are, see residency.py
+        self._refused: dict[str, None] = {}  # kernels whose variants the driver did not launch
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             Allocated: self._following.allocated,
             Freed: self._following.freed,
@@ -220,6 +221,20 @@ class Runtime:
             chosen = variant.checked if prepared.variant == "checked" else variant.races
         return chosen, prepared.packed, prepared.shared
 
+    def launched_unwatched(self, event: Launch) -> None:
+        """Follow a launch that the driver refused as it was prepared, and that was made again unwatched."""
+        with self._lock:
+            if self._is_busy:
+                return
+            self._is_busy = True
+            try:
+                self._launching.unwatched(event)
+                self._refused[event.function] = None
+            except Exception as error:
+                self.world.guard_error(f"the launch of {event.function}", error)
+            finally:
+                self._is_busy = False
+
     def _is_crowded(self, variant: Variant, shared: int, event: Launch) -> bool:
         """Tell whether the program's own kernel must run: with checks, its blocks would wait for ever.
 
@@ -278,12 +293,13 @@ class Runtime:
 
     # -- the end --------------------------------------------------------------------------------
 
-    def unwatched_kernels(self) -> tuple[list[str], list[str]]:
+    def unwatched_kernels(self) -> tuple[list[str], list[str], list[str]]:
         """Return the kernels in which not all races could be looked for, in order of their launches.
 
-        Second come those that ran as they are, because with checks not all of their blocks were resident.
+        Second come those that ran as they are, because with checks not all of their blocks were resident;
+        third those that need more registers with checks than blocks of theirs can have.
         """
-        return list(self._launching.racing.missed), list(self._crowded)
+        return list(self._launching.racing.missed), list(self._crowded), list(self._refused)
 
     def finish(self) -> None:
         """Wait for all kernels, read what they reported, and ask who wrote what is still there."""

@@ -6,9 +6,10 @@ from pycuda_guard.session.kernels import unwatched_kernels
 
 
 def test_says_what_was_left_out_and_why() -> None:
-    assert unwatched_kernels([], []) == []
-    races, crowded = unwatched_kernels(["f"], ["g", "h"])
+    assert unwatched_kernels([], [], []) == []
+    races, crowded, refused = unwatched_kernels(["f"], ["g", "h"], ["k"])
     assert races == "all races inside `f`"
     assert crowded == "`g`, `h`, whose blocks wait for one another and with checks do not all fit"
-    (several,) = unwatched_kernels([f"k{number}" for number in range(9)], [])
+    assert refused == "launches of `k`, whose blocks are too large for it with checks"
+    (several,) = unwatched_kernels([f"k{number}" for number in range(9)], [], [])
     assert several.endswith(" more")

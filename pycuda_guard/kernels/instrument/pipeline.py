@@ -50,6 +50,9 @@ _MOST_INSTRUCTIONS = 400_000
 #: registers with which all threads of a multiprocessor can be resident; kernels that need them need few
 #: themselves, and are short
 _FEW_REGISTERS, _LOW_PRESSURE, _SMALL = 32, 16, 1000
+#: registers with which a block can have 1024 threads; directives that tell ptxas of blocks or registers
+_FOR_LARGE_BLOCKS = 64
+_SIZED = {"maxntid", "reqntid", "maxnreg", "minnctapersm"}
 #: the first architecture, Volta, whose lanes go their own ways
 _FIRST_WITH_LANES = 70
 _OWN_NAMES = (reports.CHECK, reports.REPORT, ENTER, UNORDERED, abi.SITE_COUNTERS, DYNAMIC)
@@ -176,7 +179,7 @@ class _Pipeline:
             checked = name + abi.CHECKED_SUFFIX
             frame = self.frame(flat, name, plan)
             emit_checked(frame, shadow)
-            functions.append(frame.builder.function(checked, declared))
+            functions.append(frame.builder.function(checked, self.launchable(flat, declared)))
         others = [access for access in accesses if _is_unknown(fast, access)]
         races = self.race_variant(plan, name, shadow, others, functions) if self.races else None
         below = [self.flat[each] for each in self.calls.reached[name]]
@@ -209,6 +212,16 @@ class _Pipeline:
         if len(flat.body) > _SMALL or register_pressure(flat) > _LOW_PRESSURE:
             return declared
         return replace(declared, directives=[*declared.directives, ("maxnreg", (_FEW_REGISTERS,))])
+
+    def launchable(self, flat: FlatFunction, declared: Function) -> Function:
+        """Return a checked kernel with a limit of registers that lets it have the largest blocks.
+
+        Where the program's own kernel may need more, its blocks are smaller, and it is left as it is.
+        """
+        own = {directive for directive, _ in declared.directives}
+        if self.calls.reached[declared.name] or own & _SIZED or register_pressure(flat) > _FOR_LARGE_BLOCKS:
+            return declared
+        return replace(declared, directives=[*declared.directives, ("maxnreg", (_FOR_LARGE_BLOCKS,))])
 
     def race_variant(
         self,

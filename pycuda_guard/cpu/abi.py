@@ -25,6 +25,9 @@ REGION = 4 * WINDOW
 #: in ``a & REGION_MASK == region base`` for every valid device-side address
 REGION_MASK = ~(REGION - 1) & 0xFFFF_FFFF_FFFF_FFFF | WINDOW
 
+#: where invalid addresses are sent: not canonical on x86-64, however far an index moves it
+POISON = 1 << 62
+
 #: offset in the device window, amid addresses that are never mapped, where misaligned accesses are sent.
 #: Accesses that leave the memory before or behind that window do not come near
 MISALIGNED = WINDOW // 2

@@ -169,14 +169,14 @@ class Runtime:
 
         ``grid`` and ``block`` are in blocks and threads, ``shared`` is dynamic shared memory in bytes.
         ``parameters`` is cut or padded with zeros to the kernel's size. After ``timeout`` seconds (0: never)
-        the kernel is given up. A kernel that recurses gets ``stack`` bytes of local memory a thread for its
-        calls. Raises ForkedError, MemoryError.
+        the kernel is given up. One that recurses or has ``alloca`` gets ``stack`` bytes of local memory a
+        thread for that. Raises ForkedError, MemoryError.
         """
         if kernel.plan.unsupported:
             raise GuardError(f"kernel {kernel.name} cannot run: {kernel.plan.unsupported}")
         dimensions = _DIMENSIONS.pack(*grid, *block)
         fault = _Fault()
-        stack = stack if kernel.plan.recurses else 0
+        stack = stack if kernel.plan.needs_stack else 0
         milliseconds = round(1000 * timeout)
         result = self.library.pg_launch_kernel(
             kernel.address, dimensions, shared, stack, parameters, len(parameters), milliseconds, fault

@@ -35,7 +35,7 @@ REFUSED = [
     "cp.async.bulk.shared.global [%x], [%w], 16, [%x];",
     "bar.red.popc.u32 %x, 1, %p;",
     "mbarrier.expect_tx.shared.b64 [%x], 16;",
-    "alloca.u64 %w, %w;",
+    "alloca.u64 %w, %w, 3;",
     "tex.1d.v4.f32.s32 {%x, %y, %x, %y}, [%w, {%x}];",
     "mma.sync.aligned.m8n8k4.row.col.f16.f16.f16.f16 {%x, %x, %x, %x}, {%y, %y}, {%y, %y}, {%x, %x, %x, %x};",
     "mma.sync.aligned.m16n8k32.row.col.s32.s4.s4.s32 {%x, %x, %x, %x}, {%y, %y}, {%y}, {%x, %x, %x, %x};",

@@ -9,6 +9,7 @@ from llvmlite import ir
 from pycuda_guard.cpu.codegen.errors import Unsupported
 from pycuda_guard.cpu.codegen.layout import align
 from pycuda_guard.cpu.codegen.special import THREAD_TYPES
+from pycuda_guard.cpu.codegen.stack import TOP
 from pycuda_guard.cpu.codegen.types import I1, I32, I64, POINTER, VOID
 from pycuda_guard.kernels.ptx.ir import Arguments, Register, Symbol
 
@@ -62,7 +63,11 @@ def _memory(e: Emitter, operand: Operand) -> ir.Value:
 
 def _call(e: Emitter, function: ir.Value, memory: list[ir.Value]) -> None:
     thread = e.thread.arguments()
-    thread[1] = e.builder.add(e.thread.local, ir.Constant(I64, align(e.context.local_size, 16)))
+    if TOP in e.context.flat.registers:
+        top = e.builder.add(e.read(Register(TOP), "u64"), ir.Constant(I64, 15))
+        thread[1] = e.builder.and_(top, ir.Constant(I64, -16))
+    else:
+        thread[1] = e.builder.add(e.thread.local, ir.Constant(I64, align(e.context.local_size, 16)))
     e.builder.call(function, [*thread, *memory])
 
 

@@ -13,14 +13,17 @@ from pycuda_guard.cpu.codegen.instructions.nans import unsettled_registers
 from pycuda_guard.cpu.codegen.layout import local_offsets, parameter_offsets
 from pycuda_guard.cpu.codegen.metadata import Metadata
 from pycuda_guard.cpu.codegen.special import THREAD_TYPES
+from pycuda_guard.cpu.codegen.stack import TOP
 from pycuda_guard.cpu.codegen.types import I8, I32, I64, POINTER, VOID
 from pycuda_guard.kernels.ptx.ir import Space
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pycuda_guard.cpu.codegen.emitter import Emitter
     from pycuda_guard.cpu.codegen.graph import Graph
     from pycuda_guard.cpu.codegen.layout import ModuleLayout
-    from pycuda_guard.kernels.ptx.ir import FlatFunction
+    from pycuda_guard.kernels.ptx.ir import FlatFunction, Instruction
 
 GLOBALS_TABLE = "pg.globals"
 FUNCTIONS_TABLE = "pg.functions"
@@ -81,6 +84,12 @@ class FunctionContext:
     def globals_table(self) -> ir.GlobalVariable:
         """The table of the addresses of the module's global variables."""
         return self.module.globals_table
+
+    def extra_reads(self, instruction: Instruction) -> Iterator[str]:
+        """Yield the registers that an instruction reads besides those that it names."""
+        yield from self.roots.extra_reads(instruction)
+        if instruction.opcode == "call" and TOP in self.flat.registers:
+            yield TOP
 
     def device_function(self, name: str) -> ir.Function:
         """Return the LLVM function of a device function."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pycuda_guard.cpu.codegen import body, calls
+from pycuda_guard.cpu.codegen import body, calls, stack
 from pycuda_guard.cpu.codegen.context import FunctionContext
 from pycuda_guard.cpu.codegen.emitter import Emitter
 from pycuda_guard.cpu.codegen.errors import Unsupported
@@ -52,9 +52,10 @@ class _Returns:
 
 
 def stack_bytes(layout: ModuleLayout, name: str) -> tuple[int, bool]:
-    """Return the local memory that the functions called by a function need, and whether they recurse.
+    """Return the local memory that the functions called by a function need, and whether that is not all.
 
-    Of those that do, each is counted once: how deep they go is not known.
+    It is not if they recurse (each is counted once, as nobody knows how deep they go), or take memory as they
+    run, as the function itself may.
     """
     return _depth(layout, name, ())
 
@@ -62,7 +63,7 @@ def stack_bytes(layout: ModuleLayout, name: str) -> tuple[int, bool]:
 def _depth(layout: ModuleLayout, name: str, path: tuple[str, ...]) -> tuple[int, bool]:
     if name in path:
         return 0, True
-    deepest, recurses = 0, False
+    deepest, is_open = 0, stack.takes(layout.flat[name])
     for statement in layout.flat[name].body:
         if not isinstance(statement, Instruction) or statement.opcode != "call":
             continue
@@ -71,6 +72,6 @@ def _depth(layout: ModuleLayout, name: str, path: tuple[str, ...]) -> tuple[int,
         for called in names:
             if called in layout.flat:
                 own = align(local_offsets(layout.flat[called])[1], 16)
-                below, comes_again = _depth(layout, called, (*path, name))
-                deepest, recurses = max(deepest, own + below), recurses or comes_again
-    return deepest, recurses
+                below, is_open_below = _depth(layout, called, (*path, name))
+                deepest, is_open = max(deepest, own + below), is_open or is_open_below
+    return deepest, is_open

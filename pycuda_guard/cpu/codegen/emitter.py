@@ -44,9 +44,6 @@ if TYPE_CHECKING:
     from pycuda_guard.cpu.codegen.context import FunctionContext
     from pycuda_guard.kernels.ptx.ir import Instruction, Operand
 
-#: where invalid addresses are sent: not canonical on x86-64, however far an index moves it
-POISON = 1 << 62
-
 
 class Emitter:
     """Emits into one LLVM function; made anew for each.
@@ -212,7 +209,7 @@ class Emitter:
         if root is address and offset % alignment == 0:
             mask |= alignment - 1
         right = builder.icmp_unsigned("==", builder.and_(root, ir.Constant(I64, mask)), self.region_base)
-        wrong: ir.Value = ir.Constant(I64, POISON)
+        wrong: ir.Value = ir.Constant(I64, abi.POISON)
         if aligned is not None:
             wrong = builder.select(aligned, wrong, self.misaligned_address)
             if mask == abi.REGION_MASK:
@@ -383,6 +380,14 @@ class Emitter:
     def local_address(self) -> ir.Value:
         """Device address (``i64``) of the running function's local variables."""
         return self.thread.local
+
+    @property
+    def local_end(self) -> ir.Value:
+        """Device address (``i64``) where the thread's local memory ends."""
+        following = self.builder.add(self.thread_linear, ir.Constant(I32, 1))
+        stride = self.builder.zext(self.block_field("local_stride"), I64)
+        whole = self.builder.mul(self.builder.zext(following, I64), stride)
+        return self.builder.add(self.block_field("local"), whole)
 
     @property
     def thread_linear(self) -> ir.Value:

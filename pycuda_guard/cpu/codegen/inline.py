@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pycuda_guard.cpu.codegen import calls
+from pycuda_guard.cpu.codegen import calls, stack
 from pycuda_guard.cpu.codegen.errors import Unsupported
 from pycuda_guard.cpu.codegen.operands import is_suspension, is_volatile_shared_store
 from pycuda_guard.kernels.ptx.ir import Address, FlatFunction, Instruction, Label, Space, Symbol
@@ -30,7 +30,7 @@ class Inliner:
 
     def expand(self, name: str) -> FlatFunction:
         """Return a function with the calls in which threads may stop expanded. Raises Unsupported."""
-        return self._expand(name, ())
+        return stack.with_top(self._expand(name, ()))
 
     def stops(self, name: str) -> bool:
         """Whether a thread may stop or exit in a function or in those that it calls by name."""
@@ -109,9 +109,16 @@ class Inliner:
         if call.guard is not None:
             skip = replace(call.guard, negated=not call.guard.negated)
             result.body.append(Instruction("bra", (), (Symbol(end.name),), skip, call.span, call.source))
-        for statement in callee.body:
-            result.body.append(renamed(statement, lambda name: names.get(name, name), end.name))
-        result.body.append(end)
+        last = Label(f"last{suffix}")
+        body = [
+            renamed(statement, lambda name: names.get(name, name), last.name) for statement in callee.body
+        ]
+        if stack.takes(callee):
+            result.registers[f"stack{suffix}"] = "b64"
+            save, restore = stack.saved(f"stack{suffix}")
+            result.body += [save, *body, last, restore, end]
+        else:
+            result.body += [*body, last, end]
 
 
 def _localize(statement: Instruction | Label, localized: set[str]) -> Instruction | Label:

@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 class Liveness:
     """Live registers of a function, by backward data flow.
 
-    ``roots`` gives the registers that an instruction reads besides those it names: those by which its
-    address is checked.
+    ``others`` gives the registers that an instruction reads besides those it names.
     """
 
-    def __init__(self, graph: Graph, roots: Callable[[Instruction], Iterable[str]]) -> None:
-        self._roots = roots
+    def __init__(self, graph: Graph, others: Callable[[Instruction], Iterable[str]]) -> None:
+        self._others = others
         self._number: dict[str, int] = {}
         self._names: list[str] = []
         used = {}
@@ -63,7 +62,7 @@ class Liveness:
             used = self._bits(reads_after_cut(instruction))
             killed = self._bits(writes(instruction))
         for instruction in block.instructions:
-            used |= self._bits([*reads(instruction), *self._roots(instruction)]) & ~killed
+            used |= self._bits([*reads(instruction), *self._others(instruction)]) & ~killed
             if instruction.guard is None:
                 killed |= self._bits(writes(instruction))
         return used | self._bits(_end_reads(block)) & ~killed, killed

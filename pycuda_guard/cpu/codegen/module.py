@@ -77,9 +77,9 @@ def _lower_kernel(context: ModuleContext, inliner: Inliner, name: str, refused: 
     for called in sorted(context.layout.reached(name) & refused.keys()):
         return _refused(context.layout, name, refused[called])
     try:
-        stack, recurses = device_function.stack_bytes(context.layout, name)
+        stack, needs_more = device_function.stack_bytes(context.layout, name)
         plan = kernel.lower(context, inliner.expand(name), stack)
-        plan.recurses = recurses
+        plan.needs_stack = needs_more
         return plan
     except Unsupported as error:
         for own in [each for each in context.module.globals if each.startswith(f"{name}.")]:

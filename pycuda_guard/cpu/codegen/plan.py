@@ -26,8 +26,8 @@ class KernelPlan:
     ``suspensions`` has the abi.Suspension at the start of each region, and is empty for a kernel whose
     threads never stop: that one is ``"{name}.blocks"(block, first, last)``, others are
     ``"{name}.full.{i}"(block)`` and ``"{name}.range.{i}"(block, low, high)`` for each region ``i``.
-    ``registers`` estimates what a GPU would use. What ``recurses`` needs local memory for its calls besides
-    ``local_bytes``. ``unsupported`` says why the kernel cannot be launched.
+    ``registers`` estimates what a GPU would use. What ``needs_stack`` (it recurses, or has ``alloca``) takes
+    more local memory than ``local_bytes``. ``unsupported`` says why the kernel cannot be launched.
     """
 
     name: str
@@ -39,7 +39,7 @@ class KernelPlan:
     suspensions: list[int] = field(default_factory=list)
     registers: int = 0
     max_threads: int | None = None
-    recurses: bool = False
+    needs_stack: bool = False
     unsupported: str = ""
 
 

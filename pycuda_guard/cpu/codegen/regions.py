@@ -49,7 +49,7 @@ class Regions:
         graph = context.graph
         self.starts = [ENTRY, *(cut.target for _, cut in graph.cuts())]
         self.number = {start: number for number, start in enumerate(self.starts)}
-        self.liveness = Liveness(graph, context.roots.extra_reads)
+        self.liveness = Liveness(graph, context.extra_reads)
         self.kept: dict[str, list[str]] = {ENTRY: []}
         self.recomputed: dict[str, list[str]] = {ENTRY: []}
         self.slots: dict[str, int] = {}

@@ -18,14 +18,16 @@ from pycuda_guard.kernels.ptx.opcodes import OPCODES
 BEGIN = "<!-- generated from pycuda_guard/cpu/codegen/instructions -->"
 END = "<!-- end of the instructions -->"
 
-#: opcodes that end a block of instructions; they are lowered with the control flow
-_CONTROL_FLOW = {
+#: opcodes that end a block of instructions, lowered with the control flow, and those that become moves
+_WITHOUT_LOWERING = {
     "bra": "",
     "brx": "",
     "call": "no dynamic parallelism; of CUDA's runtime vprintf, malloc, free and __assertfail",
     "exit": "",
     "ret": "",
     "trap": "",
+    "stacksave": "",
+    "stackrestore": "",
 }
 
 
@@ -43,14 +45,14 @@ def support_table() -> list[Support]:
     """Return a row for every opcode of the PTX ISA, by category and name."""
     rows = []
     for name, opcode in OPCODES.items():
-        supported = name in SUPPORTED or name in _CONTROL_FLOW
+        supported = name in SUPPORTED or name in _WITHOUT_LOWERING
         rows.append(Support(name, opcode.category.value, supported, _limits(name)))
     return sorted(rows, key=lambda row: (row.category, row.opcode))
 
 
 def _limits(name: str) -> str:
     if name not in ENTRIES:
-        return _CONTROL_FLOW.get(name, "")
+        return _WITHOUT_LOWERING.get(name, "")
     parts = []
     for kind, sentence in ENTRIES[name].limits.items():
         parts.append(sentence if kind == "any" else f"{kind}: {sentence}")

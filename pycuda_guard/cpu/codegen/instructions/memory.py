@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from llvmlite import ir
 
+from pycuda_guard.cpu import abi
 from pycuda_guard.cpu.codegen.instructions.addresses import take_space
 from pycuda_guard.cpu.codegen.instructions.mbarrier import arrive
 from pycuda_guard.cpu.codegen.instructions.moves import read_bits
@@ -99,6 +100,28 @@ def store(e: Emitter, i: Instruction, m: Modifiers) -> None:
         e.builder.fence("release")
     for value, place in zip(values, places, strict=True):
         e.store(value, place, access.space, volatile=access.volatile)
+
+
+@lowers("alloca")
+def take_local_memory(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``alloca``, which is given the register of :mod:`pycuda_guard.cpu.codegen.stack`.
+
+    The address of more than is left faults.
+    """
+    m.type("u64")
+    targets, top, size, *rest = i.operands
+    alignment = getattr(rest[0], "value", 0) if rest else 8
+    if alignment < 1 or alignment & (alignment - 1):
+        e.unsupported("alignment that is no power of two")
+    b = e.builder
+    up = b.add(e.read(top, "u64"), ir.Constant(I64, alignment - 1))
+    start = b.and_(up, ir.Constant(I64, -alignment))
+    nbytes = e.read(size, "u64")
+    room = b.sub(e.local_end, start)
+    fits = b.and_(b.icmp_unsigned("<=", start, e.local_end), b.icmp_unsigned("<=", nbytes, room))
+    poison = ir.Constant(I64, abi.POISON)
+    for target, value in zip(_elements(targets), (start, b.add(start, nbytes)), strict=True):
+        e.write(target, b.select(fits, value, poison), "u64")
 
 
 @lowers("prefetch", "prefetchu", "applypriority", "discard", limits="has no effect")

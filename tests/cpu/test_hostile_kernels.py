@@ -44,7 +44,7 @@ END = "\nprint(json.dumps(said), flush=True)\nos._exit(0)"
 
 MISALIGNED = "misaligned address: kernel {}"
 ILLEGAL = "an illegal memory access was encountered: kernel {}"
-STACK = "an illegal memory access was encountered: kernel {}, its calls need more stack than the limit STACK_SIZE gives"
+STACK = f"{ILLEGAL}, its calls need more stack than the limit STACK_SIZE gives"
 TIMEOUT = "the launch timed out and was terminated"
 HOST = 0x7FFF_0000_0000
 #: arguments of a run → how the error begins; each in a process of its own, for it breaks the device

@@ -387,6 +387,8 @@ class Runtime:
 
     def _context_changed(self, event: ContextChanged) -> None:
         world = self.world
+        if event.change in ("retained", "attached"):
+            world.counted.add(event.subject)
         if event.subject not in world.states:
             return
         if event.change == "popped":
@@ -398,9 +400,13 @@ class Runtime:
             except DriverError:
                 self._asking.forget(world.states[event.subject])
                 world.forget_context(event.subject)
-        elif event.change == "created" or (event.change == "detached" and not world.is_alive(event.subject)):
+        elif event.change == "created" or (event.change == "detached" and self._is_gone(event.subject)):
             self._asking.forget(world.states[event.subject])
             world.forget_context(event.subject)
+
+    def _is_gone(self, context: ContextId) -> bool:
+        """Tell whether a context that was detached is gone: one of a single user is, and can't be asked."""
+        return context not in self.world.counted or not self.world.is_alive(context)
 
     def _finish_context(self, context: ContextId, state: ContextState) -> None:
         try:

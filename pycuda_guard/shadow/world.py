@@ -65,6 +65,7 @@ class World:
         self.states: dict[ContextId, ContextState] = {}
         self.launches: dict[int, LaunchInfo] = {}  # by the number that comes back in reports
         self.outbox: deque[Event] = deque()
+        self.counted: set[ContextId] = set()  # contexts of several users, which detach() need not end
         self.uses_heap = False  # a loaded module has memory whose addresses are not known
         self.unloaded: deque[int] = deque()  # addresses of variables of modules that are gone
         self._driver: Driver | None = None
@@ -96,6 +97,7 @@ class World:
     def forget_context(self, context: ContextId) -> None:
         """Drop what was in a context that is gone: the driver has freed it."""
         self.states.pop(context, None)
+        self.counted.discard(context)
         for allocation in self.allocations:
             if allocation.context == context:
                 self.allocations.remove(allocation.address)

@@ -208,6 +208,24 @@ LOST = {
         GONE,
         *within(CTX_B, module(UNKNOWN), launch("f", ptr(B), stream=S1, line=10)),
     ],
+    "event recorded in a later context": [
+        TWO[0],
+        event(E1),
+        GONE,
+        *within(CTX_B, stream(S2), record_at(10, E1, S2)),
+        failed(STALE, context=CTX_B),
+    ],
+    "stream of a copy in a later context": [
+        TWO[0],
+        stream(S1),
+        GONE,
+        *within(
+            CTX_B,
+            alloc(A, 64),
+            htod(A, host(16, kind=m.HostKind.PINNED), line=10, stream=S1, asynchronous=True),
+        ),
+        failed(STALE, context=CTX_B),
+    ],
     "free": [TWO[0], alloc(A, 64), GONE, *within(0, free(A, line=10))],
     "synchronize": [
         TWO[0],
@@ -257,6 +275,20 @@ ALIVE = {
         alloc(A, 64),
         GONE,
         htod(dev(A, 64, known=True), host(16)),
+    ],
+    "a later context's event with the same number, refused for its stream": [
+        TWO[0],
+        event(E1),
+        GONE,
+        *within(CTX_B, event(E1), record_at(10, E1, 0)),
+        failed(STALE, context=CTX_B),
+    ],
+    "a copy in a later context that fails for its size": [
+        TWO[0],
+        stream(S1),
+        GONE,
+        *within(CTX_B, alloc(A, 64), htod(A, host(99), stream=S1, asynchronous=True)),
+        failed("invalid argument", context=CTX_B),
     ],
     "in the thread that made the context": [TWO[0], alloc(A, 64), *within(0, collected(A))],
     "where the context was pushed": [

@@ -55,7 +55,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard import callsite
-from pycuda_guard.checks import messages
+from pycuda_guard.checks import messages, statuses
 from pycuda_guard.checks.base import Rule
 from pycuda_guard.checks.pointers import moves
 from pycuda_guard.events.model import ArgumentKind, Copy, DeviceOperand, Freed, Launch, MemoryKind, Memset
@@ -77,6 +77,9 @@ if TYPE_CHECKING:
 
 #: kinds that PyCUDA can free only where it can make their context current
 _BOUND = frozenset({MemoryKind.DEVICE, MemoryKind.MANAGED, MemoryKind.PINNED})
+
+#: what the driver says of a stream or an event that is gone with its context
+_REFUSED = frozenset({statuses.STALE_HANDLE, statuses.INVALID_CONTEXT})
 
 _HELP = "do that before context.detach()"
 
@@ -122,8 +125,10 @@ class DeadContext(Rule):
                         self._used(event, text, region.context, messages.story(region))
 
     def on_call_failed(self, event: CallFailed) -> None:
-        """Look for a stream or event that was used after the end of the only context."""
+        """Look for a stream or event that was used after the end of its context."""
         gone = self.state.owners.gone
+        if gone and event.announced and not self.explained(event.announced):
+            self._check_named(event)
         if event.context or not gone or not event.call.startswith(("Stream.", "Event.")):
             return
         if self.explained(event.announced) or self.state.devices.current(event.thread):
@@ -134,6 +139,18 @@ class DeadContext(Rule):
         self.explain(event.sequence)
         thing = "a stream" if event.call.startswith("Stream.") else "an event"
         self._used(event, f"{event.call} uses {thing}", next(reversed(gone)), ())
+
+    def _check_named(self, event: CallFailed) -> None:
+        """Look for what a call named, while another context is current."""
+        announced = self.state.announced(event.announced)
+        if announced is None or statuses.words(event) not in _REFUSED:
+            return
+        for what, owned in self.state.owners.named(announced):
+            if owned is not None and owned.context in self.state.owners.gone:
+                made = messages.related(f"{what} is made here", owned.site)
+                self.explain(event.sequence)
+                self._used(announced, f"{event.call} uses {what}", owned.context, made)
+                return
 
     def on_freed(self, event: Freed) -> None:
         """Look whether memory can still be freed, and by this thread."""

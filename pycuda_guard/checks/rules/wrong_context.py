@@ -64,7 +64,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages, statuses
 from pycuda_guard.checks.base import Rule
-from pycuda_guard.events.model import Copy, EventRecorded, EventTimed, Launch, MemoryKind, Memset
+from pycuda_guard.events.model import Launch, MemoryKind
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
@@ -107,25 +107,11 @@ class WrongContext(Rule):
         announced, owners = self.state.announced(event.announced), self.state.owners
         if announced is None or self.explained(event.announced) or event.thread in owners.replaced:
             return
-        for what, owned in self._named(announced):
+        for what, owned in owners.named(announced):
             if self._is_elsewhere(owned, announced.context):
                 self.explain(event.sequence)
                 self._report(announced, f"{event.call}: {what}", owned, f"{what} is made")
                 return
-
-    def _named(self, event: Event) -> list[tuple[str, Owned | None]]:
-        """Return what a call names that the driver takes from one context alone."""
-        owners = self.state.owners
-        if isinstance(event, Copy | Memset):
-            return [("the stream", owners.streams.get(event.stream))]
-        if isinstance(event, EventRecorded):
-            return [
-                ("the event", owners.events.get(event.event)),
-                ("the stream", owners.streams.get(event.stream)),
-            ]
-        if isinstance(event, EventTimed):
-            return [("the event", owners.events.get(number)) for number in (event.start, event.end)]
-        return []
 
     def _is_elsewhere(self, owned: Owned | None, current: ContextId) -> bool:
         """Tell whether something belongs to another living context than the current one."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from pycuda_guard.events.model import Copy, EventRecorded, EventTimed, Memset
+
 if TYPE_CHECKING:
     from pycuda_guard.callsite import Site
     from pycuda_guard.events.model import (
@@ -60,6 +62,19 @@ class Owners:
         """Return the context that is current in truth at an event."""
         replaced = self.replaced.get(event.thread)
         return event.context if replaced is None else replaced.actual
+
+    def named(self, event: Event) -> list[tuple[str, Owned | None]]:
+        """Return what a call names that the driver takes from one context alone."""
+        if isinstance(event, Copy | Memset):
+            return [("the stream", self.streams.get(event.stream))]
+        if isinstance(event, EventRecorded):
+            return [
+                ("the event", self.events.get(event.event)),
+                ("the stream", self.streams.get(event.stream)),
+            ]
+        if isinstance(event, EventTimed):
+            return [("the event", self.events.get(number)) for number in (event.start, event.end)]
+        return []
 
     def change(self, event: ContextChanged, *, was_current: bool) -> bool:
         """Follow a change of contexts; tell whether it ended ``event.subject`` for good."""

@@ -312,6 +312,9 @@ class Kernels:
             wrapped(function, *arguments)
         if variant.checked is not None:
             self._set_checked(variant, name, arguments)
+        if variant.proven is not None:
+            with contextlib.suppress(self.driver.Error):
+                wrapped(variant.proven, *arguments)
         return result
 
     def _set_checked(self, variant: Variant, name: str, arguments: tuple[Any, ...]) -> None:

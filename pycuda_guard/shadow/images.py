@@ -12,6 +12,7 @@ from pycuda_guard.diskcache import Cache, directory, fingerprint
 from pycuda_guard.kernels.instrument.abi import CHECKED_SUFFIX
 from pycuda_guard.kernels.instrument.bounds import Bound, Reach
 from pycuda_guard.kernels.instrument.model import InstrumentedKernel, Root, SharedShadow, Site
+from pycuda_guard.kernels.instrument.proofs.model import PROVEN_SUFFIX, Proof
 from pycuda_guard.kernels.instrument.races.model import RACES_SUFFIX, Exclusion, RaceVariant
 from pycuda_guard.kernels.ptx import parse, print_module
 from pycuda_guard.kernels.ptx.ir import Function, Scope, SourceMark, Space
@@ -66,8 +67,10 @@ class Image:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def plan_of(self, function: str) -> KernelPlan | None:
-        """Return the plan of a kernel, by its own name or that of its checked variant."""
-        return self.plans.get(function.removesuffix(CHECKED_SUFFIX).removesuffix(RACES_SUFFIX))
+        """Return the plan of a kernel, by its own name or that of one of its variants."""
+        for suffix in (CHECKED_SUFFIX, RACES_SUFFIX, PROVEN_SUFFIX):
+            function = function.removesuffix(suffix)
+        return self.plans.get(function)
 
     @property
     def uses_heap(self) -> bool:
@@ -114,6 +117,7 @@ def _unpack(data: dict[str, Any], text: bytes) -> Image:
         kernel = dict(plan["kernel"])
         if kernel.get("races") is not None:
             kernel["races"] = _unpack_races(kernel["races"])
+        kernel["proof"] = msgspec.convert(kernel["proof"], Proof | None)
         kernel["roots"] = tuple(Root(**root) for root in kernel["roots"])
         kernel["bounds"] = tuple(_unpack_bound(bound) for bound in kernel["bounds"])
         if kernel["shadow"] is not None:

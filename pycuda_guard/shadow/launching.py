@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,7 +37,10 @@ _MOST_CONFIGURATIONS = 256
 
 
 class Prepared(NamedTuple):
-    """What to launch: which variant (``""`` fast), with which packed arguments and dynamic shared memory."""
+    """What to launch: which variant, with which packed arguments and dynamic shared memory.
+
+    Variants are named as in loading.Variant: ``checked``, ``races``, ``proven``; ``""`` is the fast one.
+    """
 
     variant: str
     packed: bytes
@@ -74,12 +78,14 @@ class Memo:
         "shared",
         "stores",
         "told",
+        "variant",
         "version",
         "words",
     )
 
     def __init__(
         self,
+        variant: str,
         version: tuple[int, int],
         extents: tuple[()] | tuple[tuple[int, ...], tuple[int, ...]],
         packed: bytes,
@@ -91,6 +97,7 @@ class Memo:
         rest = (len(hidden) - abi.HEADER.size - abi.RANGE.size * len(roots.ranges)) // abi.BOUND.size
         formats = abi.HEADER.format + abi.RANGE.format * len(roots.ranges) + abi.BOUND.format * rest
         form = Struct("<" + formats.replace("<", ""))
+        self.variant = variant
         self.version = version
         self.extents = extents
         self.packed = packed
@@ -193,14 +200,29 @@ class Launching:
             if kernel.checks_shared and kernel.shared_bytes(shared) <= variant.shared_room(checked):
                 asked = kernel.shared_bytes(shared)  # else shared memory is not watched
             return Prepared("checked", _joined(plan, packed, hidden), asked)
-        hidden += _bounds(plan, packed, roots.told)
+        proven = "proven" if not is_checked and self._is_proven(variant, packed, shared, roots, event) else ""
+        if not proven:
+            hidden += _bounds(plan, packed, roots.told)
         watches_shared = kernel.checks_shared and not event.library
         is_simple = not (loads or stores or roots.is_foreign or is_checked or watches_shared)
         if is_simple and len(packed) <= plan.bare_bytes:
             version = (world.allocations.version, state.layout)
-            extents = () if kernel.races is None else (event.grid, event.block)
-            variant.memo = Memo(version, extents, packed, shared, hidden, roots, kernel.hidden_offset)
-        return Prepared("", _joined(plan, packed, hidden), shared)
+            is_any = kernel.races is None and kernel.proof is None
+            extents = () if is_any else (event.grid, event.block)
+            memo = Memo(proven, version, extents, packed, shared, hidden, roots, kernel.hidden_offset)
+            variant.memo = memo
+        return Prepared(proven, _joined(plan, packed, hidden), shared)
+
+    def _is_proven(self, variant: Variant, packed: bytes, shared: int, roots: _Roots, event: Launch) -> bool:
+        """Tell whether a launch needs no checks, and the variant without them is there for it."""
+        proving, plan = variant.proving, variant.plan
+        if proving is None or not event.block or len(packed) != plan.bare_bytes:
+            return False
+        values = [_POINTER.unpack_from(packed, position)[0] for position in plan.positions]
+        if not proving.holds(packed, shared, event, plan.kernel.roots, values, roots.allocations):
+            return False
+        self._loader.proven_function(variant)
+        return prod(event.block) <= variant.proven_threads
 
     def _races(self, variant: Variant, packed: bytes, roots: _Roots, event: Launch) -> RaceVariant | None:
         """Return what looks for races in a launch; None where that isn't wanted, or there are surely none."""
@@ -235,7 +257,7 @@ class Launching:
             if not event.library:
                 allocation.run_at_end = True
             allocation.users[stream] = None
-        return Prepared("", memo.front + memo.pack(*words), memo.shared)
+        return Prepared(memo.variant, memo.front + memo.pack(*words), memo.shared)
 
     def _roots(self, state: ContextState, plan: KernelPlan, packed: bytes, event: Launch) -> _Roots:
         """Find out what each root points into, and prepare for what is done through it."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pycuda_guard.errors import GuardError
 from pycuda_guard.events.model import MemoryKind
 from pycuda_guard.kernels.instrument import abi
+from pycuda_guard.kernels.instrument.proofs.model import PROVEN_SUFFIX
 from pycuda_guard.shadow.allocations import Allocation
+from pycuda_guard.shadow.proving import Proving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +79,8 @@ class Variant:
 
     __slots__ = (
         "_ask_room", "_room", "bare", "checked", "is_wanted", "loaded", "memo", "module",
-        "most_shared", "name", "own_shared", "parameters", "plan", "races", "settings",
+        "most_shared", "name", "own_shared", "parameters", "plan", "proven", "proven_threads", "proving",
+        "races", "settings",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +99,10 @@ class Variant:
         # of ``races`` may
         self.own_shared, self.most_shared = -1, 0
         self.bare: Any = None
+        self.proven: Any = None
+        self.proven_threads = 0  # that its blocks can have
+        proof = plan.kernel.proof
+        self.proving = Proving(proof) if proof is not None else None
         self.parameters = bytearray()  # set for launches of the form before CUDA 4
         self.memo: Memo | None = None  # of its last launch
         self.settings: list[tuple[str, tuple[Any, ...]]] = []  # what the program has set, for later variants
@@ -202,6 +209,15 @@ class Loader:
                 variant.own_shared = self.ask_room(variant.races)
             variant.most_shared = self.widen(variant.races)
         return variant.races
+
+    def proven_function(self, variant: Variant) -> Any:
+        """Return the variant without checks of addresses, got when it is first asked for."""
+        if variant.proven is None:
+            variant.proven = self.get_function(variant.module, variant.name + PROVEN_SUFFIX)
+            variant.proven_threads = self.ask_threads(variant.proven)
+            for name, arguments in variant.settings:
+                self.set_up(variant.proven, name, arguments)
+        return variant.proven
 
     def bare_function(self, variant: Variant) -> Any:
         """Return the function as the program gave it, to ask for its attributes; never launched."""

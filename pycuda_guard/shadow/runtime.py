@@ -218,7 +218,7 @@ class Runtime:
             self.deliver()
         chosen = function
         if prepared.variant:
-            chosen = variant.checked if prepared.variant == "checked" else variant.races
+            chosen = getattr(variant, prepared.variant)
         return chosen, prepared.packed, prepared.shared
 
     def launched_unwatched(self, event: Launch) -> None:

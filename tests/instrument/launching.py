@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pycuda_guard.kernels.instrument import abi, instrument
+from pycuda_guard.kernels.instrument.proofs.model import PROVEN_SUFFIX
 from pycuda_guard.kernels.ptx import parse, print_module
 from pycuda_guard.kernels.ptx.ir import Space
 from pycuda_guard.toolchain import find_nvcc
@@ -115,6 +116,7 @@ class Launcher:
         known=None,
         table=True,
         checked=False,
+        proven=False,
     ):
         """Launch the instrumented kernel; fill ``reports`` and ``counts`` and the buffers' arrays and codes.
 
@@ -149,9 +151,10 @@ class Launcher:
             values.append(argument.address if is_buffer else 0)
             ranges.append((argument.address, argument.array.nbytes) if is_buffer else (0, 0))
         assert len(hidden) == kernel.hidden_bytes
-        if not checked:
+        if not (checked or proven):
             hidden += b"".join(abi.BOUND.pack(*bound.words(values, ranges)) for bound in kernel.bounds)
-        function = self.loaded.get_function(kernel.checked if checked else name)
+        variant = kernel.checked if checked else name + PROVEN_SUFFIX * proven
+        function = self.loaded.get_function(variant)
         asked = kernel.shared_bytes(shared) if checked else shared
         self._launch(function, arguments, hidden, kernel.hidden_offset, grid, block, asked)
         for buffer in buffers:

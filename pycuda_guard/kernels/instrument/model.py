@@ -9,6 +9,7 @@ from pycuda_guard.kernels.instrument import abi
 
 if TYPE_CHECKING:
     from pycuda_guard.kernels.instrument.bounds import Bound
+    from pycuda_guard.kernels.instrument.proofs.model import Proof
     from pycuda_guard.kernels.instrument.races.model import RaceVariant
     from pycuda_guard.kernels.ptx.ir import Module, SourceLine
 
@@ -50,6 +51,11 @@ class Root:
     atomics: bool
     narrowest: int = 0
 
+    @property
+    def expected_shift(self) -> int:
+        """How many bytes one code stands for, as a power of two, unless other kernels need it finer."""
+        return min(max(self.narrowest.bit_length() - 1, 0), 2)
+
 
 @dataclass(frozen=True, slots=True)
 class SharedShadow:
@@ -87,6 +93,7 @@ class InstrumentedKernel:
     then; with less it watches global memory alone. ``races`` is the variant that looks for races.
     ``bounds``: what the host computes for the fast variant, one abi.BOUND each behind the hidden parameter.
     ``waits``: its blocks may wait for one another, so as many must be resident as of the bare kernel.
+    ``proof`` is what the host must show for a launch of the variant without checks; None where there is none.
     """
 
     name: str
@@ -101,6 +108,7 @@ class InstrumentedKernel:
     races: RaceVariant | None = None
     bounds: tuple[Bound, ...] = ()
     waits: bool = False
+    proof: Proof | None = None
 
     @property
     def checks_shared(self) -> bool:

@@ -22,6 +22,9 @@ from pycuda_guard.kernels.instrument.checked import emit_checked, is_worthwhile
 from pycuda_guard.kernels.instrument.fast import emit_fast
 from pycuda_guard.kernels.instrument.frame import Frame
 from pycuda_guard.kernels.instrument.model import Instrumented, InstrumentedKernel, Root
+from pycuda_guard.kernels.instrument.proofs.finding import find_proof
+from pycuda_guard.kernels.instrument.proofs.model import PROVEN_SUFFIX
+from pycuda_guard.kernels.instrument.proven import emit_proven
 from pycuda_guard.kernels.instrument.races.cells import ENTER, UNORDERED, cell_functions
 from pycuda_guard.kernels.instrument.races.exclusion import find_prospects
 from pycuda_guard.kernels.instrument.races.inlining import inlined
@@ -184,6 +187,12 @@ class _Pipeline:
         races = self.race_variant(plan, name, shadow, others, functions) if self.races else None
         below = [self.flat[each] for each in self.calls.reached[name]]
         deep = [access for each in below for access in _global_accesses(each)]
+        waits = any(waits_for_blocks(each) for each in (flat, *below))
+        proven = self.frame(flat, name, plan)
+        proof = None if below or waits else find_proof(proven, accesses)
+        if proof is not None:
+            emit_proven(proven)
+            functions.append(proven.builder.function(name + PROVEN_SUFFIX, self.limited(flat, declared)))
         self.kernels[name] = InstrumentedKernel(
             name,
             _hidden_offset(flat.function),
@@ -196,7 +205,8 @@ class _Pipeline:
             shadow if checked else None,
             races,
             tuple(fast.bounds),
-            any(waits_for_blocks(each) for each in (flat, *below)),
+            waits,
+            proof,
         )
         return functions
 

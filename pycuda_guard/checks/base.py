@@ -66,6 +66,8 @@ class Rule:
     holds_after_fork: ClassVar[bool] = False
     #: copies, memsets, launches and frees among which it looks only at those that are ``state.odd``
     only_odd: ClassVar[frozenset[type[model.Event]]] = frozenset()
+    #: which of the copies that are not odd can be any of its business
+    copies: ClassVar[frozenset[model.CopyKind]] = frozenset(model.CopyKind)
     #: whether it need not look again at a launch that equals one of which it said nothing (``state.plan``)
     only_new: ClassVar[bool] = False
 

@@ -9,7 +9,16 @@ from pycuda_guard.checks.base import HANDLERS
 from pycuda_guard.checks.collector import Collector
 from pycuda_guard.checks.registry import RULE_CLASSES
 from pycuda_guard.checks.state import State
-from pycuda_guard.events.model import CallFailed, Event, Forked, GuardFailed, Launch, RunEnded
+from pycuda_guard.events.model import (
+    CallFailed,
+    Copy,
+    CopyKind,
+    Event,
+    Forked,
+    GuardFailed,
+    Launch,
+    RunEnded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +51,8 @@ class Engine:
         instances = [rule(self.state, self._collector) for rule in rules]
         self._lookers = dict(self.state.lookers)
         self._handlers: dict[type[Event], Handlers] = {}
-        self._ordinary: dict[type[Event], Handlers] = {}  # of events that are not odd
+        # of events that are not odd; those of copies are sorted by what is copied where
+        self._ordinary: dict[type[Event] | CopyKind, Handlers] = {}
         self._repeated: Handlers = ()  # of launches that equal earlier ones, of which nothing was said
         for kind, name in HANDLERS.items():
             taking = [rule for rule in instances if hasattr(rule, name)]
@@ -52,6 +62,9 @@ class Engine:
             if kind in self._lookers:
                 always = [rule for rule in taking if kind not in rule.only_odd]
                 self._ordinary[kind] = (*[getattr(rule, name) for rule in always], *after)
+                for way in CopyKind if kind is Copy else ():
+                    looking = [getattr(rule, name) for rule in always if way in rule.copies]
+                    self._ordinary[way] = (*looking, *after)
                 if kind is Launch:
                     self._repeated = (*[getattr(rule, name) for rule in always if not rule.only_new], *after)
                     self._ordinary[kind] += (self._settle,)
@@ -94,7 +107,7 @@ class Engine:
                     if kind is Launch and state.plan.is_settled:
                         handlers = self._repeated
                     else:
-                        handlers = self._ordinary[kind]
+                        handlers = self._ordinary[event.kind if type(event) is Copy else kind]
             except Exception as error:
                 self._handler_failed(look, error, event)
         for handler in handlers:

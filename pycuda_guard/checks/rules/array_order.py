@@ -51,7 +51,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
-from pycuda_guard.events.model import DeviceOperand, HostOperand
+from pycuda_guard.events.model import CopyKind, DeviceOperand, HostOperand
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class ArrayOrder(Rule):
     code: ClassVar[str] = "PG408"
     name: ClassVar[str] = "array-order"
     severity: ClassVar[Severity] = Severity.WARNING
+    copies = frozenset({CopyKind.HTOD, CopyKind.DTOH, CopyKind.MIXED})
 
     def on_copy(self, event: Copy) -> None:
         """Compare the orders of the two arrays of a copy."""

@@ -58,7 +58,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
-from pycuda_guard.events.model import DEFAULT_STREAM, ArgumentKind, DeviceOperand, HostOperand
+from pycuda_guard.events.model import DEFAULT_STREAM, ArgumentKind, CopyKind, DeviceOperand, HostOperand
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class ImplicitSync(Rule):
     code: ClassVar[str] = "PG104"
     name: ClassVar[str] = "implicit-sync"
     severity: ClassVar[Severity] = Severity.NOTE
+    copies = frozenset({CopyKind.DTOH, CopyKind.MIXED})
 
     def on_copy(self, event: Copy) -> None:
         """Look for an unfinished kernel behind the source of a copy that waits for it."""

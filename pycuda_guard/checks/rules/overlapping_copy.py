@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
-from pycuda_guard.events.model import Copy, DeviceOperand
+from pycuda_guard.events.model import CopyKind, DeviceOperand
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class OverlappingCopy(Rule):
     code: ClassVar[str] = "PG210"
     name: ClassVar[str] = "overlapping-copy"
     severity: ClassVar[Severity] = Severity.ERROR
+    copies = frozenset({CopyKind.DTOD, CopyKind.PEER, CopyKind.MIXED})
 
     def on_copy(self, event: Copy) -> None:
         """Compare the ranges of a device-to-device copy."""

@@ -51,7 +51,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
-from pycuda_guard.events.model import HostKind, HostOperand
+from pycuda_guard.events.model import CopyKind, HostKind, HostOperand
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class PageableAsyncCopy(Rule):
     code: ClassVar[str] = "PG106"
     name: ClassVar[str] = "pageable-async-copy"
     severity: ClassVar[Severity] = Severity.NOTE
+    copies = frozenset({CopyKind.HTOD, CopyKind.DTOH, CopyKind.ARRAY, CopyKind.MIXED})
 
     def on_copy(self, event: Copy) -> None:
         """Look at the host memory of an asynchronous copy."""

@@ -217,7 +217,7 @@ class Work:
             kept = self._wait(event, track)
             self.shared.settle()
         elif type(event) is Memset and any(a.region.kind in PAGE_LOCKED for a in self._new):
-            self.clocks.host_waits_for_stream(event.context, event.stream)
+            self.clocks.host_waits_for_issued(track)
             self.shared.settle()
             kept = False
         for access in self._new if kept else ():
@@ -363,7 +363,7 @@ class Work:
         if host is source and host.kind is _PAGEABLE:
             clocks.host_waits_for_earlier(track)
             return True
-        clocks.host_waits_for_stream(event.context, event.stream)
+        clocks.host_waits_for_issued(track)
         return False
 
 

@@ -150,6 +150,10 @@ class Clocks:
         self._refresh(track)
         _follow(self.host, track)
 
+    def host_waits_for_issued(self, track: Track) -> None:
+        """Order everything to come after the operation issued last, and all before it on its stream."""
+        _follow(self.host, track)
+
     def host_waits_for_earlier(self, track: Track) -> None:
         """Order everything to come after all work of a stream but the operation issued last."""
         if track.clock:

@@ -69,7 +69,7 @@ def launcher(call: str) -> Connect:
 
 def launch_kernel(tap: Tap, wrapped: Wrapped) -> Wrapped:
     """Hook ``Function._launch_kernel``, through which every launch goes."""
-    emit = tap.emit
+    emit = tap.sink.emit  # kernels see the event when they prepare the launch, and need not be asked before
     threads = tap.threads
     functions = tap.functions
     kernels = tap.kernels

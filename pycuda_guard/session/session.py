@@ -293,7 +293,9 @@ class Session:
             replaced = self._contexts.look(event)
             if replaced is not None:
                 self.emit(replaced)
-        with self._lock:
+        lock = self._lock
+        lock.acquire()  # on the way of every call, where a with statement takes twice as long
+        try:
             number = event.sequence = next(self._numbers)
             event.time = time.time_ns()
             if self._is_busy:
@@ -306,6 +308,8 @@ class Session:
                     self._work(self._waiting.popleft())
             finally:
                 self._is_busy = False
+        finally:
+            lock.release()
         return number
 
     def guard_error(self, where: str, error: BaseException) -> None:

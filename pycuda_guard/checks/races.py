@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from pycuda_guard.events.model import KernelReport
 
 _VERBS = {"read": "reads", "write": "writes", "atomic": "updates"}
-_DONE = {"read": "read", "write": "written", "atomic": "updated atomically", "barrier": "others wait"}
+_DONE = {
+    "read": "read",
+    "write": "written",
+    "atomic": "updated atomically",
+    "barrier": "others wait",
+    "warp": "others wait",
+}
 
 
 class RaceRule(KernelRule):
@@ -24,14 +30,16 @@ class RaceRule(KernelRule):
 
     def is_new(self, event: KernelReport) -> bool:
         """Tell whether this pair of lines was not reported yet."""
-        if event.other is None or (
-            self.explained(event.launch) and event.launch not in self._collector.in_kernel
-        ):
+        return event.other is not None and self.is_new_place(event)
+
+    def is_new_place(self, event: KernelReport) -> bool:
+        """Tell whether this line was not reported yet, with the line of the other thread, if there is one."""
+        if self.explained(event.launch) and event.launch not in self._collector.in_kernel:
             return False
         if event.library:
             return self._collector.tell(self.code, "library")
-        one, other = (event.access.file, event.access.line), (event.other.file, event.other.line)
-        return self._collector.tell(self.code, event.access.function, *sorted((one, other)))
+        places = [(each.file, each.line) for each in (event.access, event.other) if each is not None]
+        return self._collector.tell(self.code, event.access.function, *sorted(places))
 
     def tell_pair(self, scene: Scene, text: str, help: str, related: tuple[Related, ...] = ()) -> None:
         """Report two threads, in PyCUDA's own kernels as a note."""

@@ -447,7 +447,9 @@ class KernelReport(Event):
     The reasons ``race``, ``shared-race`` and ``divergence`` come with ``other``: the access that it races
     with, or the other barrier, and ``other_block`` and ``other_thread``, which did that;
     ``round``: ``one`` if no barrier is between the two in one round of a loop, or there is no loop,
-    ``next`` if none is where the next round begins, ``any`` if both is so. ``base`` and
+    ``next`` if none is where the next round begins, ``any`` if both is so. The reason ``stall``, of a block
+    whose threads waited for ever, comes with ``waiting``, how many waited at this place, had left and waited
+    elsewhere, and with the first of those as ``other``, if any. ``base`` and
     ``size`` are the allocation that the parameter pointed into, size 0 for none. ``library``: PyCUDA wrote
     the kernel.
     """
@@ -468,6 +470,7 @@ class KernelReport(Event):
     other_block: tuple[int, int, int] = (0, 0, 0)
     other_thread: tuple[int, int, int] = (0, 0, 0)
     round: str = "one"
+    waiting: tuple[int, ...] = ()
 
 
 class Contents(Event):

@@ -78,14 +78,14 @@ class Image:
         return any(plan.kernel.uses_heap for plan in self.plans.values())
 
 
-def make_image(ptx: str, *, races: bool) -> Image:
+def make_image(ptx: str, *, races: bool, watchdog: bool) -> Image:
     """Instrument a module, or take it from the cache. Raises whatever parsing or instrumenting raises."""
     kept = _cache(directory())
-    key = kept.key("instrumented", _fingerprint(), f"races {races}", ptx)
+    key = kept.key("instrumented", _fingerprint(), f"races {races} watchdog {watchdog}", ptx)
     entry = kept.get(key)
     if entry is not None:
         return _unpack(*entry)
-    image = _make(ptx, races)
+    image = _make(ptx, races=races, watchdog=watchdog)
     kept.put(key, _pack(image), image.text)
     return image
 
@@ -145,7 +145,7 @@ def _unpack_races(data: dict[str, Any]) -> RaceVariant:
     return RaceVariant(**{**data, **restored})
 
 
-def _make(ptx: str, races: bool) -> Image:
+def _make(ptx: str, *, races: bool, watchdog: bool) -> Image:
     """Instrument a module."""
     from pycuda_guard.kernels.instrument import instrument
 
@@ -159,7 +159,7 @@ def _make(ptx: str, races: bool) -> Image:
         name for name, variable in module.variables.items() if variable.space in (Space.GLOBAL, Space.CONST)
     )
     inlined = _inlined(module)
-    done = instrument(module, races=races)
+    done = instrument(module, races=races, watchdog=watchdog)
     plans = {}
     for name, kernel in done.kernels.items():
         offsets, size = layouts[name]

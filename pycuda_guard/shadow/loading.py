@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: registers of a multiprocessor, and threads of the largest block
 _REGISTERS, _MOST_THREADS = 65_536, 1024
+#: whether kernels end waits that would not end on the CPU device, too, which does so itself
+watches_on_cpu = False
 
 
 class _LeftOutError(GuardError):
@@ -238,7 +240,9 @@ class Loader:
         context: ContextId,
     ) -> tuple[Any, Loaded]:
         """Load an instrumented module; raises _LeftOutError, and what goes wrong, where that can't be."""
-        image = source.image(races=self._world.options.races)
+        options = self._world.options
+        watchdog = options.races and (watches_on_cpu or not options.on_cpu)
+        image = source.image(races=options.races, watchdog=watchdog)
         if not image.plans:
             raise _LeftOutError(next(iter(image.left_out.values()), "it has no kernels"))
         if not any(map(self._world.options.wants, image.plans)):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pycuda_guard.events.model import KernelAccess, KernelReport
 from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.kernels.instrument.races.identity import decode
+from pycuda_guard.kernels.instrument.races.stalls import COUNTS
 from pycuda_guard.shadow.driver import DriverError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _REASONS = {
     abi.Reason.RACE: "race",
     abi.Reason.SHARED_RACE: "shared-race",
     abi.Reason.DIVERGENCE: "divergence",
+    abi.Reason.STALL: "stall",
 }
 _RACES = (abi.Reason.RACE, abi.Reason.SHARED_RACE)
 
@@ -96,6 +98,9 @@ class Reporting:
         counted: tuple[int, int, int] | None,
     ) -> None:
         reason, address = record[3], record[4]
+        waiting: tuple[int, ...] = ()
+        if reason == abi.Reason.STALL:
+            waiting, address, counted = COUNTS.unpack(address.to_bytes(8, "little")), 0, None
         count, lowest, highest = counted or (seen, address, address)
         site = info.site
         loaded = launch.loaded
@@ -125,7 +130,8 @@ class Reporting:
                 base,
                 size,
                 loaded.library,
-                *(() if other is None else self._other(info, other, launch, record)),
+                *self._other(info, other, launch, record),
+                waiting,
             )
         )
 
@@ -139,12 +145,14 @@ class Reporting:
         return launch.loaded.image.sites[races.sites[number]]
 
     def _other(
-        self, info: SiteInfo, other: SiteInfo, launch: LaunchInfo, record: Record
-    ) -> tuple[KernelAccess, tuple[int, int, int], tuple[int, int, int], str]:
+        self, info: SiteInfo, other: SiteInfo | None, launch: LaunchInfo, record: Record
+    ) -> tuple[KernelAccess | None, tuple[int, int, int], tuple[int, int, int], str]:
         """Describe what an access raced with, or where other threads waited: place, block and thread.
 
         Last comes in which rounds of a loop no barrier is between the two; see KernelReport.
         """
+        if other is None:
+            return None, (0, 0, 0), (0, 0, 0), "one"
         reason, detail = record[3], record[5]
         plan = launch.loaded.image.plan_of(info.site.function)
         assert plan is not None and plan.kernel.races is not None
@@ -152,7 +160,8 @@ class Reporting:
         root = other.site.root
         access = _access(launch.loaded, other, -1 if root is None else plan.kernel.roots[root].parameter)
         if reason not in _RACES:
-            return access, (record[6], record[7], record[8]), (0, 0, 0), "one"
+            thread = _index(detail >> 16, launch.event.block) if reason == abi.Reason.STALL else (0, 0, 0)
+            return access, (record[6], record[7], record[8]), thread, "one"
         accessor = decode(detail)
         block = _index(accessor.block, launch.event.grid)
         own = races.sites.index(record[2]) if record[2] in races.sites else -1
@@ -187,6 +196,8 @@ def _other_site(record: Record) -> int:
     reason, detail = record[3], record[5]
     if reason in _RACES:
         return decode(detail).site
+    if reason == abi.Reason.STALL:
+        return detail & 0xFFFF
     return detail if reason == abi.Reason.DIVERGENCE else -1
 
 

@@ -39,9 +39,9 @@ class Source:
             # a comment there that silences nothing is to be named at the end, whether it was reached or not
             callsite.note_file(self.line(_COMPILED_NAME, 1 + text.startswith(WRAPPER[0]))[0])
 
-    def image(self, *, races: bool) -> Image:
+    def image(self, *, races: bool, watchdog: bool) -> Image:
         """Instrument the module. Raises whatever getting its PTX or instrumenting it raises."""
-        return make_image(self.ptx(), races=races)
+        return make_image(self.ptx(), races=races, watchdog=watchdog)
 
     def line(self, file: str, line: int) -> tuple[str, int]:
         """Return file and line of the program for a line of what was compiled.

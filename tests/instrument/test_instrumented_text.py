@@ -97,7 +97,7 @@ def test_directives_and_pragmas_stay():
 def test_random_kernels_assemble_in_all_variants(first, ptxas, tmp_path):
     parts = [random_module(random.Random(seed), f"k{seed}") for seed in range(first, first + 8)]
     bare = link(parts)
-    result = instrument(parse(bare), races=True)
+    result = instrument(parse(bare), races=True, watchdog=True)
     assert not result.left_out
     assert len(result.kernels) == 8
     for name, text in (("bare", bare), ("instrumented", print_module(result.module))):
@@ -124,7 +124,7 @@ def test_damaged_modules_are_instrumented_or_left_out(seed, path, races):
         module = parse("\n".join(lines))
     except PtxSyntaxError:
         return
-    result = instrument(module, races=races)
+    result = instrument(module, races=races, watchdog=races)
     kernels = {function.name for function in module.functions.values() if function.entry and function.body}
     assert kernels <= result.kernels.keys() | result.left_out.keys()
     text = print_module(result.module)

@@ -4,7 +4,8 @@ What it does
 ------------
 With `--races`, reports a barrier at which some threads of the block wait while others wait at another
 one, and a `__syncwarp()` whose mask lacks the calling lane. Threads that have left the kernel count as
-arrived. On the CPU device, a kernel whose threads wait for one another for ever is reported and ended.
+arrived. A block none of whose threads can go on, because each waits for others that wait elsewhere or
+have left, is reported and ended instead of hanging, on a GPU as on the CPU device.
 
 Why is this bad
 ---------------
@@ -56,8 +57,12 @@ Use instead
 
 Known limits
 ------------
-Named barriers and barriers of a part of the block are not compared. A barrier inside `if (i < n)` with
-nothing after it is the same machine code as an early return, and silent.
+Named barriers and barriers of a part of the block are not compared; where they wait for ever that is
+found. A barrier inside `if (i < n)` with nothing after it is the same machine code as an early return, and
+silent. On a GPU a kernel still hangs in which a thread tests a flag over and over that nobody sets, or in
+which lanes of a warp wait for one another in different operations (a shuffle here, a vote there; masks that
+name one another in a circle). A mask that lacks the calling lane is an illegal instruction there: the
+context is lost.
 
 References
 ----------
@@ -74,10 +79,17 @@ from pycuda_guard.checks.races import RaceRule
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
-    from pycuda_guard.events.model import CallFailed, KernelReport, Launch, LaunchFinished
+    from pycuda_guard.events.model import CallFailed, KernelAccess, KernelReport, Launch, LaunchFinished
 
 _HELP = "move __syncthreads() out of the branch, so that all threads come to it"
 _MEET = "let all threads that a barrier or a mask of __syncwarp() is for come to it, or leave the kernel"
+
+
+def _place(other: KernelAccess) -> str:
+    """Return where other threads wait: ``at the barrier of line 5``."""
+    if other.kind == "warp":
+        return f"in an operation of their warp at line {other.line}"
+    return f"at the barrier of line {other.line}"
 
 
 class BarrierDivergence(RaceRule):
@@ -116,8 +128,31 @@ class BarrierDivergence(RaceRule):
             kernel=messages.kernel_location(launch),
         )
 
+    def _tell_stall(self, event: KernelReport) -> None:
+        """Report a block whose threads would have waited for ever."""
+        if not self.is_new_place(event):
+            return
+        scene = self.scene(event)
+        here, left, elsewhere = event.waiting
+        waits = [f"{here} of its {here + left + elsewhere} threads wait here"]
+        if elsewhere:
+            other = event.other
+            there = f", {_place(other)}" if other is not None and other.line and not event.library else ""
+            waits.append(f"{elsewhere} wait elsewhere, first thread {event.other_thread}{there}")
+        if left:
+            waits.append(f"{left} have left the kernel")
+        text = (
+            f"{kernel_name(event)} hangs: no thread of block {event.block_index} can go on: "
+            f"{'; '.join(waits)}; in {scene.launched()}. "
+            "The guard has ended the block: what the launch computed means nothing"
+        )
+        self.tell_pair(scene, text, _MEET)
+
     def on_kernel_report(self, event: KernelReport) -> None:
         """Look at a barrier that did not bring all threads together."""
+        if event.reason == "stall":
+            self._tell_stall(event)
+            return
         if event.reason != "divergence" or not self.is_new(event):
             return
         scene = self.scene(event)

@@ -86,3 +86,5 @@ class Reason(IntEnum):
     RACE = 8
     SHARED_RACE = 9  # address: offset in bytes from the variable's start
     DIVERGENCE = 10
+    #: threads of a block wait for ever, and have left; address and detail: see races/stalls.py
+    STALL = 11

@@ -124,6 +124,21 @@ class Builder:
 
     def call(self, function: str, values: list[tuple[int, Operand | int]]) -> None:
         """Add a call with parameters of some bytes each."""
+        body, given = self._passed(values)
+        body.append(Instruction("call", ("uni",), (Symbol(function), given)))
+        self._out.append(Scope(body))
+
+    def call_for(self, function: str, values: list[tuple[int, Operand | int]]) -> Register:
+        """Add a call of a function that returns 32 bits, also where lanes part, and return those."""
+        body, given = self._passed(values)
+        result, returned = self.register("b32"), Symbol("pg_returned")
+        body.append(Variable(returned.name, Space.PARAM, "b32"))
+        body.append(Instruction("call", (), (Arguments((returned,)), Symbol(function), given)))
+        body.append(Instruction("ld", ("param", "b32"), (result, at(returned))))
+        self._out.append(Scope(body))
+        return result
+
+    def _passed(self, values: list[tuple[int, Operand | int]]) -> tuple[list[Statement], Arguments]:
         body: list[Statement] = []
         names = tuple(Symbol(f"pg_argument_{index}") for index in range(len(values)))
         for name, (width, value) in zip(names, values, strict=True):
@@ -131,8 +146,7 @@ class Builder:
             operand = Immediate("int", value) if isinstance(value, int) else value
             body.append(Variable(name.name, Space.PARAM, kind))
             body.append(Instruction("st", ("param", kind), (at(name), operand)))
-        body.append(Instruction("call", ("uni",), (Symbol(function), Arguments(names))))
-        self._out.append(Scope(body))
+        return body, Arguments(names)
 
     def place_label(self, name: str) -> None:
         """Put a label here."""

@@ -54,10 +54,12 @@ def emit_checked(
     races = watch(shared) if watch is not None else None
     if races is not None:
         watchers.append(races)
+        if races.watchdog is not None:
+            watchers.insert(0, races.watchdog)  # before any operation of the warp that is added
         added = _Both(initialization, races)
         if shared is not None:
             shared.observer = races.in_shared
-    sizes = _own_sizes(frame) if len(watchers) > 1 else {}
+    sizes = _own_sizes(frame) if shared is not None or races is not None else {}
     for statement in statements(frame.flat):
         if not isinstance(statement, Instruction):
             emit_statement(frame, statement)

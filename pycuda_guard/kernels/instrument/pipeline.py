@@ -30,7 +30,9 @@ from pycuda_guard.kernels.instrument.races.exclusion import find_prospects
 from pycuda_guard.kernels.instrument.races.inlining import inlined
 from pycuda_guard.kernels.instrument.races.intervals import around_loops
 from pycuda_guard.kernels.instrument.races.model import ORDER, RACES_SUFFIX, ROOT_CELLS, RaceVariant
+from pycuda_guard.kernels.instrument.races.stalls import ARRIVE, WAIT, stall_functions
 from pycuda_guard.kernels.instrument.races.watch import Races
+from pycuda_guard.kernels.instrument.races.watchdog import may_stall
 from pycuda_guard.kernels.instrument.ranges import KnownRoot
 from pycuda_guard.kernels.instrument.shared_shadow import DYNAMIC, dynamic_variable, plan_shadow
 from pycuda_guard.kernels.instrument.sites import Sites
@@ -58,13 +60,25 @@ _FOR_LARGE_BLOCKS = 64
 _SIZED = {"maxntid", "reqntid", "maxnreg", "minnctapersm"}
 #: the first architecture, Volta, whose lanes go their own ways
 _FIRST_WITH_LANES = 70
-_OWN_NAMES = (reports.CHECK, reports.REPORT, ENTER, UNORDERED, abi.SITE_COUNTERS, DYNAMIC)
+#: the first version of PTX with ``nanosleep``
+_FIRST_WITH_SLEEP = (6, 3)
+_OWN_NAMES = (
+    reports.CHECK,
+    reports.REPORT,
+    ENTER,
+    UNORDERED,
+    ARRIVE,
+    WAIT,
+    abi.SITE_COUNTERS,
+    DYNAMIC,
+)
 
 
-def instrument(module: Module, *, races: bool = False) -> Instrumented:
+def instrument(module: Module, *, races: bool = False, watchdog: bool = False) -> Instrumented:
     """Return the instrumented form of a module, which itself is not changed.
 
-    With ``races``, kernels have a variant that looks for races, too.
+    With ``races``, kernels have a variant that looks for races, too; with ``watchdog`` it ends blocks whose
+    threads wait for ever, where that may be.
 
     Kernels that can't be instrumented stay as they are and are told of in ``left_out``. Raises nothing
     for a module that the parser gave. Takes time about linear in the module's length.
@@ -75,7 +89,7 @@ def instrument(module: Module, *, races: bool = False) -> Instrumented:
     reason = _refusal(module)
     if reason:
         return Instrumented(module, {}, (), dict.fromkeys(names, reason))
-    return _Pipeline(module, names, races=races).run()
+    return _Pipeline(module, names, races=races, watchdog=watchdog).run()
 
 
 def _refusal(module: Module) -> str:
@@ -101,9 +115,11 @@ class KernelPlan:
 
 
 class _Pipeline:
-    def __init__(self, module: Module, names: list[str], *, races: bool) -> None:
+    def __init__(self, module: Module, names: list[str], *, races: bool, watchdog: bool) -> None:
         self.races = races
         self.module = module
+        self.has_lanes = _has_lanes(module)
+        self.watchdog = watchdog and self.has_lanes and module.version >= _FIRST_WITH_SLEEP
         self.names = names
         self.sites = Sites()
         self.kernels: dict[str, InstrumentedKernel] = {}
@@ -144,6 +160,8 @@ class _Pipeline:
             items.append(dynamic_variable())
         if any(kernel.races for kernel in self.kernels.values()):
             items.extend(cell_functions())
+        if any(kernel.races and kernel.races.watchdog_bytes for kernel in self.kernels.values()):
+            items.extend(stall_functions())
         clones = [function for name in built for function in built[name] if not function.entry]
         items.extend(replace(function, body=None) for function in clones)
         for item in self.module.items:
@@ -258,9 +276,11 @@ class _Pipeline:
             return None
         frame = self.frame(flat, name, replace(plan, flat=flat, provenance=provenance))
         prospects = find_prospects(flat, provenance, plan.roots, self.variables)
-        has_lanes = _has_lanes(self.module)
+        lanes, watchdog = self.has_lanes, self.watchdog and may_stall(flat)
         found = emit_checked(
-            frame, shadow, lambda shared: Races(frame, shared, roots, prospects, has_lanes=has_lanes)
+            frame,
+            shadow,
+            lambda shared: Races(frame, shared, roots, prospects, has_lanes=lanes, watchdog=watchdog),
         )
         assert found is not None
         hidden = Variable(abi.LAUNCH_PARAMETER, Space.PARAM, "b8", align=16, dims=(hidden_bytes,))
@@ -277,7 +297,8 @@ class _Pipeline:
             min((access.width for access in unknown if access.writes), default=0),
             shadow is None and any(prospects.is_dangerous(access) for access in accesses),
             around_loops(flat, found.numbers),
-            prospects.exclusion,
+            None if found.watchdog_bytes else prospects.exclusion,
+            found.watchdog_bytes,
         )
 
     def device_function(self, name: str) -> Function:

@@ -84,7 +84,8 @@ class RaceVariant:
     none: such writes may be to any allocation. ``misses_shared``: races in shared memory are possible and
     can't be looked for. ``around``: pairs of sites, by their position in ``sites``, that no barrier is
     between where a loop begins its next round, and whether none is in one round either. ``exclusion`` is
-    what the host can find out to know that a launch has no races; None where it can't.
+    what the host can find out to know that a launch has no races; None where it can't. ``watchdog_bytes``
+    is the shared memory for looking after waits that may not end, 0 where there are none.
     """
 
     name: str
@@ -98,10 +99,12 @@ class RaceVariant:
     misses_shared: bool
     around: tuple[tuple[int, int, bool], ...]
     exclusion: Exclusion | None
+    watchdog_bytes: int = 0
 
     def shared_bytes(self, dynamic: int) -> int:
         """Return the dynamic shared memory to ask for where the program asks for ``dynamic`` bytes."""
         if self.shadow is None:
-            return -(-dynamic // 16) * 16 + SLOTS_BYTES + 16
+            return -(-dynamic // 16) * 16 + SLOTS_BYTES + self.watchdog_bytes + 16
         codes = self.shadow.static // self.shadow.granule + -(-dynamic // self.shadow.granule)
-        return self.shadow.size(dynamic) + SLOTS_BYTES + 16 + CELLS * (codes + 16)
+        behind = SLOTS_BYTES + self.watchdog_bytes + 16
+        return self.shadow.size(dynamic) + behind + CELLS * (codes + 16)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _STRONG = frozenset({"relaxed", "acquire", "release", "acq_rel", "mmio"})
 _RELEASING = frozenset({"release", "acq_rel"})
 _ATOMIC = frozenset({"atom", "red"})
+_COLLECTIVE = frozenset({"shfl", "vote", "match", "redux", "elect"})
 _ALL_LANES = 0xFFFFFFFF
 
 
@@ -47,6 +48,13 @@ def _is_zero(instruction: Instruction, position: int) -> bool:
 def is_warp_barrier(instruction: Instruction) -> bool:
     """Tell whether it is ``__syncwarp``."""
     return instruction.opcode in ("bar", "barrier") and "warp" in instruction.modifiers
+
+
+def waits_for_lanes(instruction: Instruction) -> bool:
+    """Tell whether lanes of a warp wait there for those that a mask names, the last operand."""
+    if is_warp_barrier(instruction):
+        return True
+    return instruction.opcode in _COLLECTIVE and "sync" in instruction.modifiers
 
 
 def is_for_whole_warp(instruction: Instruction) -> bool:

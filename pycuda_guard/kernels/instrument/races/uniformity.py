@@ -1,4 +1,4 @@
-"""Whether all threads of a block come to the same barriers in the same order.
+"""Whether all threads of a block come to the same barriers in the same order, and lanes to warp operations.
 
 They do where no branch that threads may take differently decides on a barrier. Threads that leave the
 kernel don't count: barriers go on without them.
@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.analysis.flow import EXIT, OPAQUE, flow_of
 from pycuda_guard.kernels.instrument.accesses import space_of
-from pycuda_guard.kernels.instrument.races.ordering import is_block_barrier
-from pycuda_guard.kernels.ptx.ir import Address, Space, Symbol
+from pycuda_guard.kernels.instrument.races.ordering import is_block_barrier, waits_for_lanes
+from pycuda_guard.kernels.ptx.ir import Address, Immediate, Register, Space, Symbol
 from pycuda_guard.kernels.ptx.opcodes import OPCODES, Category, definitions, uses
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pycuda_guard.kernels.analysis.flow import Edge, Flow
     from pycuda_guard.kernels.ptx.ir import FlatFunction, Instruction
 
 _MOST_BLOCKS = 1500
 _SAME_FOR_ALL = ("%ntid", "%nctaid", "%ctaid", "%gridid", "%dynamic_smem_size", "%total_smem_size")
 _LOADS = frozenset({"ld", "ldu"})
+_WARP_BITS = 5
+#: comparisons of a thread's index with a number that part whole warps, by what must be added to the number
+_PARTING = {"lt": 0, "ge": 0, "lo": 0, "hs": 0, "gt": 1, "le": 1, "hi": 1, "ls": 1}
 
 
 def barriers_are_uniform(function: FlatFunction) -> bool:
@@ -28,18 +33,32 @@ def barriers_are_uniform(function: FlatFunction) -> bool:
     flow = flow_of(function)
     if len(flow.blocks) > _MOST_BLOCKS:
         return False
-    return _Uniformity(flow, {parameter.name for parameter in function.function.parameters}).holds()
+    parameters = {parameter.name for parameter in function.function.parameters}
+    return _Uniformity(flow, parameters, is_block_barrier).holds()
+
+
+def warps_stay_together(function: FlatFunction) -> bool:
+    """Tell whether the lanes of a warp surely come together to where they wait, for one another or the block.
+
+    Taken that as many threads as make whole warps have one index in y and z: it is for choosing what is
+    worth watching.
+    """
+    flow = flow_of(function)
+    if len(flow.blocks) > _MOST_BLOCKS:
+        return False
+    return _WarpUniformity(flow, {parameter.name for parameter in function.function.parameters}).holds()
 
 
 class _Uniformity:
-    """The part of a kernel from which barriers can be reached, and what differs between threads there."""
+    """The part of a kernel from which barriers can be reached, and what differs between threads there.
 
-    def __init__(self, flow: Flow, parameters: set[str]) -> None:
+    ``waits`` tells which instructions are the barriers.
+    """
+
+    def __init__(self, flow: Flow, parameters: set[str], waits: Callable[[Instruction], bool]) -> None:
         self.flow = flow
         self.parameters = parameters
-        self.waiting = {
-            number for number, block in enumerate(flow.blocks) if any(map(is_block_barrier, block))
-        }
+        self.waiting = {number for number, block in enumerate(flow.blocks) if any(map(waits, block))}
         live = self._live()
         self.after: dict[int, list[Edge]] = {number: [] for number in live}
         for edge in flow.edges:
@@ -143,3 +162,50 @@ class _Uniformity:
                 if strict >> other & 1 and behind[other] == strict:
                     found[number] = order[other]
         return found
+
+
+class _WarpUniformity(_Uniformity):
+    """The same of one warp, for which numbers of warps and of whole blocks don't differ."""
+
+    def __init__(self, flow: Flow, parameters: set[str]) -> None:
+        super().__init__(flow, parameters, lambda each: is_block_barrier(each) or waits_for_lanes(each))
+        self._threads = self._thread_indices()
+
+    def _thread_indices(self) -> set[str]:
+        """Return the registers that hold the index of a thread, in its block or among all."""
+        found: set[str] = set()
+        known = -1
+        instructions = [instruction for block in self.flow.blocks for instruction in block]
+        while known != len(found):
+            known = len(found)
+            for instruction in instructions:
+                added = instruction.operands[-1] if instruction.operands else None
+                if instruction.opcode in ("mov", "mad") and self._is_thread(added, found):
+                    found.update(definitions(instruction))
+        return found
+
+    @staticmethod
+    def _is_thread(operand: object, known: set[str]) -> bool:
+        return isinstance(operand, Register) and (operand.name == "%tid.x" or operand.name in known)
+
+    def _makes_differences(self, instruction: Instruction) -> bool:
+        return not self._is_of_warp(instruction) and super()._makes_differences(instruction)
+
+    def _is_of_warp(self, instruction: Instruction) -> bool:
+        """Tell whether what an instruction computes is the same for all lanes, whatever it is given."""
+        opcode, operands = instruction.opcode, instruction.operands
+        if opcode in ("vote", "redux"):
+            return True
+        if not operands or not isinstance(operands[-1], Immediate):
+            return False
+        number = operands[-1].value
+        if not self._is_thread(operands[-2] if len(operands) > 1 else None, self._threads):
+            return False
+        if opcode == "shr":
+            return number >= _WARP_BITS
+        if opcode == "and":
+            return number % (1 << _WARP_BITS) == 0
+        if opcode == "setp" and len(operands) == 3:
+            added = [_PARTING[word] for word in instruction.modifiers if word in _PARTING]
+            return bool(added) and (number + added[0]) % (1 << _WARP_BITS) == 0
+        return False

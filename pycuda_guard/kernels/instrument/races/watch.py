@@ -38,6 +38,8 @@ from pycuda_guard.kernels.instrument.races.ordering import (
     strength_of,
     without_alignment,
 )
+from pycuda_guard.kernels.instrument.races.stalls import AREA_BYTES
+from pycuda_guard.kernels.instrument.races.watchdog import Watchdog
 from pycuda_guard.kernels.instrument.shared_shadow import dynamic_start
 from pycuda_guard.kernels.instrument.variables import watched_variable
 from pycuda_guard.kernels.instrument.zeros import holds_too
@@ -59,7 +61,7 @@ class Races:
     """What is added to a kernel, instruction by instruction. ``shared`` watches its shared memory.
 
     ``prospects`` say what need not be watched. ``has_lanes``: lanes of one warp go their own ways on all
-    devices that the module is for.
+    devices that the module is for. ``watchdog``: it looks after waits that may not end.
     """
 
     def __init__(
@@ -70,12 +72,15 @@ class Races:
         prospects: Prospects,
         *,
         has_lanes: bool,
+        watchdog: bool,
     ) -> None:
         self.frame = frame
         self.builder = frame.builder
         self.shared = shared
         self._harmless = prospects.harmless
-        self._parts_lanes = has_lanes and not prospects.waits_together
+        #: shared memory of the watchdog
+        self.watchdog_bytes = AREA_BYTES if watchdog else 0
+        self._parts_lanes = has_lanes and (watchdog or not prospects.waits_together)
         self.sites: list[int] = []
         #: numbers among the race sites, by the identity of the instruction
         self.numbers: dict[int, int] = {}
@@ -89,6 +94,7 @@ class Races:
             self._identify()
             self._fill_frame()
             slots = self._find_room()
+            self.watchdog = self._make_watchdog(slots) if watchdog else None
         self.barriers = Barriers(frame, slots, self._room, self, certain=prospects.waits_together)
 
     @property
@@ -150,22 +156,27 @@ class Races:
         start = value("and.b32", "b32", value("add.u32", "b32", start, 15), -16 & 0xFFFFFFFF)
         given = value("mov.u32", "b32", Register("%dynamic_smem_size", special=True))
         end = value("add.u32", "b32", base, given)
-        self.cells = value("add.u32", "b32", start, SLOTS_BYTES)
+        self.cells = value("add.u32", "b32", start, SLOTS_BYTES + self.watchdog_bytes)
         self._room = value("setp.le.u32", "pred", self.cells, end)
         if self.shared is not None:
             count = value("sub.u32", "b32", self.shared.slot, self.shared.start)
             last = value("mad.lo.u32", "b32", count, CELLS, self.cells)
             fits = value("setp.le.u32", "pred", last, end)
             self._watched = value("and.pred", "pred", fits, self.shared.watched)
-            self._clear(last)
+            self._clear(self.cells, last, self._watched)
         return start
 
-    def _clear(self, end: Register) -> None:
-        """Emit a loop of all threads of the block over the cells of shared memory."""
+    def _make_watchdog(self, slots: Register) -> Watchdog:
+        area = self.builder.value("add.u32", "b32", slots, SLOTS_BYTES)
+        self._clear(area, self.cells, self._room)
+        return Watchdog(self.frame, area, self._room, self.thread, self.threads, self)
+
+    def _clear(self, start: Register, end: Register, predicate: Register) -> None:
+        """Emit a loop of all threads of the block over shared memory, where a predicate holds."""
         value = self.builder.value
-        place = value("mad.lo.u32", "b32", self.thread, 8, self.cells)
+        place = value("mad.lo.u32", "b32", self.thread, 8, start)
         step = value("shl.b32", "b32", self.threads, 3)
-        stop = value("selp.b32", "b32", end, 0, self._watched)
+        stop = value("selp.b32", "b32", end, 0, predicate)
         again, done = self.builder.label(), self.builder.label()
         self.builder.place_label(again)
         self.builder.branch(done, is_true(value("setp.ge.u32", "pred", place, stop)))

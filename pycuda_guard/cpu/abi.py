@@ -66,6 +66,7 @@ class Suspension(IntEnum):
     NAMED_BARRIER = 6  # barrier `warp_mask & 15` for `warp_mask >> 4` threads (0: the whole block)
     ARRIVAL = 7  # bar.arrive: counts at that barrier, but waits for nobody
     SPIN = 8  # nobody in particular, but going on helps only when others have: a loop that waits for a store
+    NAMED_VOTE_BARRIER = 9  # as NAMED_BARRIER, exchanging a value: votes, and voters << 32, for each
 
 
 #: fields of ``struct pg_block`` in order: name, C type, number of elements

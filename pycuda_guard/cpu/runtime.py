@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Triple = tuple[int, int, int]
 
 #: version of the interface; equal to PG_ABI in native/runtime.h
-ABI = 6
+ABI = 7
 
 _DIMENSIONS = struct.Struct("6I")
 _OK, _FAULTED, _FORKED, _NO_MEMORY = range(4)

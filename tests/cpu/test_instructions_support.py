@@ -33,7 +33,6 @@ REFUSED = [
     "atom.global.min.f32 %x, [%w], %y;",
     "atom.global.max.v2.f32 {%x, %y}, [%w], {%x, %y};",
     "cp.async.bulk.shared.global [%x], [%w], 16, [%x];",
-    "bar.red.popc.u32 %x, 1, %p;",
     "mbarrier.expect_tx.shared.b64 [%x], 16;",
     "alloca.u64 %w, %w, 3;",
     "tex.1d.v4.f32.s32 {%x, %y, %x, %y}, [%w, {%x}];",

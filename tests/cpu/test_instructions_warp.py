@@ -244,6 +244,49 @@ case(
     lambda thread: (0, not all(map(odd, range(THREADS)))),
 )
 case(
+    "barrier_named_popc",
+    f"{ODD} bar.red.popc.u32 %d, 3, %p;",
+    lambda thread: (sum(map(odd, range(THREADS))), False),
+)
+case(
+    "barrier_counted_or",
+    f"{ODD} bar.red.or.pred %q, 0, 96, %p;",
+    lambda thread: (0, any(map(odd, range(THREADS)))),
+)
+
+
+def of_part(thread: int) -> range:
+    """Return the first warp, or the others: the threads that share a barrier with a thread."""
+    return range(32) if thread < 32 else range(32, THREADS)
+
+
+case(
+    "barrier_of_parts_popc",
+    f"""{ODD} setp.lt.u32 %r, %t, 32;
+  @%r bra $first_popc;
+  bar.red.popc.u32 %d, 0, 64, %p;
+  bar.red.and.pred %q, 2, 64, %p;
+  bra $last_popc;
+$first_popc:
+  bar.red.popc.u32 %d, 1, 32, %p;
+  bar.red.and.pred %q, 1, 32, %p;
+$last_popc:""",
+    lambda thread: (sum(map(odd, of_part(thread))), all(map(odd, of_part(thread)))),
+)
+case(
+    "barrier_of_a_part_and",
+    """setp.ge.u32 %r, %t, 32; setp.ne.u32 %p, %t, 31;
+  @%r bra $others_and;
+  bar.red.and.pred %q, 4, 32, %r;
+  bra $all_and;
+$others_and:
+  setp.lt.u32 %p, %t, 999;
+  bar.red.and.pred %q, 5, 64, %p;
+$all_and:
+  bar.sync 0;""",
+    lambda thread: (0, thread >= 32),
+)
+case(
     "cp_async",
     """mov.u32 %b, cells_cp_async;
   mad.lo.u32 %e, %t, 16, %b;

@@ -36,6 +36,7 @@ enum pg_suspension {
     PG_NAMED_BARRIER = 6,
     PG_ARRIVAL = 7,
     PG_SPIN = 8,
+    PG_NAMED_VOTE_BARRIER = 9,
     SUSPENSIONS,
 };
 
@@ -232,7 +233,7 @@ void pg_raise_interruption(void);
 
 /* Changed with every change of what runtime.py or generated code relies on, so that a stale build is noticed;
  * equal to runtime.ABI. */
-#define PG_ABI 6
+#define PG_ABI 7
 PG_EXPORT int pg_abi(void);
 
 /* pg_run with the parameters copied, aligned and padded with zeros to the kernel's size. `dimensions` are the

@@ -209,8 +209,9 @@ static void count_lanes(struct resident *r, uint32_t warp, uint32_t alive, struc
     uint32_t waiting[SUSPENSIONS];
     sort_lanes(r, warp, alive, waiting);
     uint32_t at_barrier = waiting[PG_BARRIER] | waiting[PG_VOTE_BARRIER];
+    uint32_t at_named = waiting[PG_NAMED_BARRIER] | waiting[PG_NAMED_VOTE_BARRIER];
     census->at_barrier[0] += count_of(at_barrier);
-    for (uint32_t left = waiting[PG_NAMED_BARRIER]; left; left &= left - 1) {
+    for (uint32_t left = at_named; left; left &= left - 1) {
         uint32_t thread = warp * WARP + first_of(left);
         uint32_t barrier = masks(r)[thread] % BARRIERS;
         census->at_barrier[barrier] += weight(r, thread);
@@ -218,7 +219,7 @@ static void count_lanes(struct resident *r, uint32_t warp, uint32_t alive, struc
     }
     census->warp_operation += count_of(waiting[PG_WARP]);
     census->spinning += count_of(waiting[PG_SPIN]);
-    census->looping += count_of(alive & ~(at_barrier | waiting[PG_NAMED_BARRIER] | waiting[PG_WARP]));
+    census->looping += count_of(alive & ~(at_barrier | at_named | waiting[PG_WARP]));
 }
 
 static void take_census(struct resident *r, struct census *census)
@@ -243,9 +244,11 @@ static uint32_t lanes_at_barrier(struct resident *r, uint32_t warp, uint32_t bar
         *voting = waiting[PG_VOTE_BARRIER];
         found = waiting[PG_BARRIER] | *voting;
     }
-    for (uint32_t left = waiting[PG_NAMED_BARRIER]; left; left &= left - 1)
+    uint32_t at_named = waiting[PG_NAMED_BARRIER] | waiting[PG_NAMED_VOTE_BARRIER];
+    for (uint32_t left = at_named; left; left &= left - 1)
         if (masks(r)[warp * WARP + first_of(left)] % BARRIERS == barrier)
             found |= left & -left;
+    *voting |= found & waiting[PG_NAMED_VOTE_BARRIER];
     return found;
 }
 
@@ -261,9 +264,18 @@ static void release_barrier(struct resident *r, uint32_t barrier)
         for (uint32_t left = voting; left; left &= left - 1)
             votes += ((uint64_t *)r->block.exchange)[warp * WARP + first_of(left)] & 1;
     }
-    if (voters) {
+    if (!voters)
+        return;
+    if (barrier == 0) {
         r->votes = votes;
         r->voters = voters;
+    }
+    /* of several barriers that are released at once, each has its own outcome */
+    for (uint32_t warp = 0; warp * WARP < r->block.threads; warp++) {
+        uint32_t voting = 0;
+        lanes_at_barrier(r, warp, barrier, &voting);
+        for (uint32_t left = voting; left; left &= left - 1)
+            ((uint64_t *)r->block.snapshot)[warp * WARP + first_of(left)] = (uint64_t)voters << 32 | votes;
     }
 }
 
@@ -331,6 +343,7 @@ static enum outcome run_together(struct resident *r)
             count_all_votes(r);
             break;
         case PG_NAMED_BARRIER:
+        case PG_NAMED_VOTE_BARRIER:
         case PG_ARRIVAL:
             /* the threads may mean different barriers */
             for (uint32_t i = 0; i < threads; i++)
@@ -367,7 +380,7 @@ static int have_met(struct resident *r, const struct census *census, int release
     if (census->alive != r->block.threads || census->common < 0)
         return 0;
     enum pg_suspension kind = r->kernel->suspension[census->common];
-    return kind != PG_NAMED_BARRIER && (released || census->looping);
+    return kind != PG_NAMED_BARRIER && kind != PG_NAMED_VOTE_BARRIER && (released || census->looping);
 }
 
 /* Threads are at different regions: run them warp by warp until they meet, are done, or only spin. */

@@ -273,9 +273,7 @@ def active_mask(e: Emitter, i: Instruction, m: Modifiers) -> None:
 _VOTES = {"popc": 0, "and": 1, "or": 2}
 
 
-@suspends(
-    "bar", "barrier", limits="bar.red at barrier 0 for the whole block only; no clusters of several blocks"
-)
+@suspends("bar", "barrier", limits="no clusters of several blocks")
 def stop_at_barrier(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
     """``bar.warp.sync`` waits for lanes, ``bar.sync`` and ``.red`` for the block, ``.arrive`` for nobody."""
     m.flag("aligned", "cta")
@@ -286,16 +284,21 @@ def stop_at_barrier(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
         e.set_members(e.read(i.operands[0], "b32"))
         return Suspension.WARP
     if m.flag("red"):
-        return _give_for_vote_of_block(e, i, m)
+        return _give_for_vote(e, i, m)
     arrives = m.one_of("sync", "arrive") == "arrive"
     barrier = i.operands[0]
     count = i.operands[1] if len(i.operands) > 1 else None
     if not arrives and count is None and _is_zero(barrier):
         return Suspension.BARRIER
+    _set_barrier(e, barrier, count)
+    return Suspension.ARRIVAL if arrives else Suspension.NAMED_BARRIER
+
+
+def _set_barrier(e: Emitter, barrier: Operand, count: Operand | None) -> None:
+    """State which barrier the thread is at, and for how many threads that is (None: the whole block)."""
     threads = e.read(count, "u32") if count is not None else integer(32, 0)
     number = e.builder.and_(e.read(barrier, "u32"), integer(32, 15))
     e.set_members(e.builder.or_(e.builder.shl(threads, integer(32, 4)), number))
-    return Suspension.ARRIVAL if arrives else Suspension.NAMED_BARRIER
 
 
 def _is_zero(operand: Operand) -> bool:
@@ -317,14 +320,20 @@ def arrive_at_cluster(e: Emitter, i: Instruction, m: Modifiers) -> None:
     m.one_of("arrive")
 
 
-def _give_for_vote_of_block(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
+def _is_vote_of_block(i: Instruction) -> bool:
+    return _is_zero(i.operands[1]) and len(i.operands) == 3
+
+
+def _give_for_vote(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
     """``bar.red d, a{, b}, p``."""
     m.one_of(*_VOTES)
     m.type("u32", "pred")
-    if not _is_zero(i.operands[1]) or len(i.operands) != 3:
-        e.unsupported("reduction at another barrier than 0, or for a part of the block")
-    e.give(e.read(i.operands[2], "pred"))
-    return Suspension.VOTE_BARRIER
+    _, barrier, *count, vote = i.operands
+    e.give(e.read(vote, "pred"))
+    if _is_vote_of_block(i):
+        return Suspension.VOTE_BARRIER
+    _set_barrier(e, barrier, count[0] if count else None)
+    return Suspension.NAMED_VOTE_BARRIER
 
 
 @resumes("bar", "barrier")
@@ -334,7 +343,20 @@ def leave_barrier(e: Emitter, i: Instruction, m: Modifiers) -> None:
     if "red" not in i.modifiers:
         return
     name = next(name for name in _VOTES if name in i.modifiers)
-    result = runtime(e, "pg_barrier_vote", I32, [e.block, integer(32, _VOTES[name])])
+    if _is_vote_of_block(i):
+        result = runtime(e, "pg_barrier_vote", I32, [e.block, integer(32, _VOTES[name])])
+    else:
+        result = _outcome(e, name)
     if name == "popc":
         return e.write(i.operands[0], result, "u32")
     return e.write(i.operands[0], e.builder.icmp_unsigned("!=", result, integer(32, 0)), "pred")
+
+
+def _outcome(e: Emitter, name: str) -> ir.Value:
+    """Return the outcome (``i32``) of a vote of which the thread was given the votes and the voters."""
+    b = e.builder
+    counts = e.given(e.thread_linear)
+    votes, voters = b.trunc(counts, I32), b.trunc(b.lshr(counts, integer(64, 32)), I32)
+    if name == "and":
+        return b.zext(b.icmp_unsigned("==", votes, voters), I32)
+    return votes

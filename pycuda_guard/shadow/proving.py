@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 #: shapes of a kernel that are remembered
 _MOST_KNOWN = 256
-#: shapes that are looked at before it has to pay: each takes as long as some launches
-_TRIALS = 32
+#: shapes that are looked at before it has to pay, and how many launches must then be of a known shape for one
+#: more
+_TRIALS, _LAUNCHES_A_TRIAL = 32, 16
 
 
 class Proving:
@@ -77,7 +78,7 @@ class Proving:
         if shape in self._known:
             self._saved += 1
         else:
-            if self._tried > _TRIALS + self._saved:
+            if self._tried > _TRIALS + self._saved // _LAUNCHES_A_TRIAL:
                 return None
             self._tried += 1
             if len(self._known) >= _MOST_KNOWN:

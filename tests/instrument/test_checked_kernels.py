@@ -224,7 +224,8 @@ def test_without_room_for_a_shadow_shared_memory_is_not_watched(launcher):
     kernel = launcher.result.kernels["half_filled"]
     assert kernel.checks_shared and kernel.shared_bytes(100) > 100 + 17
     object.__setattr__(kernel, "shadow", None)
-    assert run(launcher, "half_filled", floats(17), floats(17, (0, 17)), block=17) == []
+    # what was never written may be anything
+    assert run(launcher, "half_filled", floats(17), floats(17, (0, 17)), block=17, equal=False) == []
 
 
 def test_untracked_memory_is_initialized(launcher):

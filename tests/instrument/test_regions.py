@@ -42,6 +42,37 @@ __global__ void add(float *c, const float *a, const float *b)
 { int i = threadIdx.x; c[i] = a[i] + b[i]; }
 }
 """
+#: the last access is not in the region: from the branch before it, no way leads on but over a barrier
+ENDING_EARLY = """
+.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry early(.param .u64 .ptr .global y, .param .u32 n)
+{
+    .reg .pred %p<3>;
+    .reg .b32 %r<6>;
+    .reg .b64 %rd<8>;
+    ld.param.u64 %rd1, [y];
+    ld.param.u32 %r1, [n];
+    mov.u32 %r2, %tid.x;
+    setp.gt.s32 %p1, %r1, 3;
+    setp.gt.s32 %p2, %r1, 5;
+    mul.wide.u32 %rd2, %r2, 4;
+    add.s64 %rd3, %rd1, %rd2;
+    st.global.u32 [%rd3], %r2;
+    @%p1 bra FIRST;
+    st.global.u32 [%rd3+4], %r2;
+FIRST:
+    st.global.u32 [%rd3+8], %r2;
+    @%p2 bra SECOND;
+    mul.wide.u32 %rd4, %r1, 4;
+    add.s64 %rd5, %rd3, %rd4;
+    st.global.u32 [%rd5], %r2;
+    bar.sync 0;
+SECOND:
+    ret;
+}
+"""
 f32, i32 = np.float32, np.int32
 
 
@@ -112,3 +143,14 @@ def test_arrays_with_one_index(kernels, sizes):
     kernels.run("add", *buffers, block=32)
     (short,) = [buffer for buffer in buffers if buffer.array.size == 31]
     assert [(r.reason, r.address) for r in kernels.reports] == [(Reason.OUTSIDE, short.address + 124)]
+
+
+def test_a_region_may_end_before_what_was_looked_at(cuda):
+    kernels = Launcher(cuda, ENDING_EARLY, only_fast=True)
+    (bare,) = kernels.bare_run("early", Buffer(np.zeros(4, i32)), i32(3))
+    out = Buffer(np.zeros(4, i32))
+    kernels.run("early", out, i32(3))
+    assert out.array.tolist() == bare.tolist()
+    assert kernels.reports == []
+    kernels.run("early", Buffer(np.zeros(3, i32)), i32(3))
+    assert kernels.count() == 1

@@ -108,6 +108,8 @@ class _Growing:
                 size, accesses = len(self.region.body), len(self.region.accesses)
         self.region.body = self.region.body[:size]
         self.region.accesses = self.region.accesses[:accesses]
+        kept = {id(access.instruction) for access in self.region.accesses}
+        self.region.slices = {key: needed for key, needed in self.region.slices.items() if key in kept}
         if len({*self.blocks[:accesses]}) < 2:
             return None
         return self.region

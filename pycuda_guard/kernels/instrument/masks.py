@@ -101,15 +101,21 @@ class Masks:
     def any_of(self, operands: tuple[Operand, ...]) -> Mask:
         """Return a predicate: whether any bit of some operands, each of its own width, is uninitialized."""
         found: Mask = None
-        by_width: dict[int, Mask] = {}
+        seen: list[Register] = []
         for operand in operands:
             elements = operand.elements if isinstance(operand, Vector) else (operand,)
             for element in elements:
-                if (mask := self.of(element)) is not None:
-                    width = self.width(mask_owner(element))
-                    by_width[width] = self.union(width, by_width.get(width), mask)
-        for width, mask in by_width.items():
-            found = self.union(1, found, self.any(width, mask))
+                mask = self.of(element)
+                if mask is None or mask in seen:
+                    continue
+                seen.append(mask)
+                width = self.width(mask_owner(element))
+                # A union of masks, compared once, is as short. But where they are selp of predicates, one of
+                # them not of all bits, ptxas 13.0 makes p | !(q & r) of it: it forgets to negate q and r.
+                if found is None or width == 1:
+                    found = self.union(1, found, self.any(width, mask))
+                else:
+                    found = self.operation(f"setp.ne.or.b{width}", 1, mask, 0, found)
         return found
 
     def spread(self, width: int, predicate: Mask) -> Mask:

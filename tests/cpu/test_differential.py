@@ -28,6 +28,7 @@ ELSEWHERE = {
     "control flow, which forms are put into": "bra brx call exit ret",
     "tests of faults and of the grid": "trap brkpt griddepcontrol pmevent setmaxnreg",
     "fragments, whose layout is open": "wmma",
+    "memory of a size that is known when it runs": "alloca stacksave stackrestore",
     "barriers as objects, in which threads spin": "mbarrier",
     "hints, and clusters of one block": "applypriority discard getctarank ldu mapa",
 }

@@ -26,6 +26,28 @@ KERNEL(reduce_with_barriers) {
     }
     if (t == 0) y[blockIdx.x] = s[0];
 }
+//! grid=1 block=32
+KERNEL(reduce_unrolled_without_barriers) {
+    __shared__ int s[32];
+    int t = threadIdx.x;
+    s[t] = x[t];
+    __syncthreads();
+    for (int k = 16; k > 0; k /= 2)
+        if (t < k) s[t] += s[t + k];  // PG502
+    if (t == 0) y[0] = s[0];
+}
+//! grid=1 block=32
+KERNEL(reduce_unrolled_with_barriers) {
+    __shared__ int s[32];
+    int t = threadIdx.x;
+    s[t] = x[t];
+    __syncthreads();
+    for (int k = 16; k > 0; k /= 2) {
+        if (t < k) s[t] += s[t + k];
+        __syncthreads();
+    }
+    if (t == 0) y[0] = s[0];
+}
 
 //! grid=1 block=32
 KERNEL(reduce_by_a_warp_in_lockstep) {

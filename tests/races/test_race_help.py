@@ -13,6 +13,7 @@ LOOP_END = "at the end of the loop's body, after line "
         ("shared_memory.cu", "reverse_without_a_barrier", "between lines "),
         ("shared_memory.cu", "one_tile_in_turn", LOOP_END),
         ("shared_memory.cu", "reduce_without_barriers", LOOP_END),
+        ("shared_memory.cu", "reduce_unrolled_without_barriers", "in a loop, put __syncthreads() at the end"),
         ("shared_memory.cu", "scan_in_place", "read into a variable, then __syncthreads(), then write"),
         ("shared_memory.cu", "found_by_the_same_value", "let one thread write it, or use an atomic"),
         ("synchronization.cu", "syncwarp_is_none_for_the_block", "put __syncthreads() between lines "),

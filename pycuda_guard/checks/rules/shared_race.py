@@ -106,7 +106,11 @@ def _help(scene: Scene) -> str:
                 "then write"
             )
         if event.round == "one":
-            return "use an atomic, or read into a variable, then __syncthreads(), then write"
+            # nvcc unrolls short loops: the two may be of different rounds all the same
+            return (
+                "in a loop, put __syncthreads() at the end of its body; else use an atomic, or read into a "
+                "variable, then __syncthreads(), then write"
+            )
     if not _in_one_warp(scene):
         return f"put __syncthreads() {where_missing(event)}"
     if scene.launch is not None and prod(scene.launch.block) <= _WARP:

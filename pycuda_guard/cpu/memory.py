@@ -13,6 +13,7 @@ not mapped. Their addresses are good for the host and for the device.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import threading
 from bisect import bisect_left, bisect_right
 from collections import Counter
@@ -62,15 +63,18 @@ class AddressRangeError(GuardError):
     """A range of device addresses is not inside one allocation."""
 
 
+_numbers = itertools.count(1)
+
+
 class Allocation:
     """A range of device-accessible memory.
 
     ``kind`` is ``device``, ``global`` (a module's variable), ``pinned`` or ``managed``. ``nbytes`` is the
     requested size, ``reserved`` what it counts against the memory of ``device``. ``flags`` are those of the
-    call that made it, ``owner`` is the context that it belongs to.
+    call that made it, ``owner`` is the context that it belongs to. No other one ever has its ``number``.
     """
 
-    __slots__ = ("address", "device", "end", "flags", "kind", "nbytes", "owner", "reserved")
+    __slots__ = ("address", "device", "end", "flags", "kind", "nbytes", "number", "owner", "reserved")
 
     def __init__(
         self,
@@ -90,6 +94,7 @@ class Allocation:
         self.flags = flags
         self.owner = owner
         self.device = device
+        self.number = next(_numbers)
 
 
 class _Units:

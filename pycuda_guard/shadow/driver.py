@@ -23,13 +23,14 @@ _NON_BLOCKING = 1
 _DISABLE_TIMING = 2
 _NOT_READY = 600
 _PAGEABLE_MEMORY_ACCESS = 88
+_BUFFER_ID = 7
+_INVALID_VALUE = 1
 
 _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "cuCtxPushCurrent_v2": (c_uint64,),
     "cuCtxPopCurrent_v2": (c_void_p,),
     "cuCtxGetCurrent": (c_void_p,),
     "cuCtxGetDevice": (c_void_p,),
-    "cuCtxGetFlags": (c_void_p,),
     "cuCtxSynchronize": (),
     "cuDeviceGetAttribute": (c_void_p, c_int, c_int),
     "cuDriverGetVersion": (c_void_p,),
@@ -39,6 +40,7 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "cuMemFreeHost": (c_uint64,),
     "cuMemHostGetDevicePointer_v2": (c_void_p, c_uint64, c_uint),
     "cuMemGetAddressRange_v2": (c_void_p, c_void_p, c_uint64),
+    "cuPointerGetAttribute": (c_void_p, c_int, c_uint64),
     "cuMemcpyHtoDAsync_v2": (c_uint64, c_uint64, c_size_t, c_uint64),
     "cuMemcpyDtoHAsync_v2": (c_uint64, c_uint64, c_size_t, c_uint64),
     "cuMemsetD8Async": (c_uint64, c_ubyte, c_size_t, c_uint64),
@@ -115,10 +117,12 @@ class Driver:
 
     @contextmanager
     def current(self, context: int) -> Iterator[None]:
-        """Have a context current in the calling thread for a while; raises if it exists no more."""
+        """Have a context current in the calling thread for a while.
+
+        It must exist: the driver follows the handle of one that is gone into memory that was freed.
+        """
         self._call("cuCtxPushCurrent_v2", context)
         try:
-            self._get("cuCtxGetFlags")  # a destroyed context may still be pushed
             yield
         finally:
             self._get("cuCtxPopCurrent_v2")
@@ -157,6 +161,18 @@ class Driver:
         base = c_uint64()
         self._call("cuMemGetAddressRange_v2", ctypes.byref(base), ctypes.byref(size), address)
         return base.value, size.value
+
+    def buffer_id(self, address: int) -> int:
+        """Return the number of the allocation at an address, which no other one ever has; 0 if there is none.
+
+        Needs no context: the way to tell whether one is gone, and its memory with it.
+        """
+        try:
+            return self._get("cuPointerGetAttribute", _BUFFER_ID, address)
+        except DriverError as error:
+            if error.code == _INVALID_VALUE:
+                return 0
+            raise
 
     def upload(self, destination: int, source: int, nbytes: int, stream: int) -> None:
         """Copy from host memory, which must stay as it is until the stream has passed."""

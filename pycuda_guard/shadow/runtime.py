@@ -12,6 +12,7 @@ another thread came to it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 from collections import deque
@@ -309,8 +310,8 @@ class Runtime:
             self._is_busy = True
             try:
                 self._drain()
-                for context, state in list(self.world.states.items()):
-                    self._finish_context(context, state)
+                for state in list(self.world.states.values()):
+                    self._finish_context(state)
             finally:
                 self._is_busy = False
         self.deliver()
@@ -386,38 +387,30 @@ class Runtime:
                 self.world.inside(state.handle, end)
 
     def _context_changed(self, event: ContextChanged) -> None:
-        world = self.world
-        if event.change in ("retained", "attached"):
-            world.counted.add(event.subject)
-        if event.subject not in world.states:
+        """Forget a context that is gone; read what there is of one that may go before the next call."""
+        state = self.world.states.get(event.subject)
+        if state is None:
             return
-        if event.change == "popped":
-            # It may be gone before anything else happens in it.
-            try:
-                with world.driver.current(event.subject):
-                    self._reporting.collect(world.states[event.subject])
-                    self._tidy(event.subject)
-            except DriverError:
-                self._asking.forget(world.states[event.subject])
-                world.forget_context(event.subject)
-        elif event.change == "created" or (event.change == "detached" and self._is_gone(event.subject)):
-            self._asking.forget(world.states[event.subject])
-            world.forget_context(event.subject)
+        if not state.is_alive:
+            self._forget(state)
+        elif event.change == "popped":
+            with contextlib.suppress(DriverError), self.world.driver.current(state.handle):
+                self._reporting.collect(state)
+                self._tidy(state.handle)
 
-    def _is_gone(self, context: ContextId) -> bool:
-        """Tell whether a context that was detached is gone: one of a single user is, and can't be asked."""
-        return context not in self.world.counted or not self.world.is_alive(context)
+    def _forget(self, state: ContextState) -> None:
+        self._asking.forget(state)
+        self.world.forget_context(state.handle)
 
-    def _finish_context(self, context: ContextId, state: ContextState) -> None:
+    def _finish_context(self, state: ContextState) -> None:
         try:
-            with self.world.driver.current(context):
+            if not state.is_alive:
+                self._forget(state)
+                return
+            with self.world.driver.current(state.handle):
                 self._finish_current(state)
-        except DriverError as error:
-            if error.is_of_kernel or self.world.is_alive(context):
-                self._reporting.collect(state)  # something is broken: what was written before can be read
-            else:
-                self._asking.forget(state)
-                self.world.forget_context(context)
+        except DriverError:
+            self._reporting.collect(state)  # something is broken: what was written before can be read
         except Exception as error:
             self.world.guard_error("the end of the run", error)
 

@@ -104,6 +104,7 @@ class ContextState:
         self.expand = driver.function(module, "pg_expand")
         self.sweep = driver.function(module, "pg_sweep")
         self._ring_host, self.ring = driver.allocate_mapped(_RING_BYTES)
+        self._ring_id = driver.buffer_id(self.ring)
         ctypes.memset(self._ring_host, 0, _RING_BYTES)
         self._ring_count = ctypes.c_uint32.from_address(self._ring_host)
         self._read = 0  # reports read so far
@@ -115,6 +116,14 @@ class ContextState:
         self._table: Table | None = None
         self.layout = 0  # goes up when a shadow comes, goes or moves
         self.launched = False  # something of ours has been launched
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the context still exists. Nothing says when PyCUDA destroys one that nobody refers to."""
+        try:
+            return self.driver.buffer_id(self.ring) == self._ring_id
+        except DriverError as error:
+            return error.is_of_kernel
 
     # -- reports --------------------------------------------------------------------------------
 

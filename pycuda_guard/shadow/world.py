@@ -65,7 +65,6 @@ class World:
         self.states: dict[ContextId, ContextState] = {}
         self.launches: dict[int, LaunchInfo] = {}  # by the number that comes back in reports
         self.outbox: deque[Event] = deque()
-        self.counted: set[ContextId] = set()  # contexts of several users, which detach() need not end
         self.uses_heap = False  # a loaded module has memory whose addresses are not known
         self.unloaded: deque[int] = deque()  # addresses of variables of modules that are gone
         self._driver: Driver | None = None
@@ -97,30 +96,21 @@ class World:
     def forget_context(self, context: ContextId) -> None:
         """Drop what was in a context that is gone: the driver has freed it."""
         self.states.pop(context, None)
-        self.counted.discard(context)
         for allocation in self.allocations:
             if allocation.context == context:
                 self.allocations.remove(allocation.address)
 
     def inside(self, context: ContextId, work: Callable[[], None]) -> None:
-        """Do ``work`` that needs ``context`` to be current; it is left if that context is gone."""
-        if context == self.driver.current_context():
+        """Do ``work`` that needs ``context`` to be current if it has to do with what is on the device.
+
+        The work is left if that context is gone.
+        """
+        state = self.states.get(context)
+        if state is None or context == self.driver.current_context():
             work()
-            return
-        try:
+        elif state.is_alive:
             with self.driver.current(context):
                 work()
-        except DriverError:
-            if self.is_alive(context):
-                raise
-
-    def is_alive(self, context: ContextId) -> bool:
-        """Tell whether a context still exists."""
-        try:
-            with self.driver.current(context):
-                return True
-        except DriverError:
-            return False
 
     def is_foreign(self, context: ContextId) -> bool:
         """Tell whether another context than ``context``, which PyCUDA made current, is current."""

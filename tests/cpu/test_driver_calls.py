@@ -168,6 +168,36 @@ def test_address_ranges(driver):
     assert driver.cuMemGetAddressRange_v2(None, None, c_uint64(driver.device)) == OK
 
 
+def test_attributes_of_pointers(driver):
+    attribute, memory, pinned = driver.cuPointerGetAttribute, driver.device, driver.pinned.value
+    context = driver.context.value
+    expected = {1: (context, context), 2: (2, 1), 3: (memory + 8, pinned + 8), 8: (0, 0), 9: (0, 0)}
+    for which, values in expected.items():
+        for address, value in zip((memory, pinned), values, strict=True):
+            out = c_uint64()
+            assert attribute(byref(out), which, c_uint64(address + 8)) == OK
+            assert out.value == value, which
+    out = c_uint64()
+    assert attribute(byref(out), 4, c_uint64(pinned + 8)) == OK
+    assert out.value == pinned + 8
+    assert attribute(byref(out), 4, c_uint64(memory)) == INVALID
+    assert attribute(byref(out), 77, c_uint64(memory)) == INVALID
+    for unknown in (memory + 1000, 64, 0):
+        assert attribute(byref(out), 7, c_uint64(unknown)) == INVALID
+
+
+def test_no_allocation_has_the_number_of_another_one(driver):
+    numbers = []
+    for _ in range(3):
+        address, number = c_uint64(), c_uint64()
+        assert driver.cuMemAlloc_v2(byref(address), c_size_t(64)) == OK
+        assert driver.cuPointerGetAttribute(byref(number), 7, c_uint64(address.value + 63)) == OK
+        assert driver.cuMemFree_v2(address) == OK
+        assert driver.cuPointerGetAttribute(byref(number), 7, address) == INVALID
+        numbers.append(number.value)
+    assert len(set(numbers)) == 3
+
+
 def test_pinned_memory(driver):
     out, flags = byref(driver.out), c_uint()
     inside = c_void_p(driver.pinned.value + 8)

@@ -92,6 +92,22 @@ del kernel, stream
 }
 
 
+#: ends the process where the guard makes a context current that is gone: a GPU's driver may crash there
+WATCHED = """
+import ctypes
+from pycuda_guard.shadow.driver import Driver
+
+def watched(self, name, *arguments, call=Driver._call):
+    call(self, name, *arguments)
+    flags = ctypes.c_uint()
+    if name == "cuCtxPushCurrent_v2" and ctypes.CDLL("libcuda.so.1").cuCtxGetFlags(ctypes.byref(flags)):
+        os.write(2, b"the guard entered a context that is gone")
+        os._exit(99)
+
+Driver._call = watched
+"""
+
+
 def guarded(folder: Path, program: str) -> list[dict]:
     """Run a program under the guard; return its errors and warnings. It must end well but for them."""
     path = folder / "program.py"
@@ -112,6 +128,11 @@ def guarded(folder: Path, program: str) -> list[dict]:
     findings = json.loads((folder / "out.json").read_text())["findings"]
     assert "PG903" not in [finding["code"] for finding in findings]
     return [finding for finding in findings if finding["severity"] != "note"]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_no_context_is_entered_that_is_gone(name, tmp_path):
+    assert {finding["code"] for finding in guarded(tmp_path, WATCHED + PROGRAMS[name])} == {"PG202"}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

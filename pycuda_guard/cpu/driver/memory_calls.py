@@ -10,12 +10,15 @@ from pycuda_guard.cpu.driver.errors import DriverError, Result
 from pycuda_guard.cpu.memory import ALIGNMENT, AddressRangeError, OutOfDeviceMemoryError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pycuda_guard.cpu.memory import Allocation
 
 _HOST_FLAGS = 0x7  # PORTABLE, DEVICEMAP, WRITECOMBINED
 _DEVICEMAP = 0x2  # with unified addressing all pinned memory is mapped
 _REGISTER_FLAGS = 0xF  # PORTABLE, DEVICEMAP, IOMEMORY, READ_ONLY
 _ATTACH_GLOBAL, _ATTACH_HOST, _ATTACH_SINGLE = 1, 2, 4
+_HOST_MEMORY, _DEVICE_MEMORY = 1, 2
 _ELEMENT_SIZES = (4, 8, 16)
 
 
@@ -77,6 +80,38 @@ def get_address_range(base: int, nbytes: int, address: int) -> None:
         put_u64(base, allocation.address)
     if nbytes:
         put_u64(nbytes, allocation.nbytes)
+
+
+def get_pointer_attribute(out: int, attribute: int, address: int) -> None:
+    """Return an attribute of the allocation that holds an address. Needs no current context."""
+    state.require(False)
+    allocation = state.memory.find(address)
+    if allocation is None or not out or attribute not in _POINTER_ATTRIBUTES:
+        raise DriverError(Result.INVALID_VALUE)
+    put, value = _POINTER_ATTRIBUTES[attribute]
+    put(out, value(allocation, address))
+
+
+def _context_of(allocation: Allocation, _: int) -> int:
+    return allocation.owner.handle if isinstance(allocation.owner, contexts.Context) else 0
+
+
+def _host_address(allocation: Allocation, address: int) -> int:
+    if allocation.kind not in ("pinned", "managed"):
+        raise DriverError(Result.INVALID_VALUE)
+    return address
+
+
+#: CU_POINTER_ATTRIBUTE_…: how wide a value is, and what it is
+_POINTER_ATTRIBUTES: dict[int, tuple[Callable[[int, int], None], Callable[[Allocation, int], int]]] = {
+    1: (put_u64, _context_of),
+    2: (put_i32, lambda allocation, _: _HOST_MEMORY if allocation.kind == "pinned" else _DEVICE_MEMORY),
+    3: (put_u64, lambda _, address: address),
+    4: (put_u64, _host_address),
+    7: (put_u64, lambda allocation, _: allocation.number),
+    8: (put_i32, lambda allocation, _: int(allocation.kind == "managed")),
+    9: (put_i32, lambda allocation, _: allocation.device),
+}
 
 
 def allocate_host(out: int, nbytes: int, flags: int) -> None:

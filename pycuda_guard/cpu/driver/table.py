@@ -162,6 +162,7 @@ TABLE: dict[str, tuple[Entry, ...]] = {
             POINTER,
             D,
         ),
+        _does("cuPointerGetAttribute", memory_calls.get_pointer_attribute, POINTER, INT, D),
         _does("cuMemHostAlloc", memory_calls.allocate_host, POINTER, SIZE, UINT),
         _does("cuMemAllocHost_v2 cuMemAllocHost", memory_calls.allocate_host_plain, POINTER, SIZE),
         _does("cuMemFreeHost", memory_calls.free_host, POINTER),

@@ -6,18 +6,35 @@ import os
 import platform
 
 #: Open MPI, PMIx (also of Slurm), MPICH and Intel MPI, MVAPICH2, Slurm
-_VARIABLES = (
+_RANKS = (
     "OMPI_COMM_WORLD_RANK",
     "PMIX_RANK",
     "PMI_RANK",
     "MV2_COMM_WORLD_RANK",
     "SLURM_PROCID",
 )
+_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_NTASKS")
 
 
 def rank() -> int | None:
     """Return the rank of this process in MPI_COMM_WORLD; None where no launcher has started it."""
-    for variable in _VARIABLES:
+    return _first(_RANKS)
+
+
+def own_file(path: str) -> str:
+    """Return the file that ``path`` stands for in this process, so that none takes another's place.
+
+    ``run.pgr`` becomes ``run.rank0001.pgr`` where a launcher has started several processes, unless ``{pid}``
+    in the path tells them apart.
+    """
+    if rank() is None or (_first(_SIZES) or 1) < 2 or "{pid}" in path:
+        return path
+    stem, suffix = os.path.splitext(path)
+    return f"{stem}.rank{rank():04}{suffix}"
+
+
+def _first(variables: tuple[str, ...]) -> int | None:
+    for variable in variables:
         value = os.environ.get(variable, "")
         if value.isdecimal():
             return int(value)

@@ -36,10 +36,11 @@ def template_of(path: str) -> str:
     """Return the absolute template for :func:`path_of` that the option ``record`` stands for.
 
     A folder, or a path that ends like one, which is made, gets a file for each process, named after its
-    rank if it has one, its machine and its number. Raises :class:`StartError` where it can't be made.
+    rank if it has one, its machine and its number. Of a file see
+    :func:`launcher.own_file`. Raises :class:`StartError` where a folder can't be made.
     """
     if not path.endswith(("/", os.sep)) and not os.path.isdir(path):
-        return os.path.abspath(path)
+        return launcher.own_file(os.path.abspath(path))
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pycuda_guard import launcher
 from pycuda_guard.errors import GuardError, StartError
 from pycuda_guard.findings import SCHEMA_VERSION, Finding
 from pycuda_guard.reports.files import replace_text
@@ -47,11 +48,11 @@ class JsonReport:
 
     It is written at once, empty, so that a path which can't be written is known before the
     program runs: :class:`StartError`. The path is absolute: the program may change its folder.
-    ``{pid}`` in it stands for the number of the process.
+    ``{pid}`` in it stands for the number of the process; see also :func:`launcher.own_file`.
     """
 
     def __init__(self, path: str) -> None:
-        self.path = Path(path.replace("{pid}", str(os.getpid()))).absolute()
+        self.path = Path(launcher.own_file(path).replace("{pid}", str(os.getpid()))).absolute()
         if self.path.exists() and not self.path.is_file():
             raise StartError(f"the findings can't be written to {path}: it is not a regular file")
         try:

@@ -54,14 +54,10 @@ if world.rank == 0:
 """
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Run the program guarded on four ranks and return the folder of its recordings."""
-    folder = tmp_path_factory.mktemp("mpi")
-    (folder / "program.py").write_text(PROGRAM)
-    guarded = ["-m", "pycuda_guard", "run", "--device=cpu", "--fail-on=never", "--record=runs/", "program.py"]
+def on_four_ranks(folder: Path, arguments: list[str]) -> None:
+    """Run Python on four ranks; it must print the program's sum."""
     done = subprocess.run(
-        [str(MPIEXEC), "-n", "4", sys.executable, *guarded],
+        [str(MPIEXEC), "-n", "4", sys.executable, *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -70,6 +66,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "1000.0\n"), done.stderr
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Run the program guarded on four ranks and return the folder of its recordings."""
+    folder = tmp_path_factory.mktemp("mpi")
+    (folder / "program.py").write_text(PROGRAM)
+    guarded = ["-m", "pycuda_guard", "run", "--device=cpu", "--fail-on=never", "--record=runs/", "program.py"]
+    on_four_ranks(folder, guarded)
     before = Path.cwd()
     os.chdir(folder)
     yield folder / "runs"
@@ -119,3 +124,14 @@ def test_the_table_has_the_rank_and_the_machine(runs: Path) -> None:
     assert {row["rank"] for row in rows} == {0, 1, 2, 3}
     assert {row["host"] for row in rows} == {platform.node().partition(".")[0]}
     assert sum(row["what"] == "memcpy_dtod" for row in rows) == 1
+
+
+def test_no_rank_writes_over_the_file_of_another(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    options = ["--device=cpu", "--fail-on=never", "--record=run.pgr", "--json=found.json"]
+    on_four_ranks(tmp_path, ["-m", "pycuda_guard", "run", *options, "program.py"])
+    recordings = sorted(tmp_path.glob("run*.pgr"))
+    assert [file.name for file in recordings] == [f"run.rank000{rank}.pgr" for rank in range(4)]
+    assert [read(str(file)).start.rank for file in recordings] == [0, 1, 2, 3]
+    found = [json.loads(file.read_text())["findings"] for file in sorted(tmp_path.glob("found*.json"))]
+    assert ["PG201" in {one["code"] for one in findings} for findings in found] == [False, False, True, False]

@@ -13,8 +13,8 @@ from pycuda_guard.hooks.install import (
     installed,
     leave_child,
     uninstall,
-    unwatched_kernels,
     watch_races,
+    what_is_unwatched,
 )
 from pycuda_guard.hooks.sink import Sink
 
@@ -26,6 +26,6 @@ __all__ = [
     "installed",
     "leave_child",
     "uninstall",
-    "unwatched_kernels",
     "watch_races",
+    "what_is_unwatched",
 ]

@@ -22,6 +22,7 @@ from pycuda_guard.hooks.operands import learn_types
 from pycuda_guard.hooks.rebind import rebind
 from pycuda_guard.hooks.table import COMPILER, DRIVER, ROWS, Row
 from pycuda_guard.hooks.tap import Tap
+from pycuda_guard.shadow.unwatched import Unwatched
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -169,11 +170,11 @@ def watch_races(*, on: bool) -> None:
         world.options = replace(world.options, races=on)
 
 
-def unwatched_kernels() -> tuple[list[str], list[str], list[str]]:
-    """Return the kernels that were not watched as they should be: see the runtime's method."""
+def what_is_unwatched() -> Unwatched:
+    """Return what of kernels was not looked at so far, though the options ask for it."""
     if _current is None or _current.tap.kernels is None:
-        return [], [], []
-    return _current.tap.kernels.runtime.unwatched_kernels()
+        return Unwatched()
+    return _current.tap.kernels.runtime.what_is_unwatched()
 
 
 def finish() -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pycuda_guard.config import Config
+    from pycuda_guard.shadow.unwatched import Unwatched
 
 #: kernels that a report names
 _NAMED = 5
@@ -45,15 +46,18 @@ def unwatched(config: Config) -> list[str]:
     return spots
 
 
-def unwatched_kernels(races: Sequence[str], crowded: Sequence[str], refused: Sequence[str]) -> list[str]:
-    """Return what the report says of kernels that not all races, or nothing at all, was looked for in."""
+def unwatched_kernels(found: Unwatched) -> list[str]:
+    """Return what the report says of what the runtime did not look at."""
     spots = []
-    if races:
-        spots.append(f"all races inside {_shown(races)}")
-    if crowded:
-        spots.append(f"{_shown(crowded)}, whose blocks wait for one another and with checks do not all fit")
-    if refused:
-        spots.append(f"launches of {_shown(refused)}, whose blocks are too large for it with checks")
+    if found.races:
+        spots.append(f"all races inside {_shown(found.races)}")
+    if found.crowded:
+        names = _shown(found.crowded)
+        spots.append(f"{names}, whose blocks wait for one another and with checks do not all fit")
+    if found.refused:
+        spots.append(f"launches of {_shown(found.refused)}, whose blocks are too large for it with checks")
+    if found.writer:
+        spots.append(f"reads of memory that nothing has written: `{found.writer}` may write it unseen")
     return spots
 
 

@@ -39,6 +39,7 @@ from pycuda_guard.session.kernels import kernel_options, unwatched, unwatched_ke
 from pycuda_guard.session.output import Output, to_stderr
 from pycuda_guard.session.timeline import Timeline
 from pycuda_guard.session.uncaught import Uncaught, trim
+from pycuda_guard.shadow.unwatched import Unwatched
 from pycuda_guard.suppressions import Suppressions
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Session:
         self._contexts = ContextWatch()
         self._is_child = bool(folder)
         self._has_unseen_children = False
-        self._unwatched: tuple[list[str], list[str], list[str]] = [], [], []
+        self._unwatched = Unwatched()
         self._next_fork: Forked | None = None
         self._was_forked_late = False
         self._fork: Forked | None = None  # what the first event of a forked child is preceded by
@@ -146,7 +147,7 @@ class Session:
         self._is_over = True
         if _active is self:
             _active = None
-        self._unwatched = hooks.unwatched_kernels()
+        self._unwatched = hooks.what_is_unwatched()
         hooks.uninstall()
         with self._lock:
             self._faults.stop()
@@ -356,8 +357,7 @@ class Session:
     def blind_spots(self) -> list[str]:
         """Return what this run did not look at for reasons of its own."""
         spots = unwatched(self.config)
-        missed = self._unwatched if any(self._unwatched) else hooks.unwatched_kernels()
-        spots += unwatched_kernels(*missed)
+        spots += unwatched_kernels(self._unwatched if any(self._unwatched) else hooks.what_is_unwatched())
         if self._has_unseen_children:
             spots.append("child processes that had not ended")
         if not self._faults.is_available:

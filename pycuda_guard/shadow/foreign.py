@@ -6,6 +6,8 @@ the guard sees. Where one is loaded, nothing can be said of memory that seems ne
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import sys
 
@@ -20,23 +22,31 @@ _PREFIXES = ("libcu", "libnpp", "libnv", "libnccl", "libmagma", "libmpi", "libuc
 #: what a library that has kernels of its own, or calls the driver, contains
 _MARKS = (b".nv_fatbin", b"libcuda.so.1", b"libcudart.so")
 
+#: CUDA's runtime: it writes memory for whoever calls it, but cuRAND may have brought it along
+_RUNTIME = "libcudart."
+
 _checked: dict[str, bool] = {}  # shared libraries looked at before
 _modules_seen = 0
-_is_shared = False
+_writer = ""
+
+
+def writer() -> str:
+    """Return the first other user of CUDA that was seen: a package, or the file of a library; or empty."""
+    global _modules_seen, _writer
+    if not _writer and len(sys.modules) != _modules_seen:
+        _modules_seen = len(sys.modules)
+        _writer = next((name for name in _PACKAGES if name in sys.modules), "")
+    return _writer
 
 
 def is_shared() -> bool:
     """Return whether another user of CUDA is loaded, as far as the names of modules tell. Cheap."""
-    global _modules_seen, _is_shared
-    if not _is_shared and len(sys.modules) != _modules_seen:
-        _modules_seen = len(sys.modules)
-        _is_shared = any(name in sys.modules for name in _PACKAGES)
-    return _is_shared
+    return bool(writer())
 
 
 def is_certainly_ours() -> bool:
     """Return whether no shared library of this process could write device memory. Slow at first."""
-    global _is_shared
+    global _writer
     if is_shared():
         return False
     try:
@@ -44,29 +54,43 @@ def is_certainly_ours() -> bool:
             paths = {line.rstrip("\n").partition("/")[2] for line in maps if ".so" in line}
     except OSError:
         return True
-    if any(_writes(f"/{path}") for path in paths):
-        _is_shared = True
-    return not _is_shared
+    for path in sorted(paths):
+        full = f"/{path}"
+        if full not in _checked:
+            _checked[full] = _looks_like_cuda(full, paths)
+        if _checked[full]:
+            _writer = os.path.basename(full)
+            return False
+    return True
 
 
-def _writes(path: str) -> bool:
-    known = _checked.get(path)
-    if known is None:
-        known = _checked[path] = _looks_like_cuda(path)
-    return known
-
-
-def _looks_like_cuda(path: str) -> bool:
+def _looks_like_cuda(path: str, loaded: set[str]) -> bool:
     name = os.path.basename(path)
+    if name.startswith(_RUNTIME) and _came_with_curand(name, loaded):
+        return False
     if name.startswith(_HARMLESS) or f"{os.sep}pycuda{os.sep}" in path or "pycuda_guard" in path:
         return False
     if name.startswith(("_driver.", "libcudadevrt")):
         return False
     if name.startswith(_PREFIXES):
         return True
+    content = _content(path)
+    return any(mark in content for mark in _MARKS)
+
+
+def _came_with_curand(runtime: str, loaded: set[str]) -> bool:
+    """Tell whether PyCUDA's cuRAND needs the runtime, and the program has not opened it by ctypes."""
+    if any(type(each) is ctypes.CDLL and _RUNTIME in str(each._name) for each in gc.get_objects()):
+        return False
+    needs = runtime.encode()
+    return any(
+        os.path.basename(path).startswith("libcurand.") and needs in _content(f"/{path}") for path in loaded
+    )
+
+
+def _content(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            content = file.read()
+            return file.read()
     except OSError:
-        return False
-    return any(mark in content for mark in _MARKS)
+        return b""

@@ -36,6 +36,7 @@ from pycuda_guard.shadow.launching import Launching, Prepared, neutral
 from pycuda_guard.shadow.loading import Loader, Variant
 from pycuda_guard.shadow.reporting import Reporting
 from pycuda_guard.shadow.residency import is_crowded
+from pycuda_guard.shadow.unwatched import Unwatched
 from pycuda_guard.shadow.world import Options, World
 
 if TYPE_CHECKING:
@@ -294,13 +295,14 @@ class Runtime:
 
     # -- the end --------------------------------------------------------------------------------
 
-    def unwatched_kernels(self) -> tuple[list[str], list[str], list[str]]:
-        """Return the kernels in which not all races could be looked for, in order of their launches.
-
-        Second come those that ran as they are, because with checks not all of their blocks were resident;
-        third those that need more registers with checks than blocks of theirs can have.
-        """
-        return list(self._launching.racing.missed), list(self._crowded), list(self._refused)
+    def what_is_unwatched(self) -> Unwatched:
+        """Return what was not looked at so far."""
+        return Unwatched(
+            tuple(self._launching.racing.missed),
+            tuple(self._crowded),
+            tuple(self._refused),
+            self.world.other_writer() if self._launches else "",
+        )
 
     def finish(self) -> None:
         """Wait for all kernels, read what they reported, and ask who wrote what is still there."""

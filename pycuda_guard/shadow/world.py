@@ -130,6 +130,10 @@ class World:
         """Tell whether other users of the device are known of: then nothing counts as never written."""
         return not self.options.on_cpu and foreign.is_shared()
 
+    def other_writer(self) -> str:
+        """Return the library because of which :meth:`is_shared`, or empty."""
+        return "" if self.options.on_cpu else foreign.writer()
+
     def is_certainly_ours(self) -> bool:
         """Tell whether memory that seems never written was never written. Slow at first."""
         return self.options.on_cpu or foreign.is_certainly_ours()

@@ -8,6 +8,7 @@ import pytest
 from pycuda_guard import hooks
 from pycuda_guard.kernels.instrument import instrument
 from pycuda_guard.kernels.ptx import parse
+from pycuda_guard.shadow.unwatched import Unwatched
 
 PLAIN = """
 __global__ void copy(float *to, const float *from, int n)
@@ -56,13 +57,13 @@ def test_runs_unwatched_and_nothing_is_said_of_it(cuda, small_blocks, guarded, s
     assert sink.reports == []
     # what an unwatched kernel has written is not known: nothing counts as unwritten
     assert [unwritten for _, unwritten in sink.contents if unwritten] == []
-    assert hooks.unwatched_kernels() == ([], [], ["copy"])
+    assert hooks.what_is_unwatched() == Unwatched(refused=("copy",))
 
     # the program's own mistake is no reason to say so
     del own[:]
     with pytest.raises(cuda.Error):
         copy(to_gpu, source_gpu, np.int32(500), block=(2048, 1, 1), grid=(4, 1))
-    assert hooks.unwatched_kernels() == ([], [], ["copy"])
+    assert hooks.what_is_unwatched() == Unwatched(refused=("copy",))
 
 
 HEADER = ".version 8.0\n.target sm_90\n.address_size 64\n"

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pycuda_guard.shadow.allocations import Allocation
     from pycuda_guard.shadow.state import Answer, ContextState
 
+#: unit of a shadow that a copy needs before any kernel has stored there
+COARSEST = 2
+
 _THREADS = 256
 _MOST_BLOCKS = 1024
 #: ranges above which a shadow's first contents are put together by the host

@@ -43,6 +43,8 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "cuPointerGetAttribute": (c_void_p, c_int, c_uint64),
     "cuMemcpyHtoDAsync_v2": (c_uint64, c_uint64, c_size_t, c_uint64),
     "cuMemcpyDtoHAsync_v2": (c_uint64, c_uint64, c_size_t, c_uint64),
+    "cuMemcpyPeer": (c_uint64, c_uint64, c_uint64, c_uint64, c_size_t),
+    "cuMemcpyPeerAsync": (c_uint64, c_uint64, c_uint64, c_uint64, c_size_t, c_uint64),
     "cuMemsetD8Async": (c_uint64, c_ubyte, c_size_t, c_uint64),
     "cuMemsetD2D8Async": (c_uint64, c_size_t, c_ubyte, c_size_t, c_size_t, c_uint64),
     "cuStreamCreate": (c_void_p, c_uint),
@@ -181,6 +183,16 @@ class Driver:
     def download(self, destination: int, source: int, nbytes: int, stream: int) -> None:
         """Copy to host memory."""
         self._call("cuMemcpyDtoHAsync_v2", destination, source, nbytes, stream)
+
+    def copy_across(
+        self, destination: int, to: int, source: int, origin: int, nbytes: int, stream: int | None
+    ) -> None:
+        """Copy from context ``origin`` to context ``to``: in a stream, or (None) after all work in both."""
+        places = (destination, to, source, origin, nbytes)
+        if stream is None:
+            self._call("cuMemcpyPeer", *places)
+        else:
+            self._call("cuMemcpyPeerAsync", *places, stream)
 
     def fill(self, address: int, value: int, nbytes: int, stream: int) -> None:
         """Set bytes of device memory."""

@@ -16,7 +16,7 @@ from pycuda_guard.events.model import (
     MemoryKind,
     Memset,
 )
-from pycuda_guard.shadow import codes
+from pycuda_guard.shadow import across, codes
 from pycuda_guard.shadow.allocations import Allocation
 from pycuda_guard.shadow.asking import cause_of
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from pycuda_guard.shadow.state import ContextState
     from pycuda_guard.shadow.world import World
 
-#: unit of a shadow that a copy needs before any kernel has stored there
-_COARSEST = 2
 #: rows of a copy that are followed one by one
 _MANY_ROWS = 4096
 
@@ -195,14 +193,24 @@ class Following:
             for low, high in taken:
                 to.note_written(start + low, start + high)
             return
+        if event.kind is CopyKind.PEER and to.context != origin.context:
+            is_done = across.carry(self._world, event, to, start, origin, offset, nbytes)
+        else:
+            is_done = self._carry_here(event, to, start, origin, offset, nbytes)
+        if is_done:
+            to.reopen()
+        else:
+            self._written(event, to, start, Extent(nbytes), event.stream, False)
+
+    def _carry_here(
+        self, event: Copy, to: Allocation, start: int, origin: Allocation, offset: int, nbytes: int
+    ) -> bool:
+        """Copy codes inside the current context; return whether that could be done."""
         state = self._world.state_of(to, event.context)
         if state is None or self._world.state_of(origin, event.context) is None:
-            self._written(event, to, start, Extent(nbytes), event.stream, False)
-            return
-        have = origin.shadow or codes.materialize(state, origin, _COARSEST)
-        if not have or not (to.shadow or codes.materialize(state, to, _COARSEST)):
-            self._written(event, to, start, Extent(nbytes), event.stream, False)
-            return
+            return False
+        have = origin.shadow or codes.materialize(state, origin, codes.COARSEST)
+        if not have or not (to.shadow or codes.materialize(state, to, codes.COARSEST)):
+            return False
         codes.carry(state, to, start, origin, offset, nbytes, event.stream)
-        if event.kind is not CopyKind.PEER:
-            to.reopen()
+        return True

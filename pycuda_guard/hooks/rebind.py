@@ -36,17 +36,18 @@ def rebind(replacements: Replacements) -> bool:
         if not isinstance(module, ModuleType) or module in drivers:
             continue
         uses_driver = name.partition(".")[0] == _PACKAGE
-        for key, value in list(vars(module).items()):
+        names = _names(module)
+        for key, value in list(names.items()):
             entry = replacements.get(id(value))
             if entry is not None and entry[0] is value:
-                setattr(module, key, entry[1])
+                names[key] = entry[1]
                 uses_driver = True
             elif type(value) in kinds:
                 in_use = True
             elif isinstance(value, ModuleType) and value in drivers:
                 uses_driver = True
         if uses_driver:
-            for function in _functions(module):
+            for function in _functions(names):
                 _rebind_defaults(function, replacements)
     return in_use
 
@@ -57,12 +58,18 @@ def _object_types(drivers: list[ModuleType]) -> frozenset[type]:
     return frozenset(cls for cls in found if cls is not None)
 
 
-def _functions(module: ModuleType) -> Iterator[FunctionType]:
-    """Yield the functions and methods that ``module`` defines."""
-    for value in list(vars(module).values()):
+def _names(module: ModuleType) -> dict[str, Any]:
+    """Return a module's names without asking the module: a lazy one would be imported by that."""
+    names: dict[str, Any] = object.__getattribute__(module, "__dict__")
+    return names
+
+
+def _functions(names: dict[str, Any]) -> Iterator[FunctionType]:
+    """Yield the functions and methods that the module of these names defines."""
+    for value in list(names.values()):
         if isinstance(value, FunctionType):
             yield value
-        elif isinstance(value, type) and value.__module__ == module.__name__:
+        elif isinstance(value, type) and value.__module__ == names.get("__name__"):
             for member in list(vars(value).values()):
                 inner = member.__func__ if isinstance(member, staticmethod | classmethod) else member
                 if isinstance(inner, FunctionType):

@@ -148,7 +148,10 @@ class Session:
         if _active is self:
             _active = None
         self._unwatched = hooks.what_is_unwatched()
-        hooks.uninstall()
+        try:
+            hooks.uninstall()
+        except Exception as error:
+            self._output.screen.complain(f"taking the hooks out failed: {type(error).__name__}: {error}")
         with self._lock:
             self._faults.stop()
         self.uncaught.uninstall()

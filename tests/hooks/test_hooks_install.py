@@ -138,6 +138,33 @@ print(before == after, upload is pycuda.driver.memcpy_htod)
     assert lines == ["['Allocated', 'Allocated', 'Copy', 'Allocated']", "True True"]
 
 
+def test_a_lazy_module_is_not_imported_by_looking_at_it(run_script):
+    lines = run_script(
+        """
+import importlib.util, pathlib, sys, tempfile
+from conftest import Recorder
+from pycuda_guard import cpu, hooks
+cpu.load()
+import pycuda.autoinit
+
+folder = tempfile.mkdtemp()
+for name in ("pycuda_extra", "other"):
+    file = pathlib.Path(folder, f"{name}.py")
+    file.write_text(f"print('imported {name}')")
+    spec = importlib.util.spec_from_file_location(name, file)
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+sys.modules["pycuda.extra"] = sys.modules["pycuda_extra"]
+hooks.install(Recorder())
+hooks.uninstall()
+print("now")
+vars(sys.modules["other"])
+"""
+    )
+    assert lines == ["now", "imported other"]
+
+
 def test_defaults_captured_under_the_hooks_are_bound_back(run_script):
     lines = run_script(
         """

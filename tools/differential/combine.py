@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from tools.differential.forms import BITS, OPERAND_NAMES, RESULT_NAMES, Form
 
+_UNGUARDED = re.compile(r"set\.[\w.]+\.b?f(16|32)\.\w+ ")
 _NAME = re.compile(r"\$([a-h])\b")
 
 
@@ -18,9 +19,12 @@ def substituted(text: str, names: dict[str, str]) -> str:
 def guarded(form: Form, negated: bool) -> Form | None:
     """Return a form under a guard; where it does not hold, the first operand stays.
 
-    None where the form is no single instruction with one result of its first operand's kind.
+    None where the form is no single instruction with one result of its first operand's kind; and for ``set``
+    of a floating-point number, of which ptxas 13.0 guards a part only.
     """
     if form.text.startswith("{") or form.results != form.operands[:1] or len(form.operands) > 3:
+        return None
+    if _UNGUARDED.match(form.text):
         return None
     guard = OPERAND_NAMES[len(form.operands)]
     move = f"mov.{'pred' if form.results[0] == 'pred' else f'b{BITS[form.results[0]]}'} $d, $a;"

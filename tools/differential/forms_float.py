@@ -29,14 +29,22 @@ _OTHER: dict[str, tuple[Callable[..., int], int]] = {
 def arithmetic(
     kind: str, function: Callable[..., int], mode: str, flushes: bool, saturates: bool = False
 ) -> Callable[..., int]:
-    """Return what an instruction with ``.ftz`` and ``.sat`` computes."""
+    """Return what an instruction with ``.ftz`` and ``.sat`` computes.
+
+    A result of f32 is rounded to 24 bits first, then flushed if that is less than the smallest normal number,
+    so that what rounding to a denormal number would make normal is flushed too (seen on an H200).
+    """
 
     def computed(*values: int) -> int:
-        if flushes:
+        if not flushes:
+            result = function(kind, *values, mode)
+        else:
             values = tuple(numbers.flushed(kind, value) for value in values)
-        result = function(kind, *values, mode)
-        if flushes:
-            result = numbers.flushed(kind, result)
+            if kind == "f32":
+                values = tuple(numbers.converted("f32 unbounded", kind, value) for value in values)
+                result = numbers.narrowed(function("f32 unbounded", *values, mode), mode)
+            else:
+                result = numbers.flushed(kind, function(kind, *values, mode))
         return numbers.saturated(kind, result) if saturates else result
 
     return computed

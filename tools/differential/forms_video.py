@@ -1,10 +1,14 @@
-"""Video instructions: on parts of words, one, two or four at a time."""
+"""Video instructions: on parts of words, one, two or four at a time.
+
+Those on one part are what an H200 does with PTX that ptxas 13.0 assembled, which is not always what the manual
+says: results were compared in 64 bits, :func:`merged`, :func:`secondary`, ``.sat`` and ``vmad`` say how.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tools.differential.forms import clamped, form as any_form, number
+from tools.differential.forms import clamped, form as any_form, number, signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,25 +47,28 @@ def part(value: int, kind: str, selector: str) -> int:
 
 
 def merged(value: int, selector: str, into: int) -> int:
-    """Return a word with a part replaced."""
+    """Return a word with a part replaced: by the low bits of a number, the upper half by its upper half."""
     bits = 8 if selector[1] == "b" else 16
     place = bits * int(selector[2])
     mask = ((1 << bits) - 1) << place
-    return into & ~mask | value << place & mask
+    placed = value if selector == ".h1" else value << place
+    return into & ~mask | placed & mask
 
 
 def secondary(name: str, value: int, c: int, kind: str) -> int:
-    """Return the outcome of ``.add``, ``.min`` or ``.max`` with the third operand."""
+    """Return the outcome of ``.add``, ``.min`` or ``.max`` with the third operand, in 64 bits."""
     if name == "add":
         return value + c
-    return {"min": min, "max": max}[name](number(value, kind), number(c, kind))
+    wide = f"{kind[0]}64"
+    return {"min": min, "max": max}[name](number(value, wide), number(c, kind))
 
 
-def _narrowed(value: int, kind: str, saturates: bool, target: str) -> int:
-    if not saturates:
-        return value
-    bits = 32 if not target else 8 if target[1] == "b" else 16
-    return clamped(value, f"{kind[0]}{bits}")
+def _limited(value: int, kind: str, into: str) -> int:
+    """Return what ``.sat`` makes of a number: of a negative one for a part of a word the largest."""
+    if into:
+        bits = 8 if into[1] == "b" else 16
+        return min(number(value, "u64"), clamped(1 << 64, f"{kind[0]}{bits}"))
+    return clamped(value, kind) if kind == "s32" else max(value, 0)
 
 
 def _scalar() -> Iterator[Form]:
@@ -77,8 +84,10 @@ def _scalar() -> Iterator[Form]:
 
                 def base(a: int, b: int, into: str, f: str = first, s: str = second, t: str = target,
                          one: str = one, other: str = other, step: Callable[[int, int], int] = step,
-                         saturates: bool = saturates) -> int:  # fmt: skip
-                    return _narrowed(step(part(a, f, one), part(b, s, other)), t, saturates, into)
+                         saturates: bool = saturates, cut: bool = name in ("add", "sub")) -> int:  # fmt: skip
+                    value = step(part(a, f, one), part(b, s, other))
+                    value = _limited(value, t, into) if saturates else value
+                    return number(value, "s32") if cut else value
 
                 stem = f"v{name}.{target}.{first}.{second}{sat}"
                 yield form(
@@ -107,29 +116,30 @@ def _shifts() -> Iterator[Form]:
                         place += 1
                         one, into = _PARTS[place % 7], _PARTS[1 + place % 6]
 
-                        def base(a: int, b: int, into: str, name: str = name, t: str = target, s: str = source,
+                        def base(a: int, b: int, name: str = name, t: str = target, s: str = source,
                                  mode: str = mode, one: str = one, saturates: bool = saturates) -> int:  # fmt: skip
                             count = b & 255
                             count = min(count, 32) if mode == "clamp" else count & 31
                             value = part(a, s, one)
                             value = value << count if name == "vshl" else value >> count
-                            return _narrowed(value, t, saturates, into)
+                            # for a part of a word too, the word is limited, of which 34 bits are looked at
+                            return clamped(signed(value, 34), t) if saturates else value
 
                         stem = f"{name}.{target}.{source}.u32{'.sat' * saturates}.{mode}"
                         yield form(
                             f"{stem} $d, $a{one}, $b.b0;",
                             "i32 i32 i32",
-                            lambda a, b, base=base: base(a, b, ""),
+                            base,
                         )
                         yield form(
                             f"{stem}.add $d, $a{one}, $b.b0, $c;",
                             "i32 i32 i32 i32",
-                            lambda a, b, c, base=base: base(a, b, "") + c,
+                            lambda a, b, c, base=base: base(a, b) + c,
                         )
                         yield form(
                             f"{stem} $d{into}, $a{one}, $b.b0, $c;",
                             "i32 i32 i32 i32",
-                            lambda a, b, c, base=base, into=into: merged(base(a, b, into), into, c),
+                            lambda a, b, c, base=base, into=into: merged(base(a, b), into, c),
                         )
 
 
@@ -148,7 +158,7 @@ def _comparisons() -> Iterator[Form]:
                 yield form(
                     f"{stem}.max $d, $a{one}, $b{other}, $c;",
                     "i32 i32 i32 i32",
-                    lambda a, b, c, base=base: max(base(a, b), c),
+                    lambda a, b, c, base=base, kind=first: secondary("max", base(a, b), c, kind),
                 )
                 yield form(
                     f"{stem} $d{into}, $a{one}, $b{other}, $c;",
@@ -172,17 +182,16 @@ def _products() -> Iterator[Form]:
         for saturates in (False, True):
             for scale in ("", ".shr7", ".shr15"):
                 one, other = _PARTS[(place + len(scale)) % 7], _PARTS[(2 * place) % 7]
-                is_signed = a or c or "s32" in (first, second)
-                third = "s32" if a or "s32" in (first, second) else "u32"
+                sign = "s" if a or c or "s32" in (first, second) else "u"
 
                 def computed(x: int, y: int, z: int, target: str = target, first: str = first, second: str = second,
-                             a: str = a, c: str = c, one: str = one, other: str = other, third: str = third,
-                             scale: str = scale, saturates: bool = saturates, more: int = 0,
-                             is_signed: bool = bool(is_signed)) -> int:  # fmt: skip
-                    total = part(x, first, one) * part(y, second, other) * (-1 if a else 1)
-                    total += number(z, third) * (-1 if c else 1) + more
-                    total >>= int(scale[4:] or 0)
-                    return clamped(total, "s32" if is_signed else "u32") if saturates else total
+                             a: str = a, c: str = c, one: str = one, other: str = other, sign: str = sign,
+                             scale: str = scale, saturates: bool = saturates, more: int = 0) -> int:  # fmt: skip
+                    # whole words count as signed, and so does the third operand
+                    total = signed(part(x, first, one), 32) * signed(part(y, second, other), 32)
+                    total = total * (-1 if a else 1) + signed(z, 32) * (-1 if c else 1) + more
+                    total = number(total, f"{sign}64") >> int(scale[4:] or 0)
+                    return clamped(signed(total, 64), f"{sign}32") if saturates else total
 
                 stem = f"vmad.{target}.{first}.{second}{'.sat' * saturates}{scale}"
                 yield form(

@@ -54,6 +54,8 @@ FORMATS = {
     "bf16": Format(16, 7, 0x7FFF),
     "f32": Format(32, 23, 0x7FFF_FFFF),
     "f64": Format(64, 52, 0x7FFF_FFFF_FFFF_FFFF),
+    # an f32 whose exponent has room for all products
+    "f32 unbounded": Format(40, 23, 0x7F_FFFF_FFFF),
 }
 
 Finite = tuple[int, int, int]
@@ -263,6 +265,16 @@ def converted(target: str, source: str, bits: int, mode: str = "rn") -> int:
     if is_infinite(source, bits):
         return FORMATS[target].infinity | sign_of(source, bits) << (FORMATS[target].bits - 1)
     return rounded(target, finite(source, bits), mode)
+
+
+def narrowed(bits: int, mode: str) -> int:
+    """Return an f32 of unbounded exponent as an f32, with zeros for denormal numbers."""
+    if is_nan("f32 unbounded", bits) or is_infinite("f32 unbounded", bits):
+        return converted("f32", "f32 unbounded", bits)
+    sign, magnitude, exponent = finite("f32 unbounded", bits)
+    if magnitude.bit_length() + exponent < -125:
+        return sign << 31
+    return rounded("f32", (sign, magnitude, exponent), mode)
 
 
 def integral(kind: str, bits: int, mode: str) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tools.differential import approximate, corpus, cuda_c, generate
 from tools.differential.answers import Outcome, failed, outcome
 from tools.differential.compare import column_of
+from tools.differential.defects import never_assembled
 from tools.differential.execute import Device
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def _do(sender: Connection, device: str, work: Callable[..., Any], arguments: tu
 
 def run_ptx(seed: int, numbers: range) -> list[Outcome]:
     """Make and run kernels in PTX."""
-    kernels = [generate.kernel(seed, number) for number in numbers]
+    made = (generate.kernel(seed, number) for number in numbers)
+    kernels = [kernel for kernel in made if not never_assembled(seed, kernel.name)]
     return _compared(kernels, generate.module(kernels))
 
 
@@ -71,6 +73,8 @@ def run_cuda(seed: int, numbers: range) -> list[Outcome]:
 def _compared(kernels: list[generate.Kernel], ptx: str) -> list[Outcome]:
     """Run a module; where that fails, say so of each kernel, and let the others of the run go on."""
     assert _device is not None
+    if not kernels:
+        return []
     try:
         answers = _device.answers(ptx, kernels)
     except (_device.failure, TimeoutError) as error:

@@ -54,11 +54,16 @@ def logical_not(e: Emitter, i: Instruction, m: Modifiers) -> None:
 
 @lowers("shl", "shr")
 def shift(e: Emitter, i: Instruction, m: Modifiers) -> None:
-    """``shl``, ``shr``: the count is an unsigned 32-bit number; from the width on, only filling is left."""
+    """``shl``, ``shr``: the count is an unsigned 32-bit number; from the width on, only filling is left.
+
+    Of a constant count of a 16-bit shift ptxas takes the low 16 bits.
+    """
     kind = m.type()
     size = width(kind)
     value = e.read(i.operands[1], kind)
     count = e.read(i.operands[2], "u32")
+    if size == 16 and isinstance(i.operands[2], Immediate):
+        count = e.builder.and_(count, integer(32, 0xFFFF))
     # a 16-bit shift must see counts such as 65536, so limit before narrowing
     count = extend(e, minimum(e, count, integer(32, size)), size, False)
     if i.opcode == "shl":

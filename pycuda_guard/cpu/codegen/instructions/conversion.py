@@ -71,6 +71,10 @@ class _Cvt:
             value = clipped(self.e, value)
         return flush(self.e, value) if self._ftz else value
 
+    def keep_denormals(self) -> None:
+        """Ignore ``.ftz``, as ptxas does where an f32 becomes an f16."""
+        self._ftz = False
+
     def narrow(self, pair: Pair, target: str) -> ir.Value:
         """Round to a 16-bit format after ``.sat`` and ``.relu``, which only choose between exact numbers."""
         chosen = self.finish(pair.value) if self.saturate or self.relu else pair.value
@@ -127,10 +131,14 @@ def _to_tf32(e: Emitter, i: Instruction, m: Modifiers) -> None:
         odd = b.and_(b.lshr(pattern, integer(32, 13)), integer(32, 1))
         pattern = b.add(pattern, b.add(odd, integer(32, 0xFFF)))
     rounded = b.and_(pattern, integer(32, ~0x1FFF))
-    e.write(i.operands[0], b.select(is_nan(e, value), integer(32, CANONICAL_NAN), rounded), "b32")
+    # of an infinity nothing is rounded; ptxas adds to no NaN either, when the mode is .rna
+    special = b.and_(e.bits(value), integer(32, ~0x1FFF)) if mode == "rna" else integer(32, CANONICAL_NAN)
+    e.write(i.operands[0], b.select(is_nan(e, value), special, rounded), "b32")
 
 
 def _float_to_float(e: Emitter, i: Instruction, cvt: _Cvt, target: str, source: str) -> None:
+    if (target, source) == ("f16", "f32"):
+        cvt.keep_denormals()
     value = cvt.read(i, 1, source)
     if cvt.integral:
         value = intrinsic(e, _TO_INTEGRAL[cvt.integral], value)

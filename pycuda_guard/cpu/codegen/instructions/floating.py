@@ -3,7 +3,9 @@
 Rounding to nearest is the processor's own; the other directions are exact too (see
 :mod:`pycuda_guard.cpu.codegen.instructions.rounding`). An f32 result that is NaN is 0x7fffffff, as on a GPU
 (see :mod:`pycuda_guard.cpu.codegen.instructions.nans`).
-``.ftz`` takes denormal inputs as zero and gives zero for denormal results, with their signs.
+``.ftz`` takes denormal inputs as zero and gives zero for denormal results, with their signs. A result is
+denormal if it is below the smallest normal number when rounded to 24 bits, as on a GPU: what only the coarser
+steps of denormal numbers would round up to that is zero too.
 """
 
 from __future__ import annotations
@@ -35,6 +37,15 @@ if TYPE_CHECKING:
     from pycuda_guard.kernels.ptx.ir import Instruction, Operand
 
 _SMALLEST_NORMAL = {FLOAT: 2.0**-126, DOUBLE: 2.0**-1022}
+#: what rounds to numbers below the smallest normal float, by mode: the limits, and whether they belong to it
+_BELOW = 2.0**-126 * (1 - 2.0**-24)
+_HALFWAY = 2.0**-126 * (1 - 2.0**-25)
+_TINY = {
+    "rn": ((-_HALFWAY, False), (_HALFWAY, False)),
+    "rz": ((-(2.0**-126), False), (2.0**-126, False)),
+    "rm": ((-_BELOW, True), (2.0**-126, False)),
+    "rp": ((-(2.0**-126), False), (_BELOW, True)),
+}
 
 
 def canonical(e: Emitter, value: ir.Value) -> ir.Value:
@@ -58,6 +69,18 @@ def flush(e: Emitter, value: ir.Value) -> ir.Value:
     is_denormal = e.builder.fcmp_ordered("<", size, ir.Constant(kind, _SMALLEST_NORMAL[kind]))
     zero = intrinsic(e, "copysign", ir.Constant(kind, 0.0), value)
     return e.builder.select(is_denormal, zero, value)
+
+
+def _is_tiny(e: Emitter, exact: Pair, mode: str) -> ir.Value:
+    """Tell whether an exact number is below the smallest normal float when it is rounded to 24 bits."""
+    b = e.builder
+    sides = []
+    for (limit, belongs), inside in zip(_TINY[mode], ("><"), strict=True):
+        bound = ir.Constant(DOUBLE, limit)
+        rest = b.fcmp_ordered(inside + "=" * belongs, exact.error, ir.Constant(DOUBLE, 0.0))
+        at = b.and_(b.fcmp_ordered("==", exact.value, bound), rest)
+        sides.append(b.or_(b.fcmp_ordered(inside, exact.value, bound), at))
+    return b.and_(*sides)
 
 
 def saturated(e: Emitter, value: ir.Value) -> ir.Value:
@@ -97,10 +120,23 @@ class Operation:
         """Return a number, flushed if the instruction says so."""
         return flush(self._emitter, value) if self.flushes else value
 
-    def output(self, value: ir.Value) -> None:
-        """Write the result, flushed and saturated if the instruction says so."""
+    @property
+    def flushes_inexact(self) -> bool:
+        """Whether :meth:`output` wants the exact number: f32 with ``.ftz``, not approximate."""
+        return self.flushes and self.kind == "f32" and not self.approximate
+
+    def output(self, value: ir.Value, exact: Pair | None = None) -> None:
+        """Write the result, flushed and saturated if the instruction says so.
+
+        ``exact`` is the number before it was rounded, of which a quotient may be the nearest double: it is
+        nowhere near enough to a limit to be on its other side.
+        """
         e = self._emitter
-        value = self.flushed(value)
+        if exact is not None and self.flushes_inexact:
+            zero = intrinsic(e, "copysign", ir.Constant(FLOAT, 0.0), value)
+            value = e.builder.select(_is_tiny(e, exact, self.mode), zero, value)
+        else:
+            value = self.flushed(value)
         if self._saturate:
             value = saturated(e, value)
         write_result(e, self._instruction.operands[0], value, self.kind)
@@ -112,17 +148,19 @@ def arithmetic(e: Emitter, i: Instruction, m: Modifiers) -> None:
     operation = Operation(e, i, m)
     a, b = operation.inputs()
     name, mode = i.opcode, operation.mode
+    exact = None  # sums of normal floats are denormal only if they are exact
+    if name == "mul" and a.type == FLOAT and (operation.flushes or mode != "rn"):
+        exact = exactly(e.builder.fmul(widen(e, a), widen(e, b)))
     if mode == "rn":
         step = {"add": e.builder.fadd, "sub": e.builder.fsub, "mul": e.builder.fmul}[name]
-        return operation.output(step(a, b))
+        return operation.output(step(a, b), exact)
     if a.type == DOUBLE:
         return operation.output(_by_environment(e, name, mode, [a, b]))
-    if name == "mul":
-        pair = exactly(e.builder.fmul(widen(e, a), widen(e, b)))
-        return operation.output(round_pair(e, pair, "f32", mode))
+    if exact is not None:
+        return operation.output(round_pair(e, exact, "f32", mode), exact)
     if name == "sub":
         b = e.builder.fneg(b)
-    return operation.output(_directed_sum(e, widen(e, a), widen(e, b), mode))
+    return operation.output(round_pair(e, _directed_sum(e, widen(e, a), widen(e, b), mode), "f32", mode))
 
 
 @lowers("fma", "mad", kind="float")
@@ -130,16 +168,20 @@ def fused(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``fma``: one rounding; ``mad`` of floating-point numbers is the same."""
     operation = Operation(e, i, m)
     a, b, c = operation.inputs()
-    if operation.mode == "rn":
-        return operation.output(intrinsic(e, "fma", a, b, c))
-    if a.type == DOUBLE:
+    if operation.mode != "rn" and a.type == DOUBLE:
         return operation.output(_by_environment(e, "fma", operation.mode, [a, b, c]))
-    product = e.builder.fmul(widen(e, a), widen(e, b))  # exact: 48 bits
-    return operation.output(_directed_sum(e, product, widen(e, c), operation.mode))
+    exact = None
+    if operation.mode != "rn" or operation.flushes_inexact:
+        product = e.builder.fmul(widen(e, a), widen(e, b))  # exact: 48 bits
+        exact = _directed_sum(e, product, widen(e, c), operation.mode)
+    if operation.mode == "rn":
+        return operation.output(intrinsic(e, "fma", a, b, c), exact)
+    assert exact is not None
+    return operation.output(round_pair(e, exact, "f32", operation.mode), exact)
 
 
-def _directed_sum(e: Emitter, a: ir.Value, b: ir.Value, mode: str) -> ir.Value:
-    """Sum of two doubles that came from floats, rounded to f32."""
+def _directed_sum(e: Emitter, a: ir.Value, b: ir.Value, mode: str) -> Pair:
+    """Sum of two doubles that came from floats, as it is to be rounded."""
     f = e.builder
     pair = exact_sum(e, a, b)
     if mode == "rm":
@@ -147,7 +189,7 @@ def _directed_sum(e: Emitter, a: ir.Value, b: ir.Value, mode: str) -> ir.Value:
         either = f.and_(f.or_(f.bitcast(a, I64), f.bitcast(b, I64)), integer(64, 1 << 63))
         is_zero = f.fcmp_ordered("==", pair.value, ir.Constant(DOUBLE, 0.0))
         pair = Pair(f.select(is_zero, f.bitcast(either, DOUBLE), pair.value), pair.error)
-    return round_pair(e, pair, "f32", mode)
+    return pair
 
 
 _BUILDERS: dict[str, Callable[[ir.IRBuilder, list[ir.Value]], ir.Value]] = {
@@ -170,11 +212,14 @@ def _by_environment(e: Emitter, name: str, mode: str, values: list[ir.Value]) ->
 @lowers("div", kind="float", limits="approximate forms are rounded correctly")
 def divide(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``div``; ``.approx`` gives 0 for divisors above 2^126, as its reciprocal would be denormal."""
-    m.flag("full")
+    full = m.flag("full")
     operation = Operation(e, i, m)
     a, b = operation.inputs()
+    exact = None
+    if operation.flushes_inexact and not full:
+        exact = exactly(e.builder.fdiv(widen(e, a), widen(e, b)))
     if operation.mode != "rn":
-        return operation.output(_by_environment(e, "div", operation.mode, [a, b]))
+        return operation.output(_by_environment(e, "div", operation.mode, [a, b]), exact)
     quotient = e.builder.fdiv(a, b)
     if operation.approximate:
         size = intrinsic(e, "fabs", b)
@@ -182,7 +227,7 @@ def divide(e: Emitter, i: Instruction, m: Modifiers) -> None:
         finite = e.builder.fcmp_ordered("<", size, ir.Constant(FLOAT, float("inf")))
         nothing = e.builder.fmul(a, intrinsic(e, "copysign", ir.Constant(FLOAT, 0.0), b))
         quotient = e.builder.select(e.builder.and_(huge, finite), nothing, quotient)
-    return operation.output(quotient)
+    return operation.output(quotient, exact)
 
 
 @lowers(
@@ -193,8 +238,11 @@ def reciprocal_or_root(e: Emitter, i: Instruction, m: Modifiers) -> None:
     operation = Operation(e, i, m)
     (a,) = operation.inputs()
     one = ir.Constant(a.type, 1.0)
+    exact = None
+    if i.opcode == "rcp" and operation.flushes_inexact:
+        exact = exactly(e.builder.fdiv(ir.Constant(DOUBLE, 1.0), widen(e, a)))
     if operation.mode != "rn":
-        return operation.output(_by_environment(e, i.opcode, operation.mode, [a]))
+        return operation.output(_by_environment(e, i.opcode, operation.mode, [a]), exact)
     if i.opcode == "rcp":
         result = e.builder.fdiv(one, a)
     elif i.opcode == "sqrt":
@@ -204,7 +252,7 @@ def reciprocal_or_root(e: Emitter, i: Instruction, m: Modifiers) -> None:
     if operation.approximate and operation.flushes and operation.kind == "f64":
         high = e.builder.and_(e.builder.bitcast(result, I64), integer(64, 0xFFFF_FFFF_0000_0000))
         result = e.builder.bitcast(high, DOUBLE)
-    return operation.output(result)
+    return operation.output(result, exact)
 
 
 def _reciprocal_root(e: Emitter, a: ir.Value) -> ir.Value:

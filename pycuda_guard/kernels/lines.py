@@ -2,7 +2,8 @@
 
 Kernel source is usually a string literal of the calling module, or a file beside it. Where the very text (or
 what ``textwrap.dedent`` makes of it) is found in one, a line of the kernel is a line of the file.
-Formatted and generated sources are not found: their lines are those of the generated text.
+Formatted and generated sources are aligned with the literals and files that they may be made of; lines that
+are in none of them are those of the generated text.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycuda_guard.callsite import CUDA_SUFFIXES
+from pycuda_guard.kernels.templates import Piece, align, formatted_strings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -45,14 +47,14 @@ _SIMPLE_ESCAPES = {
 
 @dataclass(frozen=True, slots=True)
 class SourcePlace:
-    """A kernel source found in a file: ``lines[n - 1]`` is the file's line of its line n."""
+    """A kernel source found in a file: ``lines[n - 1]`` is the file's line of its line n, or 0."""
 
     filename: str
     lines: tuple[int, ...]
 
     def line(self, number: int) -> int | None:
-        """Return the file's line for line ``number`` of the kernel source; None outside of it."""
-        return self.lines[number - 1] if 1 <= number <= len(self.lines) else None
+        """Return the file's line for line ``number`` of the kernel source; None where there is none."""
+        return (self.lines[number - 1] or None) if 1 <= number <= len(self.lines) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,13 @@ class _Literal:
 def locate_source(source: str, frames: Iterable[tuple[str, int]]) -> SourcePlace | None:
     """Find ``source`` among the string literals of the files of ``frames`` (file name and line).
 
-    Where it is in none of them, it is looked for in files of CUDA C that are beside those or named in them.
+    Where it is in none of them, it is looked for in files of CUDA C that are beside those or named in them,
+    and then for what it may have been made of.
 
     ``source`` may be the text as written or with PyCUDA's ``extern "C"`` wrapper around it; lines
     count in the text that is given. The first file that has it wins; of several literals in it the
     one that starts last at or before the frame's line, else the first. None where no literal has
-    the exact text. Never raises for files that can't be read or aren't Python.
+    the text. Never raises for files that can't be read or aren't Python.
     """
     frames = tuple(frames)
     for filename, line in frames:
@@ -79,7 +82,8 @@ def locate_source(source: str, frames: Iterable[tuple[str, int]]) -> SourcePlace
         if places := find_literals(source, text):
             before = [lines for lines in places if lines and _first(lines) <= line]
             return SourcePlace(filename, max(before, key=_first) if before else places[0])
-    return _in_cuda_file(source, dict.fromkeys(filename for filename, _ in frames))
+    programs = tuple(dict.fromkeys(filename for filename, _ in frames))
+    return _in_cuda_file(source, programs) or _in_templates(source, programs)
 
 
 def find_literals(source: str, text: str) -> tuple[tuple[int, ...], ...]:
@@ -105,17 +109,46 @@ def _wrapped(source: str, find: Callable[[str], Iterator[tuple[int, ...]]]) -> t
     return tuple((lines[0], *lines, lines[-1], lines[-1]) for lines in find(inner))
 
 
+def _in_templates(source: str, programs: Iterable[str]) -> SourcePlace | None:
+    """Find the literals of a Python file, or else a file of CUDA C, that ``source`` may be made of."""
+    opening, closing = WRAPPER
+    is_wrapped = source.startswith(opening) and source.endswith(closing)
+    inner = source[len(opening) : len(source) - len(closing)] if is_wrapped else source
+    around = ((0,), (0, 0)) if is_wrapped else ((), ())
+    for filename, pieces in _origins(programs):
+        if lines := align(inner, pieces):
+            return SourcePlace(filename, (*around[0], *lines, *around[1]))
+    return None
+
+
+def _origins(programs: Iterable[str]) -> Iterator[tuple[str, Iterable[Piece]]]:
+    """Yield files that a source may be made of, and the pieces of text in each."""
+    programs = tuple(programs)
+    for program in programs:
+        text = "".join(linecache.getlines(program))
+        plain = [Piece(tuple(literal.value.split("\n")), literal.lines) for literal in _literals(text)]
+        yield program, [*plain, *formatted_strings(text)]
+    for program in programs:
+        for file in _cuda_files(program):
+            if texts := _text_of(file).split("\n"):
+                yield os.path.abspath(file), [Piece(tuple(texts), tuple(range(1, len(texts) + 1)))]
+
+
 def _in_cuda_file(source: str, programs: Iterable[str]) -> SourcePlace | None:
     """Find ``source`` in a file of CUDA C that one of these Python files names, or that is beside it."""
     for program in programs:
         for file in _cuda_files(program):
-            try:
-                text = file.read_text(encoding="utf-8") if file.stat().st_size <= _LARGEST_FILE else ""
-                if lines := _wrapped(source, partial(_lines_in, text)):
-                    return SourcePlace(os.path.abspath(file), lines[0])
-            except (OSError, ValueError):
-                continue
+            if lines := _wrapped(source, partial(_lines_in, _text_of(file))):
+                return SourcePlace(os.path.abspath(file), lines[0])
     return None
+
+
+def _text_of(file: Path) -> str:
+    """Return the text of a file; empty where it is too long, or can't be read."""
+    try:
+        return file.read_text(encoding="utf-8") if file.stat().st_size <= _LARGEST_FILE else ""
+    except (OSError, ValueError):
+        return ""
 
 
 def _cuda_files(program: str) -> Iterator[Path]:

@@ -237,26 +237,31 @@ for _ in range(3):
     assert (result.returncode, result.stdout.split()) == (0, [r"b'\x05'"] * 3)
 
 
-def test_launching_in_a_forked_child_is_an_error():
+def test_a_child_forked_after_a_launch_launches_nothing():
     script = (
         START
         + """
-from types import SimpleNamespace
-from pycuda_guard.cpu.runtime import ForkedError, Kernel
-from pycuda_guard.cpu.codegen.plan import KernelPlan
-kernel = Kernel(KernelPlan("k"), {"k.blocks": 0})
-if os.fork() == 0:
-    try:
-        get_runtime().launch(kernel, (1, 1, 1), (1, 1, 1), 0, b"")
-    except ForkedError as error:
-        print(error, error.hint, flush=True)
-    os._exit(0)
-os.wait()
+from pycuda_guard.cpu import jit
+from pycuda_guard.cpu.codegen.plan import KernelPlan, LoweredModule
+from pycuda_guard.cpu.memory import DeviceMemory
+from pycuda_guard.cpu.runtime import ForkedError
+memory = DeviceMemory(1 << 26, get_runtime())
+text = 'define void @"k.blocks"(ptr %b, i64 %f, i64 %l) { ret void }'
+module = jit.LoadedModule(jit.compile_lowered(LoweredModule(text, [KernelPlan("k")], [], [])), memory)
+for forked in ("before", "after"):
+    if os.fork() == 0:
+        try:
+            print(forked, get_runtime().launch(module.kernels["k"], (1, 1, 1), (1, 1, 1), 0, b""), flush=True)
+        except ForkedError as error:
+            print(forked, error, error.hint, flush=True)
+        os._exit(0)
+    os.wait()
+    get_runtime().launch(module.kernels["k"], (1, 1, 1), (1, 1, 1), 0, b"")
 """
     )
-    result = run(script)
-    assert "forked child" in result.stdout
-    assert "spawn" in result.stdout
+    before, after = run(script).stdout.splitlines()
+    assert before == "before None"
+    assert "forked child" in after and "spawn" in after
 
 
 def test_too_little_address_space_is_said():

@@ -11,11 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int has_launched;
 static int is_forked_child;
 
+/* A child forked before the first launch lacks no threads: it is as good as its parent. */
 static void note_fork(void)
 {
-    is_forked_child = 1;
+    is_forked_child |= has_launched;
 }
 
 int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *dimensions, uint32_t dynamic_shared,
@@ -24,6 +26,7 @@ int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *dimensions,
 {
     if (is_forked_child)
         return PG_FORKED;
+    has_launched = 1;
     uint64_t size = kernel->parameter_bytes;
     _Alignas(64) char buffer[4096];
     /* rounded up to whole vectors, which generated code may load */

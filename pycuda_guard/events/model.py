@@ -440,8 +440,9 @@ class KernelAccess(Plain):
 class KernelReport(Event):
     """An instrumented kernel did something wrong; ``site`` is the launch's.
 
-    ``launch`` is the sequence number of the launch that did it first. ``reason`` is ``outside``,
-    ``misaligned``, ``uninitialized``, ``shared-outside``, ``shared-uninitialized``, ``assert`` or ``trap``.
+    ``launch`` is the sequence number of the launch that did it first. ``reason`` is ``outside``, ``host`` (an
+    address that was loaded or made, in memory that the host has for itself), ``misaligned``,
+    ``uninitialized``, ``shared-outside``, ``shared-uninitialized``, ``assert`` or ``trap``.
     ``block_index`` and ``thread_index`` did it first; ``count`` accesses did it in all, at addresses from
     ``lowest`` to ``highest`` (of their first byte; offsets into the variable for shared memory).
     The reasons ``race``, ``shared-race`` and ``divergence`` come with ``other``: the access that it races

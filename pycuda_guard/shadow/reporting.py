@@ -11,6 +11,7 @@ from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.kernels.instrument.races.identity import decode
 from pycuda_guard.kernels.instrument.races.stalls import COUNTS
 from pycuda_guard.shadow.driver import DriverError
+from pycuda_guard.shadow.hostmemory import is_host_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,6 +113,9 @@ class Reporting:
         if site.root is not None and plan is not None and site.root < len(launch.ranges):
             parameter = plan.kernel.roots[site.root].parameter
             base, size = launch.ranges[site.root]
+        what = _REASONS.get(abi.Reason(reason), "trap")
+        if reason == abi.Reason.OUTSIDE and parameter < 0 and is_host_memory(address):
+            what = "host"
         event = launch.event
         self._world.outbox.append(
             KernelReport(
@@ -120,7 +124,7 @@ class Reporting:
                 event.context,
                 event.sequence,
                 _access(loaded, info, parameter),
-                _REASONS.get(abi.Reason(reason), "trap"),
+                what,
                 address,
                 (record[6], record[7], record[8]),
                 (record[9], record[10], record[11]),

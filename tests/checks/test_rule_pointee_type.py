@@ -89,8 +89,28 @@ def test_gives_the_evidence_and_the_conversion() -> None:
     assert finding.help == "convert the array first: .astype(np.float32)"
 
 
-def test_library_kernels_are_silent() -> None:
+def test_kernels_of_pycudas_own_are_silent() -> None:
     assert codes(TWICE, alloc(A, 400), launch("k", gpuarray("float64"), library=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "dtype", "expected"),
+    [
+        (50, "float64", [("PG403", 10)]),
+        (100, "float64", []),  # a view: as many words as the kernel's type makes of it
+        (25, "float64", []),  # a part: nothing says which elements are meant
+        (50, "complex64", []),
+    ],
+)
+def test_elementwise_kernels_are_told_how_many_elements_there_are(
+    count: int, dtype: str, expected: list[tuple[str, int]]
+) -> None:
+    events = [
+        module(kernel("k", "float *x", "unsigned long long n")),
+        alloc(A, 400),
+        htod(A, host(50, dtype)),
+    ]
+    assert codes(*events, launch("k", ptr(A), arg("int64", count), library=True, line=10)) == expected
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,17 @@ def test_addresses_in_memory_are_looked_up(program, recorder):
     }
 
 
+def test_addresses_of_the_host_are_told_from_others(program, recorder):
+    shared = program.cuda.pagelocked_zeros(100, np.float32, mem_flags=program.cuda.host_alloc_flags.DEVICEMAP)
+    to, large, told = program.cuda.mem_alloc(400), np.ones(1 << 20, np.float32), []
+    for source in (shared.base.get_device_pointer(), NUMBERS.ctypes.data, large.ctypes.data):
+        table = program.upload(np.array([source, int(to)], np.uint64))
+        program.follow(table, np.int32(100), block=(100, 1, 1))
+        program.cuda.Context.synchronize()
+        told.append([(reason, kind) for _, reason, kind, _ in recorder.reports])
+    assert told == [[], [("host", "read")], [("host", "read")] * 2]
+
+
 def test_variables_exist_once(program, recorder):
     address, _ = program.module.get_global("counted")
     program.cuda.memcpy_htod(address, np.full(4, 5, np.int32))

@@ -167,6 +167,8 @@ class InvalidPointer(KernelRule):
 
     def on_kernel_report(self, event: KernelReport) -> None:
         """Look at a kernel's access through a pointer to nothing."""
+        if event.reason == "host" and not self.is_told(event):
+            self._tell_host(event)
         if event.reason != "outside" or event.size:
             return
         if event.access.parameter < 0 and event.address >= NULL_PAGE:
@@ -181,6 +183,17 @@ class InvalidPointer(KernelRule):
             scene,
             f"{_through(scene, value, null)}: {scene.where()}, in {scene.launched()}",
             _need(scene, null),
+        )
+
+    def _tell_host(self, event: KernelReport) -> None:
+        """Report an address of the host's that a kernel found in memory, as in a table of pointers."""
+        scene, width = self.scene(event), messages.size(event.access.width)
+        self.tell(
+            scene,
+            f"{kernel_name(event)} {scene.verb} {width} through a pointer to memory "
+            f"of the host ({messages.address(event.address)}): {scene.where()}, in {scene.launched()}",
+            "fill the table or the struct that the pointer comes from with device addresses: int(x_gpu) of a "
+            "DeviceAllocation, int(x_gpu.gpudata) of a GPUArray",
         )
 
     def _check_kinds(self, event: Copy, expected: tuple[bool, bool], failed: CallFailed) -> None:

@@ -4,7 +4,8 @@ What it does
 ------------
 Compares the dtype of an array given to a kernel with the type that its pointer parameter points to:
 a float64 array for `float *`, an int64 array for `const int *`. For memory from `mem_alloc`, the dtype
-is that of the numpy array last copied over the whole of it, as long as no kernel wrote to it since.
+is that of the numpy array last copied over the whole of it, as long as no kernel wrote to it since; so for
+the arrays of an ElementwiseKernel or a ReductionKernel, where it works on as many elements.
 
 Why is this bad
 ---------------
@@ -75,7 +76,7 @@ class PointeeType(Rule):
         """Compare the dtypes of the arrays behind pointers with what the parameters point to."""
         plan, arguments = self.state.plan, event.arguments
         kernel, regions = plan.kernel, plan.regions
-        if kernel is None or arguments is None or event.library or not kernel.scalars:
+        if kernel is None or arguments is None or not kernel.scalars:
             return
         if len(arguments) != len(kernel.layout):
             return
@@ -115,6 +116,8 @@ class PointeeType(Rule):
         counts = {argument.value for argument in arguments if argument.kind is ArgumentKind.INTEGER}
         if items in counts:
             return False
+        if event.library:
+            return True  # what PyCUDA passes of an array is its address: the number must speak for the array
         return words in counts or (items == nbytes and words == prod(event.grid) * prod(event.block))
 
     def _holds_whole(self, argument: Argument, region: Region | None) -> bool:

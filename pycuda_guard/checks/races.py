@@ -90,7 +90,7 @@ def is_one_line(event: KernelReport) -> bool:
 def where_missing(event: KernelReport) -> str:
     """Return where a barrier is missing: ``between lines 4 and 6``, or where a loop's body ends."""
     other = event.other
-    if other is None or not other.line or event.library:
+    if other is None or not other.line or event.library or event.access.file != other.file:
         return "between the two accesses"
     low, high = sorted((event.access.line, other.line))
     if event.round == "next":

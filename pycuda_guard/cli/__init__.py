@@ -64,7 +64,7 @@ def build_parser(names: Iterable[str] = tuple(VERBS)) -> argparse.ArgumentParser
             allow_abbrev=False,
         )
         verb.add_arguments(command)
-        command.set_defaults(verb=verb)
+        command.set_defaults(verb=verb, command=command)
     return parser
 
 
@@ -76,7 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return CANNOT
     try:
         # only the command that is asked for is imported
-        options = build_parser(given[:1] if _check_command(given[0]) else VERBS).parse_args(given)
+        parser = build_parser(given[:1] if _check_command(given[0]) else VERBS)
+        options, unknown = parser.parse_known_args(given)
+        _check_options(parser, options, unknown)
         status: int = options.verb.run(options)
     except GuardError as error:
         hint = f" ({error.hint})" if error.hint else ""
@@ -95,6 +97,23 @@ def _check_command(word: str) -> bool:
     if word.endswith(".py") or os.path.isfile(word):
         raise StartError(f"{word} is no command", f"{PROGRAM} run {word}")
     raise StartError(f"there is no command {word}", close_to(word, VERBS, f"{PROGRAM} --help lists them"))
+
+
+def _check_options(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, unknown: Sequence[str]
+) -> None:
+    """Raise :class:`StartError` for an option that the command does not have, if one was given.
+
+    Other words that are too many end the process with the parser's own message.
+    """
+    for word in unknown:
+        if word.startswith("--"):
+            name, command = word.partition("=")[0], options.command
+            known = [option for option in command._option_string_actions if option.startswith("--")]
+            hint = close_to(name, known, f"{command.prog} --help lists them")
+            raise StartError(f"{command.prog} has no option {name}", hint)
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
 
 
 def _version() -> str:

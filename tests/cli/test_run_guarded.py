@@ -109,7 +109,7 @@ def test_the_programs_folder_is_not_the_reports(program: Path, tmp_path: Path) -
         (["--fail-on=all", "program.py"], "fail_on can't be 'all'"),
         (["--json", "no/such/folder/out.json", "program.py"], "can't be written to no/such/folder/out.json"),
         (["--json", ".", "program.py"], "not a regular file"),
-        (["--unknown", "program.py"], "unrecognized arguments: --unknown"),
+        (["--unknown", "program.py"], "pycuda-guard run has no option --unknown"),
     ],
 )
 def test_what_can_not_start_exits_with_2(

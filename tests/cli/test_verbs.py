@@ -35,6 +35,27 @@ def test_wrong_command_lines_exit_with_2(arguments: list[str], capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (
+            ["run", "--race", "x.py"],
+            "pycuda-guard run has no option --race (did you mean --races or --bare?)",
+        ),
+        (
+            ["report", "--frmat=json", "x"],
+            "pycuda-guard report has no option --frmat (did you mean --format?)",
+        ),
+        (["rules", "--zzzz"], "rules has no option --zzzz (pycuda-guard rules --help lists them)"),
+    ],
+)
+def test_who_mistypes_an_option_is_told_which_there_are(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
         ([], "To begin with: pycuda-guard run script.py, or pycuda-guard demo"),
         (["rnu", "script.py"], "there is no command rnu (did you mean run?)"),
         (["script.py", "--fast"], "script.py is no command (pycuda-guard run script.py)"),

@@ -7,7 +7,8 @@ and the reverse (swapped arguments), an address that nobody allocated and the dr
 (such as `array.ctypes.data`, or memory that a kernel got from its own `malloc`), and the host
 touching device memory as if it were its own. Where a kernel died of an illegal address and exactly
 one of the launches in question had a null pointer argument, that launch is reported. So is every access of
-a kernel through a pointer argument that is null or points to nothing.
+a kernel through a pointer argument that is null or points to nothing, or through an address of the host's
+own memory that it has loaded from a table or a struct.
 
 Why is this bad
 ---------------

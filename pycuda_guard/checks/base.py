@@ -39,6 +39,7 @@ HANDLERS: dict[type[model.Event], str] = {
     model.FunctionLimits: "on_function_limits",
     model.KernelReport: "on_kernel_report",
     model.Contents: "on_contents",
+    model.Footprint: "on_footprint",
     model.Forked: "on_forked",
     model.HostFault: "on_host_fault",
     model.HostTouched: "on_host_touched",

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 from pycuda_guard import callsite
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
-from pycuda_guard.events.model import DEFAULT_STREAM, Copy, Launch, Memset
+from pycuda_guard.events.model import DEFAULT_STREAM, Copy, Footprint, Launch, Memset
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
-    from pycuda_guard.checks.state.accesses import Access, Operation
     from pycuda_guard.checks.state.clocks import Track
+    from pycuda_guard.checks.state.conflicts import Access, Conflict, Operation
     from pycuda_guard.events.model import HostTouched
 
 
@@ -21,24 +21,29 @@ class ConflictRule(Rule):
 
     only_odd = frozenset({Copy, Memset, Launch})
 
-    def judge(self, event: Operation) -> None:
-        """Look at the conflicts of an operation that is about to be issued."""
+    def judge(self, event: Operation, conflicts: list[Conflict]) -> None:
+        """Look at the conflicts of an operation that is about to be issued, or was issued before."""
         raise NotImplementedError
+
+    def on_footprint(self, event: Footprint) -> None:
+        """Judge the operations that conflict, as it turns out, with a launch."""
+        for operation, conflicts in self.state.work.late:
+            self.judge(operation, conflicts)
 
     def on_copy(self, event: Copy) -> None:
         """Judge a copy that conflicts with something."""
         if self.state.work.conflicts:
-            self.judge(event)
+            self.judge(event, self.state.work.conflicts)
 
     def on_memset(self, event: Memset) -> None:
         """Judge a memset that conflicts with something."""
         if self.state.work.conflicts:
-            self.judge(event)
+            self.judge(event, self.state.work.conflicts)
 
     def on_launch(self, event: Launch) -> None:
         """Judge a launch that conflicts with something."""
         if self.state.work.conflicts:
-            self.judge(event)
+            self.judge(event, self.state.work.conflicts)
 
 
 class TouchRule(Rule):

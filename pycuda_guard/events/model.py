@@ -135,6 +135,10 @@ class KernelSignature(Plain):
     signals: bool = False
     #: what it means to store and under which guard, as far as that is known
     coverage: Coverage | None = None
+    #: whether it may access more than ``accesses`` tells
+    is_vague: bool = True
+    #: whether it may do so in memory that none of its pointer parameters points into
+    goes_anywhere: bool = False
 
     @property
     def packed_size(self) -> int:
@@ -493,6 +497,31 @@ class Contents(Event):
     unwritten: int = 0
     first: int = 0
     last: int = 0
+
+
+class TouchedBytes(Plain):
+    """Bytes that a launch touched in one way: ``kind`` is ``read``, ``write`` or ``atomic``.
+
+    ``runs`` are ranges, in order and apart, relative to the allocation at ``base``. Each byte in them was
+    touched. Where ``exact``, no others were; else there may have been others between the first and the last.
+    """
+
+    kind: str
+    base: Address
+    runs: tuple[tuple[int, int], ...]
+    exact: bool = True
+
+
+class Footprint(Event):
+    """What an instrumented launch has touched; the rest of the fields are the launch's.
+
+    ``launch`` is its sequence number. ``touched`` is about accesses that were not known before the launch
+    (:attr:`KernelSignature.is_vague`), ``lost`` tells that there may be more of those.
+    """
+
+    launch: int
+    touched: tuple[TouchedBytes, ...]
+    lost: bool = False
 
 
 class Forked(Event):

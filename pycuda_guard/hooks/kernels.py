@@ -196,7 +196,10 @@ class Kernels:
         function, grid, block, packed, shared, stream = args
         chosen, longer, asked = self.runtime.prepare(function, packed, shared, event)
         try:
-            return wrapped(chosen, grid, block, longer, asked, stream)
+            result = wrapped(chosen, grid, block, longer, asked, stream)
+            if self.runtime.is_tracing:
+                self.runtime.launched(event)
+            return result
         except self.driver.Error as error:
             variant = self.variant_of(function)
             if variant is None or any(words in str(error) for words in _OF_ANOTHER_CONTEXT):
@@ -310,19 +313,20 @@ class Kernels:
         # where a variant can't have it, its launch will fail, and the program's own runs instead
         with contextlib.suppress(self.driver.Error):
             wrapped(function, *arguments)
-        if variant.checked is not None:
-            self._set_checked(variant, name, arguments)
+        for each in (variant.checked, variant.traced):
+            if each is not None:
+                self._set_checked(variant, each, name, arguments)
         if variant.proven is not None:
             with contextlib.suppress(self.driver.Error):
                 wrapped(variant.proven, *arguments)
         return result
 
-    def _set_checked(self, variant: Variant, name: str, arguments: tuple[Any, ...]) -> None:
-        """Set for the checked variant what the program has set; it may need more shared memory."""
+    def _set_checked(self, variant: Variant, function: Any, name: str, arguments: tuple[Any, ...]) -> None:
+        """Set for a variant that checks what the program has set; it may need more shared memory."""
         if self._sets_shared(name, arguments):
             arguments = arguments[0], variant.plan.kernel.shared_bytes(arguments[1])
         with contextlib.suppress(self.driver.Error):
-            self._set_up(variant.checked, name, arguments)
+            self._set_up(function, name, arguments)
 
     def _sets_shared(self, name: str, arguments: tuple[Any, ...]) -> bool:
         """Tell whether the program sets how much dynamic shared memory a launch may ask for."""

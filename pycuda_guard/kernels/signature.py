@@ -12,13 +12,14 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from pycuda_guard.events.model import KernelSignature, Parameter, ParameterKind
-from pycuda_guard.kernels.analysis.accesses import certain_accesses
+from pycuda_guard.kernels.analysis.accesses import certain_accesses, vague_accesses
 from pycuda_guard.kernels.analysis.coverage import meant_stores
 from pycuda_guard.kernels.analysis.pointers import followed_parameters
+from pycuda_guard.kernels.analysis.provenance import ParameterWord, find_provenance
 from pycuda_guard.kernels.ptx.declarations import read_variables
 from pycuda_guard.kernels.ptx.errors import PtxSyntaxError
 from pycuda_guard.kernels.ptx.flatten import flatten
-from pycuda_guard.kernels.ptx.ir import Module
+from pycuda_guard.kernels.ptx.ir import Address, Instruction, Module
 from pycuda_guard.kernels.ptx.lexer import Cursor
 from pycuda_guard.kernels.ptx.parser import as_text, read_function, read_header
 from pycuda_guard.kernels.source import SourceParameter, find_kernels, match_kernel
@@ -93,6 +94,7 @@ def read_signatures(
         parameters = tuple(_parameters(header, declared, converted))
         look = follow_all or any(parameter.depth > 1 for parameter in parameters)
         body = _body(text, outline) if look or small else None
+        vague = vague_accesses(body) if small and body else None
         signatures.append(
             KernelSignature(
                 header.name,
@@ -105,9 +107,31 @@ def read_signatures(
                 certain_accesses(body) if small and body else None,
                 signals,
                 coverage=meant_stores(body, _pointers(parameters)) if small and body else None,
+                is_vague=vague is None or bool(vague) or _calls(body),
+                goes_anywhere=_goes_anywhere(body, vague or frozenset()),
             )
         )
     return tuple(signatures)
+
+
+def _calls(body: FlatFunction | None) -> bool:
+    entries = () if body is None else body.body
+    return any(isinstance(entry, Instruction) and entry.opcode == "call" for entry in entries)
+
+
+def _goes_anywhere(body: FlatFunction | None, accesses: frozenset[int]) -> bool:
+    """Tell whether one of these accesses, by their identity, has an address of unknown origin."""
+    if body is None or not accesses:
+        return False
+    provenance = find_provenance(body)
+    origins = [
+        provenance.origin(operand)
+        for entry in body.body
+        if isinstance(entry, Instruction) and id(entry) in accesses
+        for operand in entry.operands
+        if isinstance(operand, Address)
+    ]
+    return not all(origin and isinstance(origin.source, ParameterWord) for origin in origins)
 
 
 def _pointers(parameters: tuple[Parameter, ...]) -> frozenset[int]:

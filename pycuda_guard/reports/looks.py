@@ -108,6 +108,17 @@ def _contents(event: model.Contents) -> Words:
     return "who wrote what is read", f"{unwritten} of {event.nbytes} B by nobody", event.nbytes
 
 
+def _footprint(event: model.Footprint) -> Words:
+    sums = dict.fromkeys(("read", "write", "atomic"), 0)
+    least = ""
+    for each in event.touched:
+        sums[each.kind] = sums.get(each.kind, 0) + sum(end - start for start, end in each.runs)
+        least = least if each.exact else "at least "
+    words = {"read": "read", "write": "written", "atomic": "updated"}
+    texts = [f"{least}{sums[kind]} B {word}" for kind, word in words.items() if sums[kind]]
+    return f"what launch {event.launch} touched", ", ".join(texts) or "nothing", 0
+
+
 def _touched(event: model.HostTouched | model.HostFault) -> Words:
     verb = "writes to" if event.write else "reads"
     what = "memory in use by the device" if isinstance(event, model.HostTouched) else "what is no host memory"
@@ -155,6 +166,7 @@ LOOKS: dict[type[model.Event], Look] = {
     model.HostFault: Look(Kind.FAILURE, _touched),
     model.HostTouched: Look(Kind.FAILURE, _touched),
     model.Contents: Look(Kind.GUARD, _contents),
+    model.Footprint: Look(Kind.GUARD, _footprint),
     model.Forked: Look(Kind.SETUP, lambda event: (f"forked from process {event.parent}", "", 0)),
     model.LateStart: Look(Kind.GUARD, lambda event: (f"guarded from here on: {event.what}", "", 0)),
     model.EventsLost: Look(Kind.GUARD, lambda event: (f"events before {event.first} are lost", "", 0)),

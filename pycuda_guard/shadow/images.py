@@ -11,6 +11,7 @@ import msgspec
 from pycuda_guard.diskcache import Cache, directory, fingerprint
 from pycuda_guard.kernels.instrument.abi import CHECKED_SUFFIX
 from pycuda_guard.kernels.instrument.bounds import Bound, Reach
+from pycuda_guard.kernels.instrument.footprints import TRACED_SUFFIX, Map, Tracing
 from pycuda_guard.kernels.instrument.model import InstrumentedKernel, Root, SharedShadow, Site
 from pycuda_guard.kernels.instrument.proofs.model import PROVEN_SUFFIX, Proof
 from pycuda_guard.kernels.instrument.races.model import RACES_SUFFIX, Exclusion, RaceVariant
@@ -68,9 +69,14 @@ class Image:
 
     def plan_of(self, function: str) -> KernelPlan | None:
         """Return the plan of a kernel, by its own name or that of one of its variants."""
-        for suffix in (CHECKED_SUFFIX, RACES_SUFFIX, PROVEN_SUFFIX):
+        for suffix in (CHECKED_SUFFIX, RACES_SUFFIX, PROVEN_SUFFIX, TRACED_SUFFIX):
             function = function.removesuffix(suffix)
         return self.plans.get(function)
+
+    @property
+    def has_twin(self) -> bool:
+        """Whether variants that note what they touch are in a module of their own."""
+        return not self.variables and any(plan.kernel.tracing for plan in self.plans.values())
 
     @property
     def uses_heap(self) -> bool:
@@ -78,14 +84,17 @@ class Image:
         return any(plan.kernel.uses_heap for plan in self.plans.values())
 
 
-def make_image(ptx: str, *, races: bool, watchdog: bool) -> Image:
-    """Instrument a module, or take it from the cache. Raises whatever parsing or instrumenting raises."""
+def make_image(ptx: str, *, races: bool, watchdog: bool, traced: bool = False) -> Image:
+    """Instrument a module, or take it from the cache. Raises whatever parsing or instrumenting raises.
+
+    With ``traced`` it is the module of the variants that note what they touch.
+    """
     kept = _cache(directory())
-    key = kept.key("instrumented", _fingerprint(), f"races {races} watchdog {watchdog}", ptx)
+    key = kept.key("instrumented", _fingerprint(), f"races {races} watchdog {watchdog} traced {traced}", ptx)
     entry = kept.get(key)
     if entry is not None:
         return _unpack(*entry)
-    image = _make(ptx, races=races, watchdog=watchdog)
+    image = _make(ptx, races=races, watchdog=watchdog, traced=traced)
     kept.put(key, _pack(image), image.text)
     return image
 
@@ -122,6 +131,7 @@ def _unpack(data: dict[str, Any], text: bytes) -> Image:
         kernel["bounds"] = tuple(_unpack_bound(bound) for bound in kernel["bounds"])
         if kernel["shadow"] is not None:
             kernel["shadow"] = SharedShadow(**kernel["shadow"])
+        kernel["tracing"] = _unpack_tracing(kernel["tracing"])
         plans[name] = KernelPlan(InstrumentedKernel(**kernel), plan["bare_bytes"], tuple(plan["positions"]))
     sites = []
     for info in data["sites"]:
@@ -134,6 +144,12 @@ def _unpack_bound(data: dict[str, Any]) -> Bound:
     return Bound(tuple(Reach(**reach) for reach in data["reaches"]), data["relative"])
 
 
+def _unpack_tracing(data: dict[str, Any] | None) -> Tracing | None:
+    if data is None:
+        return None
+    return Tracing(data["start"], tuple(Map(**each) for each in data["maps"]), data["looks_up"])
+
+
 def _unpack_races(data: dict[str, Any]) -> RaceVariant:
     shadow = data["shadow"]
     restored = {
@@ -141,11 +157,12 @@ def _unpack_races(data: dict[str, Any]) -> RaceVariant:
         "around": tuple((first, second, also) for first, second, also in data["around"]),
         "shadow": None if shadow is None else SharedShadow(**shadow),
         "exclusion": msgspec.convert(data["exclusion"], Exclusion | None),
+        "tracing": _unpack_tracing(data["tracing"]),
     }
     return RaceVariant(**{**data, **restored})
 
 
-def _make(ptx: str, *, races: bool, watchdog: bool) -> Image:
+def _make(ptx: str, *, races: bool, watchdog: bool, traced: bool) -> Image:
     """Instrument a module."""
     from pycuda_guard.kernels.instrument import instrument
 
@@ -159,7 +176,7 @@ def _make(ptx: str, *, races: bool, watchdog: bool) -> Image:
         name for name, variable in module.variables.items() if variable.space in (Space.GLOBAL, Space.CONST)
     )
     inlined = _inlined(module)
-    done = instrument(module, races=races, watchdog=watchdog)
+    done = instrument(module, races=races, watchdog=watchdog, traced=traced)
     plans = {}
     for name, kernel in done.kernels.items():
         offsets, size = layouts[name]

@@ -11,10 +11,12 @@ from pycuda_guard.kernels.instrument.bounds import UNBOUNDED
 from pycuda_guard.shadow import codes
 from pycuda_guard.shadow.driver import DriverError
 from pycuda_guard.shadow.racing import Racing
+from pycuda_guard.shadow.tracing import Footprints
 from pycuda_guard.shadow.world import LaunchInfo
 
 if TYPE_CHECKING:
     from pycuda_guard.events.model import Launch
+    from pycuda_guard.kernels.instrument.footprints import Tracing
     from pycuda_guard.kernels.instrument.model import Root
     from pycuda_guard.kernels.instrument.races.model import RaceVariant
     from pycuda_guard.shadow.allocations import Allocation
@@ -39,7 +41,8 @@ _MOST_CONFIGURATIONS = 256
 class Prepared(NamedTuple):
     """What to launch: which variant, with which packed arguments and dynamic shared memory.
 
-    Variants are named as in loading.Variant: ``checked``, ``races``, ``proven``; ``""`` is the fast one.
+    Variants are named as in loading.Variant: ``checked``, ``races``, ``proven``, ``traced``; ``""`` is the
+    fast one.
     """
 
     variant: str
@@ -142,6 +145,7 @@ class Launching:
         self._asking = asking
         self._loader = loader
         self.racing = Racing()
+        self.footprints = Footprints(world)
         self._looked: dict[tuple[int, str, tuple[int, ...], int], int] = {}
 
     def prepare(self, variant: Variant, packed: bytes, shared: int, event: Launch) -> Prepared:
@@ -150,7 +154,8 @@ class Launching:
         if state is None or event.context != variant.loaded.context:
             return neutral(variant, packed, shared)
         memo = variant.memo
-        if memo is not None and memo.packed == packed and memo.shared == shared:
+        is_traced = self.footprints.wants(variant.plan.kernel.tracing, event)
+        if not is_traced and memo is not None and memo.packed == packed and memo.shared == shared:
             again = self._again(memo, state, event)
             if again is not None:
                 self._world.remember(LaunchInfo(variant.loaded, event, memo.told))
@@ -188,18 +193,19 @@ class Launching:
         if races is not None and shared <= variant.own_shared:
             live = [each for each in world.allocations if each.context == event.context]
             hidden += self.racing.prepare(state, kernel, races, roots.allocations, live, event)
+            hidden += self._traced(variant, state, races.tracing, roots, table, event)
             asked = races.shared_bytes(shared)
             if asked > variant.most_shared:
                 self.racing.miss(event)
                 asked = shared
             return Prepared("races", _joined(plan, packed, hidden), asked)
-        # in the form before CUDA 4 (no block is told), no other variant can be launched
-        if is_checked and kernel.checked and event.block:
-            checked = self._loader.checked_function(variant)
-            asked = shared
-            if kernel.checks_shared and kernel.shared_bytes(shared) <= variant.shared_room(checked):
-                asked = kernel.shared_bytes(shared)  # else shared memory is not watched
-            return Prepared("checked", _joined(plan, packed, hidden), asked)
+        chosen = self._that_checks(variant, roots, is_checked, event)
+        if chosen:
+            hidden += self._traced(
+                variant, state, kernel.tracing if chosen == "traced" else None, roots, table, event
+            )
+            asked = self._with_shadow(variant, chosen, shared) if is_checked else shared
+            return Prepared(chosen, _joined(plan, packed, hidden), asked)
         proven = "proven" if not is_checked and self._is_proven(variant, packed, shared, roots, event) else ""
         if not proven:
             hidden += _bounds(plan, packed, roots.told)
@@ -212,6 +218,47 @@ class Launching:
             memo = Memo(proven, version, extents, packed, shared, hidden, roots, kernel.hidden_offset)
             variant.memo = memo
         return Prepared(proven, _joined(plan, packed, hidden), shared)
+
+    def _that_checks(self, variant: Variant, roots: _Roots, is_checked: bool, event: Launch) -> str:
+        """Return which variant that checks each access is to be launched, if one is.
+
+        In the form before CUDA 4 (no block is told), none can be.
+        """
+        kernel = variant.plan.kernel
+        if self.footprints.wants(kernel.tracing, event):
+            traced = self._loader.traced_function(variant)
+            if traced is not None and prod(event.block) <= variant.traced_threads:
+                self._world.remember(LaunchInfo(variant.traced_in, event, tuple(roots.told)))
+                return "traced"
+        if is_checked and kernel.checked and event.block:
+            self._loader.checked_function(variant)
+            return "checked"
+        return ""
+
+    @staticmethod
+    def _with_shadow(variant: Variant, chosen: str, shared: int) -> int:
+        """Return the shared memory to ask for, with room to watch it where there is enough."""
+        kernel, function = variant.plan.kernel, getattr(variant, chosen)
+        if kernel.checks_shared and kernel.shared_bytes(shared) <= variant.shared_room(function):
+            return kernel.shared_bytes(shared)
+        return shared
+
+    def _traced(
+        self,
+        variant: Variant,
+        state: ContextState,
+        tracing: Tracing | None,
+        roots: _Roots,
+        table: tuple[int, int],
+        event: Launch,
+    ) -> bytes:
+        """Return what a variant that can note what it touches has at the end of its hidden parameter."""
+        if tracing is None:
+            return b""
+        if not self.footprints.wants(tracing, event):
+            return bytes(tracing.nbytes)
+        told = variant.plan.kernel.roots, roots.allocations
+        return self.footprints.prepare(state, tracing, *told, bool(table[1]), event)
 
     def _is_proven(self, variant: Variant, packed: bytes, shared: int, roots: _Roots, event: Launch) -> bool:
         """Tell whether a launch needs no checks, and the variant without them is there for it."""

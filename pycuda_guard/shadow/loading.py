@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pycuda_guard.errors import GuardError
 from pycuda_guard.events.model import MemoryKind
 from pycuda_guard.kernels.instrument import abi
+from pycuda_guard.kernels.instrument.footprints import TRACED_SUFFIX
 from pycuda_guard.kernels.instrument.proofs.model import PROVEN_SUFFIX
 from pycuda_guard.shadow.allocations import Allocation
 from pycuda_guard.shadow.proving import Proving
@@ -57,6 +58,7 @@ class Loaded:
         self.holders = 0
         self.module: ModuleId = 0
         self.library = False
+        self.twin: Twin | None = None
         self._load_bare: Callable[[], Any] | None = load_bare
         self._bare: Any = None
 
@@ -67,7 +69,9 @@ class Loaded:
 
     def drop(self) -> None:
         """Let go of the program's own module."""
-        self._bare = self._load_bare = None
+        if self.twin is not None and self.twin.loaded is not None:
+            self.twin.loaded.holders = 0  # its counters are somebody else's memory from now on
+        self._bare = self._load_bare = self.twin = None
 
     def bare_module(self) -> Any:
         """Return the module as the program gave it, loaded when first asked for."""
@@ -76,13 +80,31 @@ class Loaded:
         return self._bare
 
 
+class Twin:
+    """The module of the variants that note what they touch, loaded when the first of them is launched."""
+
+    def __init__(self, make: Callable[[], Image], load: Callable[[bytes, int], Any]) -> None:
+        self._how: tuple[Callable[[], Image], Callable[[bytes, int], Any]] | None = make, load
+        self.module: Any = None
+        self.loaded: Loaded | None = None
+
+    def open(self) -> Image | None:
+        """Load the module; None where that was tried before. Raises what the driver raises."""
+        how, self._how = self._how, None
+        if how is None:
+            return None
+        image = how[0]()
+        self.module = how[1](image.text, 0)
+        return image
+
+
 class Variant:
     """A function of an instrumented module, as the program holds it."""
 
     __slots__ = (
         "_ask_room", "_room", "bare", "checked", "is_wanted", "loaded", "memo", "module",
         "most_shared", "name", "own_shared", "parameters", "plan", "proven", "proven_threads", "proving",
-        "races", "settings",
+        "races", "settings", "traced", "traced_in", "traced_threads",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +123,9 @@ class Variant:
         # of ``races`` may
         self.own_shared, self.most_shared = -1, 0
         self.bare: Any = None
+        self.traced: Any = None
+        self.traced_in = loaded  # the module that it is in
+        self.traced_threads = 0  # that its blocks can have
         self.proven: Any = None
         self.proven_threads = 0  # that its blocks can have
         proof = plan.kernel.proof
@@ -185,7 +210,7 @@ class Loader:
     get_global: Callable[[Any, str], tuple[int, int]]
     widen: Callable[[Any], int]
     set_up: Callable[[Any, str, tuple[Any, ...]], None]
-    set_checked: Callable[[Variant, str, tuple[Any, ...]], None]
+    set_checked: Callable[[Variant, Any, str, tuple[Any, ...]], None]
     ask_room: Callable[[Any], int]
     ask_threads: Callable[[Any], int]
     ask_resources: Callable[[Any], tuple[int, int]]
@@ -199,8 +224,40 @@ class Loader:
         if variant.checked is None:
             variant.checked = self.get_function(variant.module, variant.plan.kernel.checked)
             for name, arguments in variant.settings:
-                self.set_checked(variant, name, arguments)
+                self.set_checked(variant, variant.checked, name, arguments)
         return variant.checked
+
+    def traced_function(self, variant: Variant) -> Any:
+        """Return the variant that notes what it touches, got when it is first asked for; None without one."""
+        if variant.traced is None:
+            module, variant.traced_in = variant.module, variant.loaded
+            if not variant.loaded.image.variables:
+                twin = self._twin(variant.loaded)
+                if twin is None or twin.loaded is None:
+                    return None
+                module, variant.traced_in = twin.module, twin.loaded
+            variant.traced = self.get_function(module, variant.name + TRACED_SUFFIX)
+            variant.traced_threads = self.ask_threads(variant.traced)
+            for name, arguments in variant.settings:
+                self.set_checked(variant, variant.traced, name, arguments)
+        return variant.traced
+
+    def _twin(self, loaded: Loaded) -> Twin | None:
+        """Return the module of the variants that note what they touch; None where there is none."""
+        twin = loaded.twin
+        if twin is None or loaded.state is None:
+            return None
+        try:
+            image = twin.open()
+            if image is not None:
+                number = next(self._numbers)
+                own = Loaded(number, image, loaded.source, loaded.context, loaded.state, _nothing)
+                own.module, own.library, own.holders = loaded.module, loaded.library, 1
+                self._learn(own, twin.module)
+                twin.loaded = own
+        except Exception as error:
+            self._world.guard_error("kernels that tell what they touch", error)
+        return twin
 
     def races_function(self, variant: Variant) -> Any:
         """Return the variant that looks for races, got when it is first asked for; None if there is none."""
@@ -256,6 +313,8 @@ class Loader:
             if self._missing_threads(loaded, module):
                 raise _LeftOutError("an instrumented kernel needs too many registers for its blocks")
         self._learn(loaded, module)
+        if image.has_twin:
+            loaded.twin = Twin(source.twin(), instead)
         return module, loaded
 
     def _missing_threads(self, loaded: Loaded, module: Any) -> int:
@@ -307,6 +366,10 @@ class Loader:
         loaded.drop()  # PyCUDA's objects keep their context alive
         for address in loaded.variables:
             self._world.unloaded.append(address)
+
+
+def _nothing() -> None:
+    return None
 
 
 def _reason(error: Exception) -> dict[str, str]:

@@ -26,6 +26,7 @@ from pycuda_guard.events.model import (
     Freed,
     Launch,
     Memset,
+    StreamCreated,
     StreamDestroyed,
     Synchronized,
 )
@@ -83,6 +84,7 @@ class Runtime:
             Memset: self._following.filled,
             Exported: self._following.exported,
             Synchronized: self._synchronized,
+            StreamCreated: self._stream_created,
             StreamDestroyed: self._stream_destroyed,
             ContextChanged: self._context_changed,
         }
@@ -210,6 +212,7 @@ class Runtime:
                     return variant.bare, packed, shared
                 prepared = self._launching.prepare(variant, packed, shared, event)
             except Exception as error:
+                self._launching.footprints.forget(event.sequence)
                 # in a context that another library has made current, the launch itself is refused, too
                 if not (isinstance(error, DriverError) and self.world.is_foreign(event.context)):
                     self.world.guard_error(f"the launch of {event.function}", error)
@@ -223,6 +226,19 @@ class Runtime:
             chosen = getattr(variant, prepared.variant)
         return chosen, prepared.packed, prepared.shared
 
+    @property
+    def is_tracing(self) -> bool:
+        """Whether :meth:`launched` must be told of a launch that was prepared."""
+        return self._launching.footprints.is_prepared
+
+    def launched(self, event: Launch) -> None:
+        """Take in that a launch has been made as it was prepared. Never raises."""
+        with self._lock:
+            try:
+                self._launching.footprints.launched(event)
+            except Exception as error:
+                self.world.guard_error(f"what the launch of {event.function} touches", error)
+
     def launched_unwatched(self, event: Launch) -> None:
         """Follow a launch that the driver refused as it was prepared, and that was made again unwatched."""
         with self._lock:
@@ -230,6 +246,7 @@ class Runtime:
                 return
             self._is_busy = True
             try:
+                self._launching.footprints.forget(event.sequence)
                 self._launching.unwatched(event)
                 self._refused[event.function] = None
             except Exception as error:
@@ -382,7 +399,11 @@ class Runtime:
         self._reporting.collect(state)
         self._tidy(event.context)
 
+    def _stream_created(self, event: StreamCreated) -> None:
+        self._launching.footprints.streams.add(event.stream)
+
     def _stream_destroyed(self, event: StreamDestroyed) -> None:
+        self._launching.footprints.streams.discard(event.stream)
         for state in self.world.states.values():
             if event.stream in state.streams:
                 end = functools.partial(state.end_stream, event.stream)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,10 @@ class Source:
     def image(self, *, races: bool, watchdog: bool) -> Image:
         """Instrument the module. Raises whatever getting its PTX or instrumenting it raises."""
         return make_image(self.ptx(), races=races, watchdog=watchdog)
+
+    def twin(self) -> Callable[[], Image]:
+        """Return what instruments the module for the variants that note what they touch, later perhaps."""
+        return functools.partial(make_image, self.ptx(), races=False, watchdog=False, traced=True)
 
     def line(self, file: str, line: int) -> tuple[str, int]:
         """Return file and line of the program for a line of what was compiled.

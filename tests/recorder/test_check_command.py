@@ -83,6 +83,19 @@ try:
 except cuda.Error:
     pass
 """,
+    "touched by a launch": '''
+module = SourceModule("""
+__global__ void scatter(float *x, const int *index) { x[index[threadIdx.x]] = 1; }
+""")
+index_gpu = gpuarray.to_gpu(np.arange(50, dtype=np.int32))
+streams = [cuda.Stream(1), cuda.Stream(1)]
+pinned = cuda.pagelocked_zeros(50, np.float32)
+cuda.Context.synchronize()
+for half in range(2):
+    module.get_function("scatter")(memory_gpu, index_gpu, block=(50, 1, 1), stream=streams[0])
+    cuda.memcpy_htod_async(int(memory_gpu) + 200 * half, pinned, streams[1])
+    cuda.Context.synchronize()
+''',
     "memory and leaks": """
 keep = sys.modules["kept"] = [cuda.mem_alloc(64) for _ in range(3)]
 try:

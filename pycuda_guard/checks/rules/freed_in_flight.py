@@ -61,9 +61,9 @@ from pycuda_guard.events.model import DEFAULT_STREAM, MemoryKind
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
-    from pycuda_guard.checks.state.accesses import Access, Conflict, Operation
     from pycuda_guard.checks.state.allocations import Region
-    from pycuda_guard.events.model import Freed
+    from pycuda_guard.checks.state.conflicts import Access, Conflict, Operation
+    from pycuda_guard.events.model import Footprint, Freed
 
 _WAYS = {"free": "freed", "collected": "freed by garbage collection"}
 
@@ -81,6 +81,10 @@ class FreedInFlight(streams.ConflictRule):
         unfinished = [] if region is None else work.unfinished(region)
         if region is None or not unfinished or region.base != event.address or work.is_pooled(region):
             return
+        self._judge_free(event, region, unfinished)
+
+    def _judge_free(self, event: Freed, region: Region, unfinished: list[Access]) -> None:
+        """Tell of memory that is freed for good while something uses it, as far as that is wrong."""
         is_locked = region.kind in PAGE_LOCKED
         if not is_locked and (region.kind is not MemoryKind.DEVICE or event.how != "free"):
             return
@@ -91,9 +95,16 @@ class FreedInFlight(streams.ConflictRule):
         if unfinished and not self.again(event, severity=severity):
             self._report_free(event, region, unfinished[-1], severity)
 
-    def judge(self, event: Operation) -> None:
-        """Look at the conflicts of an operation that is about to be issued."""
-        for conflict in self.state.work.conflicts:
+    def on_footprint(self, event: Footprint) -> None:
+        """Judge what was freed while a launch, as it turns out, used it."""
+        super().on_footprint(event)
+        for freed, access in self.state.work.late_frees:
+            if not self.explained(freed.sequence):
+                self._judge_free(freed, access.region, [access])
+
+    def judge(self, event: Operation, conflicts: list[Conflict]) -> None:
+        """Look at the conflicts of an operation that is about to be issued, or was issued before."""
+        for conflict in conflicts:
             old = conflict.earlier.region
             if old is not conflict.later.region and not conflict.earlier.staged:
                 if not self.again(event, site=old.freed_site):

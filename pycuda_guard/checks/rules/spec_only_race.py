@@ -56,7 +56,7 @@ from pycuda_guard.checks import messages, streams
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
-    from pycuda_guard.checks.state.accesses import Operation
+    from pycuda_guard.checks.state.conflicts import Conflict, Operation
 
 
 class SpecOnlyRace(streams.ConflictRule):
@@ -66,11 +66,11 @@ class SpecOnlyRace(streams.ConflictRule):
     name: ClassVar[str] = "spec-only-race"
     severity: ClassVar[Severity] = Severity.NOTE
 
-    def judge(self, event: Operation) -> None:
-        """Look at the conflicts of an operation that is about to be issued."""
+    def judge(self, event: Operation, conflicts: list[Conflict]) -> None:
+        """Look at the conflicts of an operation that is about to be issued, or was issued before."""
         if self.explained(event.sequence):
             return
-        conflict = next((c for c in self.state.work.conflicts if c.earlier.staged), None)
+        conflict = next((c for c in conflicts if c.earlier.staged), None)
         if conflict is None or self.again(event):
             return
         earlier, later = conflict.earlier, conflict.later

@@ -5,7 +5,9 @@ What it does
 Follows the order that streams, events, synchronization and the legacy default stream make. Reports
 a copy, a memset or a kernel that touches bytes which an unfinished operation of another stream
 touches too, if one of the two writes and the later one need not wait for the earlier. Of a kernel,
-the PTX tells which bytes it certainly touches with the arguments it was given.
+the PTX tells which bytes it certainly touches with the arguments it was given. Where that depends on
+data, the instrumented kernel tells which bytes it has touched, and the finding comes when the program
+waits for it next.
 
 Why is this bad
 ---------------
@@ -47,10 +49,11 @@ Use instead
 
 Known limits
 ------------
-An access of a kernel counts where its address and the branches before it are linear in the thread's
-x index and the arguments; those behind a branch on loaded data, in later turns of a loop or through a
-pointer that was itself loaded are not seen, nor those of kernels without PTX. Two atomic operations are
-no race. Where a stream or an event is older than the guard, it is taken to order everything.
+Where kernels are not instrumented (`--no-kernels`, PG901), in those of PyCUDA, and in those that fence,
+lock or swap in memory, an access counts if its address and the branches before it are linear in the
+thread's x index and the arguments. Of memory that a kernel reaches through a pointer that was itself
+loaded, or chosen, the first and the last byte touched are known. Two atomic operations are no race.
+Where a stream or an event is older than the guard, it is taken to order everything.
 Waiting through another library is not seen.
 
 References
@@ -66,7 +69,7 @@ from pycuda_guard.checks import messages, streams
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
-    from pycuda_guard.checks.state.accesses import Conflict, Operation
+    from pycuda_guard.checks.state.conflicts import Conflict, Operation
 
 
 class StreamRace(streams.ConflictRule):
@@ -76,11 +79,11 @@ class StreamRace(streams.ConflictRule):
     name: ClassVar[str] = "stream-race"
     severity: ClassVar[Severity] = Severity.ERROR
 
-    def judge(self, event: Operation) -> None:
-        """Look at the conflicts of an operation that is about to be issued."""
+    def judge(self, event: Operation, conflicts: list[Conflict]) -> None:
+        """Look at the conflicts of an operation that is about to be issued, or was issued before."""
         if self.explained(event.sequence):
             return
-        for conflict in self.state.work.conflicts:
+        for conflict in conflicts:
             earlier = conflict.earlier
             if not earlier.staged and earlier.region is conflict.later.region:
                 if not self.again(event):
@@ -92,9 +95,14 @@ class StreamRace(streams.ConflictRule):
         name = messages.region_name(later.region)
         does, did = streams.verb(later), streams.verb(earlier, False)
         other = streams.name(earlier.track, later.track)
+        where = ""
+        if conflict.common is not None:
+            first, end = conflict.common
+            which = f"bytes {first} to {end - 1}" if end > first + 1 else f"byte {first}"
+            where = f" ({which} of {later.region.nbytes})"
         self.report(
             event,
-            f"{streams.operation(event)} on {streams.name(later.track)} {does} {name} while "
+            f"{streams.operation(event)} on {streams.name(later.track)} {does} {name}{where} while "
             f"{streams.operation(earlier.event)} on {other} may still {did} it",
             streams.order(earlier, later),
             related=messages.related(

@@ -30,6 +30,7 @@ from pycuda_guard.events.model import (
     EventRecorded,
     EventsLost,
     EventTimed,
+    Footprint,
     Freed,
     FunctionLimits,
     HostKind,
@@ -106,6 +107,7 @@ class State:
             Memset: self._look_at_memset,
             Launch: self._look_at_launch,
             Freed: self._look_at_freed,
+            Footprint: self.work.look_at_footprint,
         }
         self.appliers: dict[type[Event], Callable[..., None]] = {
             Allocated: self._allocated,
@@ -216,6 +218,8 @@ class State:
             work.activate()
         if work.active:
             work.look(event, self.plans.touches(plan) if plan.touches is None else plan.touches)
+            if plan.is_vague:
+                work.look_at_vague(event, [region for _, region in plan.pointers], plan.goes_anywhere)
         self.odd = plan.stray or bool(work.conflicts) or self.owners.are_unusual
 
     def _look_at_freed(self, event: Freed) -> None:
@@ -236,7 +240,7 @@ class State:
 
     def _freed(self, event: Freed) -> None:
         self._announce(event)
-        self.work.free(self.freed)
+        self.work.free(event, self.freed)
         self.pools.free(self.freed)
         self.memory.free(event)
 

@@ -8,12 +8,14 @@ notes into accesses.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pycuda_guard.checks.state import footprints
 from pycuda_guard.checks.state.clocks import Clocks, Track
+from pycuda_guard.checks.state.conflicts import NOBODY, Access, Conflict, Operation
 from pycuda_guard.checks.state.shared import Shared
+from pycuda_guard.checks.state.vague import VagueLaunches
 from pycuda_guard.events.model import (
     Allocated,
     Copy,
@@ -21,6 +23,8 @@ from pycuda_guard.events.model import (
     DeviceOperand,
     EventRecorded,
     EventTimed,
+    Footprint,
+    Freed,
     HostKind,
     HostOperand,
     Launch,
@@ -39,8 +43,6 @@ if TYPE_CHECKING:
     from pycuda_guard.checks.state.plans import Plans, Touch
     from pycuda_guard.events.model import ContextId, Operand
 
-Operation = Copy | Memset | Launch
-
 _MAX_NOTES = 256
 _MAX_A_REGION = 64
 _MAX_LOOSE = 256
@@ -50,46 +52,6 @@ PAGE_LOCKED = frozenset({MemoryKind.PINNED, MemoryKind.REGISTERED})
 _ASYNCHRONOUS_HOST = frozenset({HostKind.PINNED, HostKind.REGISTERED})
 _PEER = CopyKind.PEER  # reading a member off an Enum class is slow enough to matter here
 _PAGEABLE = HostKind.PAGEABLE
-_NOBODY: frozenset[int] = frozenset()
-
-
-@dataclass(slots=True, eq=False)
-class Access:
-    """Bytes of ``region`` that an operation, the ``number``-th of its stream, reads or writes.
-
-    ``kind`` is ``read``, ``write`` or ``atomic``. ``staged`` is true where the driver may have done it
-    when the call returned. ``accused`` holds the streams for which a conflict was told.
-    """
-
-    region: Region
-    range: Range
-    kind: str
-    event: Operation
-    track: Track
-    number: int
-    staged: bool = False
-    accused: frozenset[int] = _NOBODY
-
-    def stands_for(self, old: Access) -> bool:
-        """Tell whether whoever waits for this access has waited for ``old``, which touches no other bytes."""
-        return (
-            self.track is old.track
-            and self.kind == old.kind
-            and self.range == old.range
-            and self.region is old.region
-            and self.staged == old.staged
-        )
-
-
-@dataclass(slots=True, frozen=True)
-class Conflict:
-    """Two accesses to the same bytes that nothing orders, at least one of which changes them.
-
-    The memory may have had another owner at the time of the earlier one: their regions differ.
-    """
-
-    earlier: Access
-    later: Access
 
 
 class Work:
@@ -101,6 +63,10 @@ class Work:
     def __init__(self, memory: Memory, modules: Modules, plans: Plans) -> None:
         self.clocks = Clocks()
         self.conflicts: list[Conflict] = []
+        #: what a footprint has shown: by operation its conflicts, and what was freed too early
+        self.late: list[tuple[Operation, list[Conflict]]] = []
+        self.late_frees: list[tuple[Freed, Access]] = []
+        self.vague = VagueLaunches(self.clocks, memory)
         self._memory = memory
         self._plans = plans
         self.active = False
@@ -139,13 +105,32 @@ class Work:
                 if is_alone and access is not None and not region.is_shared:
                     # Only this stream uses the memory, and it did just this before, as in a loop: that
                     # access becomes the new one, which would take its place. Saves half of all this.
-                    access.event, access.number, access.accused = event, number, _NOBODY
+                    access.event, access.number, access.accused = event, number, NOBODY
                     new.append(access)
                     continue
             access = Access(region, touched, kind, event, track, number, staged)
             new.append(access)
             if not is_alone:
                 self._check(access)
+        self.conflicts += self.vague.meet(track, new)
+
+    def look_at_vague(self, event: Launch, regions: Iterable[Region], goes_anywhere: bool) -> None:
+        """Note that a launch that was looked at may touch more than is known of it."""
+        track = self._track
+        if track is None:
+            return
+        regions = tuple(regions)
+        near = self._accesses.values() if goes_anywhere else map(self._accesses.get, dict.fromkeys(regions))
+        known = [access for accesses in near for access in accesses or ()]
+        self.vague.open(event, track, regions, goes_anywhere, known)
+        for conflict in self.conflicts:
+            self.vague.accuse(conflict)
+
+    def look_at_footprint(self, event: Footprint) -> None:
+        """Find what a launch conflicts with, now that it tells what it has touched."""
+        conflicts, self.late_frees = self.vague.tell(event)
+        by_operation = groupby(conflicts, key=lambda conflict: conflict.later.event)
+        self.late = [(operation, list(each)) for operation, each in by_operation]
 
     def touches(self, event: Operation) -> Iterable[Touch]:
         """Return how an operation certainly touches which bytes, as far as they are in live memory."""
@@ -174,10 +159,9 @@ class Work:
 
     def unfinished(self, region: Region) -> list[Access]:
         """Return the accesses to a region that the host has not waited for."""
-        known = self._accesses.get(region)
-        if not known:
-            return []
-        return [a for a in known if a.region is region and not self.clocks.is_over(a.track, a.number)]
+        known = self._accesses.get(region, ())
+        found = [a for a in known if a.region is region and not self.clocks.is_over(a.track, a.number)]
+        return found + self.vague.unfinished(region)
 
     def is_pooled(self, region: Region) -> bool:
         """Tell whether a freed region goes back to a pool, which may hand it out again."""
@@ -248,6 +232,7 @@ class Work:
         """Forget an operation that failed."""
         if self.notes and self.notes[-1].sequence == sequence:
             self.notes.pop()
+        self.vague.take_back(sequence)
         for access in self._new:
             known = self._accesses.get(access.region)
             if access.event.sequence == sequence and known and access in known:
@@ -272,10 +257,11 @@ class Work:
             for access in inherited:
                 self._loose.remove(access)
 
-    def free(self, region: Region | None) -> None:
+    def free(self, event: Freed, region: Region | None) -> None:
         """Take in that memory is freed: a pool's block stays loose, for other memory the driver waits."""
         if region is None:
             return
+        self.vague.free(event, region, self.is_pooled(region))
         self._born.pop(region.base, None)
         accesses = self._accesses.pop(region, None)
         self.shared.free(region)
@@ -346,6 +332,7 @@ class Work:
             if _meet(old, later):
                 old.accused |= {track.number}
                 self.conflicts.append(Conflict(old, later))
+                self.vague.accuse(self.conflicts[-1])
 
     def _wait(self, event: Copy, track: Track) -> bool:
         """Follow what the host waits for with a copy; tell whether the copy itself stays unfinished.

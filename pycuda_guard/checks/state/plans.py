@@ -31,14 +31,17 @@ class Plan:
     ``stray`` tells whether one points elsewhere; ``pointers`` are the positions of those that do point into
     memory, with that memory, and ``written`` is what of it the kernel may write.
 
-    ``is_opaque``: an argument may hold pointers inside. ``is_settled``: the rules that look at nothing but
-    all this (:attr:`~pycuda_guard.checks.base.Rule.only_new`) have looked at such a launch and said nothing;
-    where it ``varies``, they may still say something of the next.
+    ``is_opaque``: an argument may hold pointers inside. ``is_vague``: what it touches may turn out when it is
+    over; where it ``goes_anywhere``, that may be other memory than its arguments point into. ``is_settled``:
+    the rules that look at nothing but all this (:attr:`~pycuda_guard.checks.base.Rule.only_new`) have looked
+    at such a launch and said nothing; where it ``varies``, they may still say something of the next.
     """
 
     example: Launch
     kernel: Kernel | None
     is_opaque: bool
+    is_vague: bool
+    goes_anywhere: bool
     version: int = -1
     regions: tuple[Region | None, ...] = ()
     stray: bool = False
@@ -72,7 +75,10 @@ class Plans:
             kernel = self._modules.kernels.get((launch.module, launch.function))
             arguments = launch.arguments or ()
             is_opaque = any(each.table is not None or each.kind is _BYTES for each in arguments)
-            plan = self._known[key] = Plan(launch, kernel, is_opaque)
+            signature = None if kernel is None else kernel.signature
+            is_vague = signature is not None and signature.is_vague and not launch.library
+            goes_anywhere = signature is not None and (is_opaque or signature.goes_anywhere)
+            plan = self._known[key] = Plan(launch, kernel, is_opaque, is_vague, goes_anywhere)
         if plan.version != self._memory.version:
             self._locate(plan)
         return plan

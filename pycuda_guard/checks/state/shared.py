@@ -10,9 +10,9 @@ from pycuda_guard.events.model import Launch
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pycuda_guard.checks.state.accesses import Access
     from pycuda_guard.checks.state.allocations import Region
     from pycuda_guard.checks.state.clocks import Clocks
+    from pycuda_guard.checks.state.conflicts import Access
     from pycuda_guard.checks.state.modules import Modules
     from pycuda_guard.events.model import Address, Allocated, HostTouched
 

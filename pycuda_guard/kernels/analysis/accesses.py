@@ -27,7 +27,7 @@ from pycuda_guard.kernels.ptx.ir import (
 from pycuda_guard.kernels.ptx.opcodes import definitions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from pycuda_guard.kernels.ptx.ir import FlatFunction, Operand
 
@@ -53,6 +53,7 @@ _SPECIAL = {
 _ROWS = {"%tid.y": -10, "%ctaid.y": -11}
 _INDICES = {**_SPECIAL, **_ROWS}
 _ZERO_INDICES = frozenset({"%tid.z", "%ctaid.z"})
+_ACCESSING = frozenset({"ld", "ldu", "st", "atom", "red"})
 _PRODUCTS = {(-8, -1): -9, (-11, -2): -12}  # ctaid.x * ntid.x, ctaid.y * ntid.y
 
 Condition = tuple[str, LinearForm]  #: the form is ``>=``, ``==`` or ``!=`` zero
@@ -81,7 +82,7 @@ def certain_accesses(function: FlatFunction) -> tuple[CertainAccess, ...]:
     Takes time proportional to the bounds of the search at most, whatever the kernel.
     """
     found: dict[CertainAccess, None] = {}
-    rows = _names_rows(function)
+    rows = _names(function, _ROWS)
     for zero in (_ZERO_INDICES, _ZERO_INDICES | _ROWS.keys()) if rows else (_ZERO_INDICES,):
         search = _Search(function, zero)
         search.run()
@@ -89,9 +90,33 @@ def certain_accesses(function: FlatFunction) -> tuple[CertainAccess, ...]:
     return tuple(found)
 
 
-def _names_rows(function: FlatFunction) -> bool:
+def vague_accesses(function: FlatFunction) -> frozenset[int]:
+    """Return the instructions, by their identity, of whose accesses :func:`certain_accesses` may miss some.
+
+    Those by addresses that are no forms, in turns of loops, or behind branches on loaded data; not those
+    that are made to signal others.
+    """
+    search = _Search(function, _ZERO_INDICES)
+    search.run()
+    missed = search.is_cut_short or _names(function, _ZERO_INDICES)
+    return frozenset(
+        id(entry)
+        for entry in function.body
+        if isinstance(entry, Instruction)
+        and (entry.opcode == "cp" or (entry.opcode in _ACCESSING and _kind(entry)))
+        and not _NOT_GLOBAL.issuperset(_spaces(entry))
+        and (missed or id(entry) in search.vague)
+    )
+
+
+def _spaces(instruction: Instruction) -> set[str]:
+    """Return the state spaces that an instruction names: ``global`` where it names none."""
+    return {*instruction.modifiers} & {*_NOT_GLOBAL, "global"} or {"global"}
+
+
+def _names(function: FlatFunction, registers: Container[str]) -> bool:
     return any(
-        isinstance(operand, Register) and operand.name in _ROWS
+        isinstance(operand, Register) and operand.name in registers
         for entry in function.body
         if isinstance(entry, Instruction)
         for operand in entry.operands
@@ -175,6 +200,8 @@ class _Search:
             at for at, kind in self.parameters.values() if TYPE_SIZES[kind] == 8 and kind[0] in "usb"
         }
         self.found: dict[CertainAccess, None] = {}
+        self.vague: set[int] = set()  # instructions, by identity, that nobody knows what they access
+        self.is_cut_short = False  # a path was not followed to its end
         self.paths = [_Path(0, {}, ())]
         self.steps = 0
 
@@ -184,6 +211,7 @@ class _Search:
         while self.paths and followed < _MAX_PATHS and len(self.found) < _MAX_FOUND:
             followed += 1
             self.follow(self.paths.pop())
+        self.is_cut_short |= bool(self.paths)
 
     def follow(self, path: _Path) -> None:
         """Follow one path to its end; forks are put aside."""
@@ -193,6 +221,7 @@ class _Search:
             path.at += 1
             if isinstance(entry, Instruction) and not self.step(path, entry):
                 return
+        self.is_cut_short |= path.at < len(self.body)
 
     def step(self, path: _Path, instruction: Instruction) -> bool:
         """Do one instruction; False where the path ends."""
@@ -203,14 +232,17 @@ class _Search:
                 return self.fork(path, instruction.guard.register, taken)
             if not isinstance(taken, bool):
                 self.forget(path, instruction)
+                self.vague.add(id(instruction))
+                self.is_cut_short |= opcode in ("bra", "brx", "ret", "exit")
                 return opcode not in ("bra", "brx", "ret", "exit", "trap")
             if taken is instruction.guard.negated:
                 return True
         if opcode in ("ret", "exit", "trap", "brx"):
+            self.is_cut_short |= opcode == "brx"
             return False
         if opcode == "bra":
             return self.jump(path, instruction)
-        if opcode in ("ld", "ldu", "st", "atom", "red"):
+        if opcode in _ACCESSING:
             self.access(path, instruction)
             return True
         compute = _COMPUTE.get(opcode)
@@ -246,6 +278,7 @@ class _Search:
         at = path.at - 1
         path.visits[at] = path.visits.get(at, 0) + 1
         if path.visits[at] > 2:
+            self.is_cut_short = True
             return False
         for value, ways in ((True, compared.holds), (False, compared.fails)):
             for conditions in ways:
@@ -255,12 +288,14 @@ class _Search:
                     other.assume(condition)
                 if other.possible:
                     self.paths.append(other)
+                self.is_cut_short |= len(other.conditions) > _MAX_CONDITIONS
         return False
 
     def jump(self, path: _Path, instruction: Instruction) -> bool:
         """Go on at a label; False where there is none."""
         target = instruction.operands[0]
         if not isinstance(target, Symbol) or target.name not in self.labels:
+            self.is_cut_short = True
             return False
         path.at = self.labels[target.name]
         return True
@@ -307,6 +342,8 @@ class _Search:
         kind = _kind(instruction)
         if first is not None and width and kind:
             self.found[CertainAccess(kind, width, first, path.conditions)] = None
+        if first is None or not width or any(symbol == ANYWHERE for symbol, _ in first.terms):
+            self.vague.add(id(instruction))
 
 
 def _place(base: Value, offset: int) -> LinearForm | None:

@@ -132,4 +132,4 @@ def _place_found(frame: Frame, address: Register, found: Register) -> Place:
     tracked = {each: builder.value("setp.eq.u32", "pred", shift, each) for each in SHIFTS}
     offset = builder.value("sub.u64", "b64", address, fields["base"])
     code = builder.value("mov.b32", "b32", STRAY_WORD)
-    return Place(offset, fields["shadow"], tracked, code, fields["base"])
+    return Place(offset, fields["shadow"], tracked, code, fields["base"], found)

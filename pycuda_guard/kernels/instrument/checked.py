@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pycuda_guard.kernels.instrument.accesses import Access
     from pycuda_guard.kernels.instrument.careful import AtAccess
     from pycuda_guard.kernels.instrument.coverage import Place
+    from pycuda_guard.kernels.instrument.footprints import Tracer
     from pycuda_guard.kernels.instrument.frame import Frame
     from pycuda_guard.kernels.instrument.model import SharedShadow
     from pycuda_guard.kernels.instrument.races.watch import Races
@@ -34,11 +35,14 @@ def is_worthwhile(frame: Frame, accesses: tuple[Access, ...], shadow: SharedShad
 
 
 def emit_checked(
-    frame: Frame, shadow: SharedShadow | None, watch: Callable[[SharedMemory | None], Races] | None = None
+    frame: Frame,
+    shadow: SharedShadow | None,
+    watch: Callable[[SharedMemory | None], Races] | None = None,
+    tracer: Tracer | None = None,
 ) -> Races | None:
     """Emit the whole body. ``shadow`` is what the kernel needs to watch shared memory, if it can be.
 
-    ``watch`` makes what looks for races, too, and is returned.
+    ``watch`` makes what looks for races, too, and is returned. ``tracer`` notes what is touched.
     """
     loads = _loads(frame, shadow)
     taint = find_taint(frame.flat, {index: state for index, (_, state) in loads.items()})
@@ -59,7 +63,17 @@ def emit_checked(
         added = _Both(initialization, races)
         if shared is not None:
             shared.observer = races.in_shared
+    if tracer is not None:
+        added = _Both(added, tracer)
     sizes = _own_sizes(frame) if shared is not None or races is not None else {}
+    _emit_all(frame, sizes, watchers, added, races)
+    return races
+
+
+def _emit_all(
+    frame: Frame, sizes: dict[str, Register], watchers: list[Watcher], added: AtAccess, races: Races | None
+) -> None:
+    """Emit all statements, with what is added around each and to each access."""
     for statement in statements(frame.flat):
         if not isinstance(statement, Instruction):
             emit_statement(frame, statement)
@@ -72,7 +86,6 @@ def emit_checked(
         emit_instruction(frame, instruction, added)
         for watcher in reversed(watchers):
             watcher.after(instruction)
-    return races
 
 
 class Watcher(Protocol):

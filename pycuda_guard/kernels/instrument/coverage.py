@@ -31,6 +31,7 @@ class Place:
     ``offset`` is that of the access in its allocation, in bytes; ``shadow`` the address of the code of the
     allocation's first byte; ``tracked`` has a predicate for each granularity that the codes may have.
     ``code`` is what a write leaves there, in each of its four bytes. ``base`` is the allocation's address.
+    ``row`` is that of its abi.RANGE in the table, where it was looked up there.
     """
 
     offset: Register
@@ -38,6 +39,7 @@ class Place:
     tracked: Mapping[int, Register]
     code: Operand
     base: Register
+    row: Register | None = None
 
 
 def place_in(known: Range, offset: Register) -> Place:

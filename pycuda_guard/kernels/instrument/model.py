@@ -9,6 +9,7 @@ from pycuda_guard.kernels.instrument import abi
 
 if TYPE_CHECKING:
     from pycuda_guard.kernels.instrument.bounds import Bound
+    from pycuda_guard.kernels.instrument.footprints import Tracing
     from pycuda_guard.kernels.instrument.proofs.model import Proof
     from pycuda_guard.kernels.instrument.races.model import RaceVariant
     from pycuda_guard.kernels.ptx.ir import Module, SourceLine
@@ -94,6 +95,7 @@ class InstrumentedKernel:
     ``bounds``: what the host computes for the fast variant, one abi.BOUND each behind the hidden parameter.
     ``waits``: its blocks may wait for one another, so as many must be resident as of the bare kernel.
     ``proof`` is what the host must show for a launch of the variant without checks; None where there is none.
+    ``tracing`` is what the variant needs that notes what it touches; None where there is none.
     """
 
     name: str
@@ -109,6 +111,7 @@ class InstrumentedKernel:
     bounds: tuple[Bound, ...] = ()
     waits: bool = False
     proof: Proof | None = None
+    tracing: Tracing | None = None
 
     @property
     def checks_shared(self) -> bool:

@@ -20,6 +20,7 @@ from pycuda_guard.kernels.instrument.calls import (
 )
 from pycuda_guard.kernels.instrument.checked import emit_checked, is_worthwhile
 from pycuda_guard.kernels.instrument.fast import emit_fast
+from pycuda_guard.kernels.instrument.footprints import TRACED_SUFFIX, Tracer, Tracing
 from pycuda_guard.kernels.instrument.frame import Frame
 from pycuda_guard.kernels.instrument.model import Instrumented, InstrumentedKernel, Root
 from pycuda_guard.kernels.instrument.proofs.finding import find_proof
@@ -52,6 +53,8 @@ _MOST_ROOTS = 64
 _MOST_BOUNDS = 16
 #: instructions of a kernel above which it is left out: ptxas would take minutes
 _MOST_INSTRUCTIONS = 400_000
+#: instructions of a kernel above which what it touches is not traced: its module takes longer to load
+_MOST_TRACED = 4000
 #: registers with which all threads of a multiprocessor can be resident; kernels that need them need few
 #: themselves, and are short
 _FEW_REGISTERS, _LOW_PRESSURE, _SMALL = 32, 16, 1000
@@ -74,11 +77,17 @@ _OWN_NAMES = (
 )
 
 
-def instrument(module: Module, *, races: bool = False, watchdog: bool = False) -> Instrumented:
+def instrument(
+    module: Module, *, races: bool = False, watchdog: bool = False, traced: bool = False
+) -> Instrumented:
     """Return the instrumented form of a module, which itself is not changed.
 
     With ``races``, kernels have a variant that looks for races, too; with ``watchdog`` it ends blocks whose
     threads wait for ever, where that may be.
+
+    The variants that note what they touch are a module of their own, returned with ``traced``, so that
+    programs which never need them need not load them. Where kernels have variables in common, they are
+    in the one with the other variants.
 
     Kernels that can't be instrumented stay as they are and are told of in ``left_out``. Raises nothing
     for a module that the parser gave. Takes time about linear in the module's length.
@@ -89,7 +98,7 @@ def instrument(module: Module, *, races: bool = False, watchdog: bool = False) -
     reason = _refusal(module)
     if reason:
         return Instrumented(module, {}, (), dict.fromkeys(names, reason))
-    return _Pipeline(module, names, races=races, watchdog=watchdog).run()
+    return _Pipeline(module, names, races=races, watchdog=watchdog, traced=traced).run()
 
 
 def _refusal(module: Module) -> str:
@@ -115,8 +124,13 @@ class KernelPlan:
 
 
 class _Pipeline:
-    def __init__(self, module: Module, names: list[str], *, races: bool, watchdog: bool) -> None:
+    def __init__(
+        self, module: Module, names: list[str], *, races: bool, watchdog: bool, traced: bool
+    ) -> None:
         self.races = races
+        self.traced = traced
+        spaces = {variable.space for variable in module.variables.values()}
+        self.is_whole = bool(spaces & {Space.GLOBAL, Space.CONST})
         self.module = module
         self.has_lanes = _has_lanes(module)
         self.watchdog = watchdog and self.has_lanes and module.version >= _FIRST_WITH_SLEEP
@@ -187,6 +201,8 @@ class _Pipeline:
         hidden_bytes = abi.HEADER.size + len(plan.roots) * abi.RANGE.size
         hidden = Variable(abi.LAUNCH_PARAMETER, Space.PARAM, "b8", align=16, dims=(hidden_bytes,))
         declared = replace(flat.function, parameters=[*flat.function.parameters, hidden])
+        if self.traced:
+            return self.traced_kernel(plan, name, hidden_bytes)
         # each variant is made from a frame of its own, with the same plan
         room = (_PARAMETER_LIMIT - _hidden_offset(flat.function) - hidden_bytes) // abi.BOUND.size
         fast = self.frame(flat, name, plan, min(room, _MOST_BOUNDS))
@@ -211,6 +227,8 @@ class _Pipeline:
         if proof is not None:
             emit_proven(proven)
             functions.append(proven.builder.function(name + PROVEN_SUFFIX, self.limited(flat, declared)))
+        tracing, traced = self.traced_variant(plan, name, shadow if checked else None, is_made=self.is_whole)
+        functions += traced
         self.kernels[name] = InstrumentedKernel(
             name,
             _hidden_offset(flat.function),
@@ -225,6 +243,7 @@ class _Pipeline:
             tuple(fast.bounds),
             waits,
             proof,
+            tracing,
         )
         return functions
 
@@ -251,6 +270,48 @@ class _Pipeline:
             return declared
         return replace(declared, directives=[*declared.directives, ("maxnreg", (_FOR_LARGE_BLOCKS,))])
 
+    def traced_kernel(self, plan: KernelPlan, name: str, hidden_bytes: int) -> list[Function]:
+        """Instrument a kernel for the module of traced variants alone."""
+        shadow = plan_shadow(plan.flat, plan.accesses, self.variables)
+        is_checked = is_worthwhile(self.frame(plan.flat, name, plan), plan.accesses, shadow)
+        if not is_checked or self.calls.reached[name]:
+            shadow = None
+        tracing, functions = self.traced_variant(plan, name, shadow, is_made=True)
+        offset, roots = _hidden_offset(plan.flat.function), _describe_roots(plan)
+        self.kernels[name] = InstrumentedKernel(
+            name, offset, hidden_bytes, roots, shadow=shadow, tracing=tracing
+        )
+        return functions
+
+    def traced_variant(
+        self, plan: KernelPlan, name: str, shadow: SharedShadow | None, *, is_made: bool
+    ) -> tuple[Tracing | None, list[Function]]:
+        """Return the variant that notes what it touches, where it is needed, and is to be made here.
+
+        It does all that the checked variant does.
+        """
+        flat, provenance = plan.flat, plan.provenance
+        below = self.calls.reached[name]
+        if below:
+            whole = inlined(flat, self.calls.functions)
+            if whole is None:
+                return None, []
+            flat, provenance, shadow = whole, find_provenance(whole), None
+        if len(flat.body) > _MOST_TRACED or waits_for_blocks(flat):
+            return None, []
+        frame = self.frame(flat, name, replace(plan, flat=flat, provenance=provenance))
+        start = abi.HEADER.size + len(plan.roots) * abi.RANGE.size
+        tracer = Tracer(frame, start)
+        hidden_bytes = start + tracer.tracing.nbytes
+        if not tracer.is_needed or _hidden_offset(flat.function) + hidden_bytes > _PARAMETER_LIMIT:
+            return None, []
+        if not is_made:
+            return tracer.tracing, []
+        emit_checked(frame, shadow, tracer=tracer)
+        hidden = Variable(abi.LAUNCH_PARAMETER, Space.PARAM, "b8", align=16, dims=(hidden_bytes,))
+        declared = replace(flat.function, parameters=[*flat.function.parameters, hidden])
+        return tracer.tracing, [frame.builder.function(name + TRACED_SUFFIX, self.launchable(flat, declared))]
+
     def race_variant(
         self,
         plan: KernelPlan,
@@ -275,14 +336,21 @@ class _Pipeline:
         if _hidden_offset(flat.function) + hidden_bytes > _PARAMETER_LIMIT:
             return None
         frame = self.frame(flat, name, replace(plan, flat=flat, provenance=provenance))
+        tracer: Tracer | None = Tracer(frame, hidden_bytes)
+        assert tracer is not None
+        behind = tracer.tracing.nbytes
+        if not tracer.is_needed or _hidden_offset(flat.function) + hidden_bytes + behind > _PARAMETER_LIMIT:
+            tracer = None
         prospects = find_prospects(flat, provenance, plan.roots, self.variables)
         lanes, watchdog = self.has_lanes, self.watchdog and may_stall(flat)
         found = emit_checked(
             frame,
             shadow,
             lambda shared: Races(frame, shared, roots, prospects, has_lanes=lanes, watchdog=watchdog),
+            tracer,
         )
         assert found is not None
+        hidden_bytes += behind if tracer is not None else 0
         hidden = Variable(abi.LAUNCH_PARAMETER, Space.PARAM, "b8", align=16, dims=(hidden_bytes,))
         declared = replace(flat.function, parameters=[*flat.function.parameters, hidden])
         functions.append(frame.builder.function(name + RACES_SUFFIX, declared))
@@ -299,6 +367,7 @@ class _Pipeline:
             around_loops(flat, found.numbers),
             None if found.watchdog_bytes else prospects.exclusion,
             found.watchdog_bytes,
+            None if tracer is None else tracer.tracing,
         )
 
     def device_function(self, name: str) -> Function:

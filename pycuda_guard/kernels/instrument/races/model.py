@@ -12,6 +12,7 @@ from pycuda_guard.events.formulas import Condition, Polynomial, Uniform
 from pycuda_guard.kernels.instrument.races.cells import CELLS
 
 if TYPE_CHECKING:
+    from pycuda_guard.kernels.instrument.footprints import Tracing
     from pycuda_guard.kernels.instrument.model import SharedShadow
 
 #: what the name of the variant ends in
@@ -85,7 +86,8 @@ class RaceVariant:
     can't be looked for. ``around``: pairs of sites, by their position in ``sites``, that no barrier is
     between where a loop begins its next round, and whether none is in one round either. ``exclusion`` is
     what the host can find out to know that a launch has no races; None where it can't. ``watchdog_bytes``
-    is the shared memory for looking after waits that may not end, 0 where there are none.
+    is the shared memory for looking after waits that may not end, 0 where there are none. ``tracing`` is what
+    it needs to note what it touches; None where it does not.
     """
 
     name: str
@@ -100,6 +102,7 @@ class RaceVariant:
     around: tuple[tuple[int, int, bool], ...]
     exclusion: Exclusion | None
     watchdog_bytes: int = 0
+    tracing: Tracing | None = None
 
     def shared_bytes(self, dynamic: int) -> int:
         """Return the dynamic shared memory to ask for where the program asks for ``dynamic`` bytes."""

@@ -13,6 +13,14 @@ from pycuda_guard.cpu import jit
 
 FORMATS = ("f16", "bf16")
 SIMPLE = {"add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b}
+#: instructions, operands, and what an H200 answers: rounded to 11 bits, then flushed
+NEAR_THE_SMALLEST = (
+    ("mul.rn.ftz.f16 %d, %a, %b", (0x1096, 0x2EFA), 0x0400),
+    ("mul.rn.ftz.f16 %d, %a, %b", (0x23DA, 0x1C13), 0x0000),
+    ("fma.rn.ftz.f16 %d, %a, %b, %c", (0x23DA, 0x1C13, 0x0000), 0x0000),
+    ("fma.rn.ftz.f16 %d, %a, %b, %c", (0x8B72, 0x065D, 0x0400), 0x0000),
+    ("fma.rn.ftz.f16 %d, %a, %b, %c", (0x8500, 0x0864, 0x0400), 0x0400),
+)
 SIGNS = {"neg": lambda a: -a, "abs": abs}
 TINY = {"f16": 2.0**-14, "bf16": 2.0**-126}
 
@@ -138,6 +146,15 @@ ROWS = [
     ),
     Row("add.sat.f16 %d, %a, %b;", "f16 f16 f16", saturated(exact(SIMPLE["add"], "f16"), "f16")),
     Row("mul.ftz.f16 %d, %a, %b;", "f16 f16 f16", with_flush(exact(SIMPLE["mul"], "f16"), "f16")),
+    *(
+        Row(
+            f"{text};",
+            " ".join(["f16"] * (len(operands) + 1)),
+            lambda *_, found=found: found,
+            values={place: [bits] for place, bits in enumerate(operands)},
+        )
+        for text, operands, found in NEAR_THE_SMALLEST
+    ),
     *(
         Row(f"{name}.{kind} %d, %a;", f"{kind} {kind}", function)
         for kind in FORMATS

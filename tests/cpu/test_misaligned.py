@@ -8,6 +8,8 @@ from codegen_support import PTX_HEADER, Kernels
 
 from pycuda_guard.cpu.abi import FaultKind
 
+WMMA = ".sync.aligned"
+REST = ", ".join(f"%m{number}" for number in range(6))
 #: name → bytes that the address must be a multiple of, what comes before the access, and the access.
 #: %p is the array (a multiple of 512), %n the offset that the kernel is given, %a = %p + %n, %s = tile + %n
 ACCESSES = {
@@ -53,6 +55,17 @@ ACCESSES = {
     "asynchronous copy to": (8, "", "cp.async.ca.shared.global [%s], [%p], 8;"),
     "barrier object": (8, "", "mbarrier.init.shared.b64 [%s], 1;"),
     "row of a matrix": (16, "", "ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%r1}, [%s];"),
+    "matrix": (4, "", f"wmma.load.a{WMMA}.row.m16n16k16.global.f16 {{%r1, %r2, {REST}}}, [%a], 8;"),
+    "matrix of words by rows": (
+        8,
+        "",
+        f"wmma.load.c{WMMA}.row.m16n16k16.global.f32 {{%r1, %r2, {REST}}}, [%a], 4;",
+    ),
+    "matrix of words by columns": (
+        4,
+        "",
+        f"wmma.store.d{WMMA}.col.m16n16k16.global.f32 [%a], {{%r1, %r2, {REST}}}, 4;",
+    ),
     "row of a matrix to": (16, "", "stmatrix.sync.aligned.m8n8.x1.shared.b16 [%s], {%r1};"),
 }
 #: these have no alignment, or one that does not depend on the offset
@@ -62,6 +75,10 @@ OTHERS = {
     "guard that does not hold": ("setp.lt.s64 %q, %n, 0;", "@%q st.global.u32 [%a], 7;"),
     "prefetch": ("", "prefetch.global.L2 [%a];"),
     "local memory": ("mov.u64 %a, own; add.s64 %a, %a, %n;", "st.local.u32 [%a], 7;"),
+    "matrix of bytes that lie apart": (
+        "",
+        f"wmma.load.b{WMMA}.row.m16n16k16.global.s8 {{%r1, %r2}}, [%a], 16;",
+    ),
     "two odd numbers that make an even one": (
         "add.s64 %a, %a, %n; shl.b64 %n, %n, 1; add.s64 %a, %a, %n;",
         "ld.global.u32 %r1, [%a];",
@@ -69,6 +86,7 @@ OTHERS = {
 }
 REGISTERS = """
   .reg .b64 %p, %n, %a; .reg .b32 %s, %r<3>; .reg .b16 %h<2>; .reg .f32 %f<5>; .reg .f64 %d<2>; .reg .pred %q;
+  .reg .b32 %m<6>;
   .shared .align 16 .b8 tile[512]; .local .align 16 .b8 own[64];
 """
 START = """
@@ -76,6 +94,7 @@ START = """
   cvt.u32.u64 %r1, %n; mov.u32 %s, tile; add.s32 %s, %s, %r1; mov.u16 %h1, 0;
   mov.f32 %f1, 0f00000000; mov.f32 %f2, %f1; mov.f32 %f3, %f1; mov.f32 %f4, %f1;
   mov.f64 %d1, 0d0000000000000000; mov.u32 %r2, 0;
+  mov.b32 %m0, 0; mov.b32 %m1, 0; mov.b32 %m2, 0; mov.b32 %m3, 0; mov.b32 %m4, 0; mov.b32 %m5, 0;
 """
 #: nothing of what was loaded may be left out
 FINISH = """

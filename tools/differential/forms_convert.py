@@ -125,9 +125,11 @@ def _between(
     def function(a: int) -> int:
         if flushes and source == "f32" and target != "f16":  # an H200 keeps what an f16 may still hold
             a = numbers.flushed(source, a)
-        result = numbers.converted(target, source, a, mode)
-        if flushes and target == "f32":
-            result = numbers.flushed(target, result)
+        if flushes and target == "f32" and not numbers.is_nan(source, a):
+            wide = f"{target} unbounded"  # as in arithmetic: rounded, then flushed
+            result = numbers.narrowed(target, numbers.converted(wide, source, a, mode), mode)
+        else:
+            result = numbers.converted(target, source, a, mode)
         if saturates:
             result = numbers.saturated(target, result)
         return numbers.clipped(target, result) if relu else result

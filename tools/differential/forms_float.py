@@ -31,8 +31,8 @@ def arithmetic(
 ) -> Callable[..., int]:
     """Return what an instruction with ``.ftz`` and ``.sat`` computes.
 
-    A result of f32 is rounded to 24 bits first, then flushed if that is less than the smallest normal number,
-    so that what rounding to a denormal number would make normal is flushed too (seen on an H200).
+    A result is rounded to all bits of a normal number first, then flushed if that is less than the smallest
+    one, so that what rounding to a denormal number would make normal is flushed too (seen on an H200).
     """
 
     def computed(*values: int) -> int:
@@ -40,11 +40,9 @@ def arithmetic(
             result = function(kind, *values, mode)
         else:
             values = tuple(numbers.flushed(kind, value) for value in values)
-            if kind == "f32":
-                values = tuple(numbers.converted("f32 unbounded", kind, value) for value in values)
-                result = numbers.narrowed(function("f32 unbounded", *values, mode), mode)
-            else:
-                result = numbers.flushed(kind, function(kind, *values, mode))
+            wide = f"{kind} unbounded"
+            values = tuple(numbers.converted(wide, kind, value) for value in values)
+            result = numbers.narrowed(kind, function(wide, *values, mode), mode)
         return numbers.saturated(kind, result) if saturates else result
 
     return computed

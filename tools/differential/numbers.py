@@ -54,7 +54,8 @@ FORMATS = {
     "bf16": Format(16, 7, 0x7FFF),
     "f32": Format(32, 23, 0x7FFF_FFFF),
     "f64": Format(64, 52, 0x7FFF_FFFF_FFFF_FFFF),
-    # an f32 whose exponent has room for all products
+    # with room for the exponents of all products, and of an f64 in a kernel
+    "f16 unbounded": Format(20, 10, 0x7_FFFF),
     "f32 unbounded": Format(40, 23, 0x7F_FFFF_FFFF),
 }
 
@@ -267,14 +268,15 @@ def converted(target: str, source: str, bits: int, mode: str = "rn") -> int:
     return rounded(target, finite(source, bits), mode)
 
 
-def narrowed(bits: int, mode: str) -> int:
-    """Return an f32 of unbounded exponent as an f32, with zeros for denormal numbers."""
-    if is_nan("f32 unbounded", bits) or is_infinite("f32 unbounded", bits):
-        return converted("f32", "f32 unbounded", bits)
-    sign, magnitude, exponent = finite("f32 unbounded", bits)
-    if magnitude.bit_length() + exponent < -125:
-        return sign << 31
-    return rounded("f32", (sign, magnitude, exponent), mode)
+def narrowed(kind: str, bits: int, mode: str) -> int:
+    """Return a number of unbounded exponent as one of a format, with zeros for denormal numbers."""
+    wide, form = f"{kind} unbounded", FORMATS[kind]
+    if is_nan(wide, bits) or is_infinite(wide, bits):
+        return converted(kind, wide, bits)
+    sign, magnitude, exponent = finite(wide, bits)
+    if magnitude.bit_length() + exponent < 2 - form.bias:
+        return sign << (form.bits - 1)
+    return rounded(kind, (sign, magnitude, exponent), mode)
 
 
 def integral(kind: str, bits: int, mode: str) -> int:

@@ -10,6 +10,7 @@ from pycuda_guard.cpu.codegen.instructions.floating import (
     canonical,
     clipped,
     flush,
+    flush_rounded,
     saturated,
     write_result,
 )
@@ -74,6 +75,12 @@ class _Cvt:
     def keep_denormals(self) -> None:
         """Ignore ``.ftz``, as ptxas does where an f32 becomes an f16."""
         self._ftz = False
+
+    def to_f32(self, value: ir.Value) -> ir.Value:
+        """Round a double to a float, flushed if the instruction says so."""
+        exact, mode = exactly(value), self.mode or "rn"
+        result = round_pair(self.e, exact, "f32", mode)
+        return flush_rounded(self.e, result, exact, mode) if self._ftz else result
 
     def narrow(self, pair: Pair, target: str) -> ir.Value:
         """Round to a 16-bit format after ``.sat`` and ``.relu``, which only choose between exact numbers."""
@@ -148,7 +155,7 @@ def _float_to_float(e: Emitter, i: Instruction, cvt: _Cvt, target: str, source: 
             pattern = e.builder.select(is_nan(e, value), _upper_bits(e, value), pattern)
         return e.write(i.operands[0], pattern, "b16")
     if target == "f32" and source == "f64":
-        value = round_pair(e, exactly(value), "f32", cvt.mode or "rn")
+        value = cvt.to_f32(value)
     elif target == "f64":
         value = widen(e, canonical(e, value))
     if source in _PAYLOADS:

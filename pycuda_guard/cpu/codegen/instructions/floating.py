@@ -71,6 +71,12 @@ def flush(e: Emitter, value: ir.Value) -> ir.Value:
     return e.builder.select(is_denormal, zero, value)
 
 
+def flush_rounded(e: Emitter, value: ir.Value, exact: Pair, mode: str) -> ir.Value:
+    """An f32 that was rounded from an exact number, or a zero of its sign where ``.ftz`` gives that."""
+    zero = intrinsic(e, "copysign", ir.Constant(FLOAT, 0.0), value)
+    return e.builder.select(_is_tiny(e, exact, mode), zero, value)
+
+
 def _is_tiny(e: Emitter, exact: Pair, mode: str) -> ir.Value:
     """Tell whether an exact number is below the smallest normal float when it is rounded to 24 bits."""
     b = e.builder
@@ -133,8 +139,7 @@ class Operation:
         """
         e = self._emitter
         if exact is not None and self.flushes_inexact:
-            zero = intrinsic(e, "copysign", ir.Constant(FLOAT, 0.0), value)
-            value = e.builder.select(_is_tiny(e, exact, self.mode), zero, value)
+            value = flush_rounded(e, value, exact, self.mode)
         else:
             value = self.flushed(value)
         if self._saturate:

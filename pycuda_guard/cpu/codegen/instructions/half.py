@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from pycuda_guard.cpu.codegen.emitter import Emitter
     from pycuda_guard.kernels.ptx.ir import Instruction, Operand
 
-#: below these, a number of the format is denormal
-_SMALLEST_NORMAL = {"f16": 2.0**-14, "bf16": 2.0**-126}
+#: below these, a number rounded to all bits of a normal one is less than the smallest of those
+_TINY = {"f16": 2.0**-14 * (1 - 2.0**-12), "bf16": 2.0**-126 * (1 - 2.0**-9)}
 
 
 class Lanes:
@@ -67,14 +67,17 @@ class Lanes:
             self._emitter.write(operand, patterns[0], "b16")
 
     def flush(self, value: ir.Value) -> ir.Value:
-        """Replace a number that is denormal in the format by a zero of its sign, if ``.ftz`` is set."""
+        """Replace a number that becomes denormal by a zero of its sign, if ``.ftz`` is set.
+
+        As on a GPU, what only the coarser steps of denormal numbers would round up to a normal one is zero.
+        """
         if not self._flushes:
             return value
         b = self._emitter.builder
-        limit = ir.Constant(FLOAT, _SMALLEST_NORMAL[self.format])
-        is_denormal = b.fcmp_ordered("<", intrinsic(self._emitter, "fabs", value), limit)
+        limit = ir.Constant(FLOAT, _TINY[self.format])
+        is_tiny = b.fcmp_ordered("<", intrinsic(self._emitter, "fabs", value), limit)
         zero = intrinsic(self._emitter, "copysign", ir.Constant(FLOAT, 0.0), value)
-        return b.select(is_denormal, zero, value)
+        return b.select(is_tiny, zero, value)
 
 
 @lowers("add", "sub", "mul", kind="half")
@@ -92,25 +95,26 @@ def arithmetic(e: Emitter, i: Instruction, m: Modifiers) -> None:
 def fused(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``fma``: the product is exact as a double (of f16 as a float), the sum is rounded once."""
     m.flag("rn")
-    saturates, relu, flushes = m.flag("sat"), m.flag("relu"), m.flag("ftz")
-    lanes = Lanes(e, m.type(), flushes)
+    saturates, relu = m.flag("sat"), m.flag("relu")
+    lanes = Lanes(e, m.type(), m.flag("ftz"))
     patterns = []
     for a, b, c in zip(*map(lanes.read, i.operands[1:4]), strict=True):
-        pattern = _fused(e, a, b, c, lanes.format)
-        if saturates or relu or flushes:
+        pattern = _fused(e, a, b, c, lanes)
+        if saturates or relu:
             value = float_of_16(e, pattern, lanes.format)
             value = saturated(e, value) if saturates else clipped(e, value) if relu else value
-            pattern = nearest_16(e, lanes.flush(value), lanes.format)
+            pattern = nearest_16(e, value, lanes.format)
         patterns.append(pattern)
     lanes.write_patterns(i.operands[0], patterns)
 
 
-def _fused(e: Emitter, a: ir.Value, b: ir.Value, c: ir.Value, lane_format: str) -> ir.Value:
+def _fused(e: Emitter, a: ir.Value, b: ir.Value, c: ir.Value, lanes: Lanes) -> ir.Value:
     """The bits of ``a * b + c``, rounded once."""
-    if lane_format == "f16":
-        return nearest_16(e, to_odd(e, exact_sum(e, e.builder.fmul(a, b), c)), lane_format)
+    if lanes.format == "f16":
+        exact = exact_sum(e, e.builder.fmul(a, b), c)
+        return nearest_16(e, lanes.flush(to_odd(e, exact)), lanes.format)
     product = e.builder.fmul(widen(e, a), widen(e, b))
-    return round_pair(e, exact_sum(e, product, widen(e, c)), lane_format, "rn")
+    return round_pair(e, exact_sum(e, product, widen(e, c)), lanes.format, "rn")
 
 
 @lowers("abs", "neg", kind="half")

@@ -12,6 +12,7 @@ from setuptools import Extension, setup
 #: where the documentation is read, which has a page for each file that the README names
 SITE = "https://pycuda-guard.readthedocs.io/en/stable/"
 
+LANE = "pycuda_guard/events/native"
 HOSTFAULT = "pycuda_guard/hooks/native"
 NATIVE = "pycuda_guard/cpu/native"
 SOURCES = (
@@ -28,6 +29,16 @@ SOURCES = (
     "interrupt",
 )
 
+lane = Extension(
+    "pycuda_guard.events._lane",
+    sources=[f"{LANE}/lane.c"],
+    define_macros=[("Py_LIMITED_API", "0x030B0000")],
+    extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
+    py_limited_api=True,
+    # without a C compiler the package installs all the same, and says at run time what is therefore off
+    optional=True,
+)
+
 hostfault = Extension(
     "pycuda_guard.hooks._hostfault",
     sources=[f"{HOSTFAULT}/{name}.c" for name in ("hostfault", "chain", "pages")],
@@ -36,7 +47,6 @@ hostfault = Extension(
     extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
     extra_link_args=["-pthread"],
     py_limited_api=True,
-    # without a C compiler the package installs all the same, and says at run time what is therefore off
     optional=True,
 )
 
@@ -64,7 +74,7 @@ def description() -> str:
 
 extensions = []
 if sys.platform == "linux":
-    extensions.append(hostfault)
+    extensions += [lane, hostfault]
     # its signal handling and its generated code are written for this processor
     if platform.machine() == "x86_64":
         extensions.append(runtime)

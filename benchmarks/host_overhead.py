@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import tempfile
 import time
 import timeit
@@ -68,6 +69,7 @@ def calls() -> dict[str, Callable[[], object]]:
     function = SourceModule(KERNEL).get_function("scale").prepare("PPfi")
     factor, count = np.float32(2), np.int32(16)
     grid, block = (1, 1), (16, 1, 1)
+    in_turn = itertools.cycle(((target, source), (source, target)))
     return {
         "mem_alloc + free": lambda: cuda.mem_alloc(64).free(),
         "memcpy_htod": lambda: cuda.memcpy_htod(target, host),
@@ -78,6 +80,7 @@ def calls() -> dict[str, Callable[[], object]]:
         "launch, __call__": lambda: function(target, source, factor, count, block=block, grid=grid),
         "launch, __call__, GPUArray": lambda: function(array, source, factor, count, block=block, grid=grid),
         "launch, prepared_call": lambda: function.prepared_call(grid, block, target, source, 2.0, 16),
+        "launch, buffers swapped": lambda: function.prepared_call(grid, block, *next(in_turn), 2.0, 16),
         "launch, prepared_async_call": lambda: function.prepared_async_call(
             grid, block, stream, target, source, 2.0, 16
         ),

@@ -19,6 +19,7 @@ from pathlib import Path
 PARTS = (
     "pycuda_guard/py.typed",
     "pycuda_guard/cpu/_runtime.abi3.so",
+    "pycuda_guard/events/_lane.abi3.so",
     "pycuda_guard/hooks/_hostfault.abi3.so",
     "pycuda_guard/shadow/codes.ptx",
 )

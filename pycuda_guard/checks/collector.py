@@ -22,6 +22,7 @@ _MAX_EXPLAINED = 10_000
 _MAX_UNDER_WAY = 64
 
 _NONE: frozenset[int] = frozenset()
+_ERROR = Severity.ERROR  # reading a member off an Enum class is slow enough to matter here
 
 
 @dataclass(slots=True, eq=False)
@@ -188,7 +189,7 @@ class Collector:
         allocation or the launch behind it may be another.
         """
         entry = self._places.get((code, severity, site, kernel))
-        if entry is None or not all(part.knows(entry) for part in self._parts):
+        if entry is None or (self._parts and not all(part.knows(entry) for part in self._parts)):
             return False
         self._explain(entry.finding, event)
         self._see(entry, event, entry.finding, failure)
@@ -237,7 +238,7 @@ class Collector:
             self._under_way.append((event.sequence, entry))
 
     def _explain(self, finding: Finding, event: Event) -> None:
-        if finding.severity is not Severity.ERROR:
+        if finding.severity is not _ERROR:
             return
         self.explained.add(event.sequence)
         if len(self.explained) > _MAX_EXPLAINED:

@@ -7,9 +7,11 @@ disk is no error but a signal.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import mmap
 import os
+import sys
 from collections import deque
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -19,15 +21,47 @@ from pycuda_guard.events.format import BLOCK, HEAD, PAYLOAD, RECORD, Head, Kind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+try:
+    from pycuda_guard.events import _lane as _lane
+except ImportError:  # no C compiler when the package was installed
+    _lane = None  # type: ignore[assignment]
+
 #: blocks allocated at a time
 EXTENT = 16
 
 #: event blocks with which a bounded recording makes do
 FEWEST = 4
 
+#: MADV_POPULATE_WRITE of Linux 5.14, which Python does not name
+_POPULATE_WRITE = 23
+
 _ZEROS = bytes(BLOCK)
-_pack = RECORD.pack
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+
+
+def record_of(body: bytes) -> bytes:
+    """Return the record of a body."""
+    return RECORD.pack(RECORD.size + len(body), crc32(body)) + body
+
+
+def put_by_hand(block: memoryview, position: int, body: bytes) -> int:
+    """Do what ``put`` of native/lane.c does, where there is no C compiler for it."""
+    record = record_of(body)
+    end = position + len(record)
+    if end > len(block):
+        return 0
+    block[position:end] = record
+    return end
+
+
+put = put_by_hand if _lane is None else _lane.put
+
+
+def _make_writable(mapping: object, start: int) -> None:
+    """Have the kernel make all pages of a block writable: at a fault for each, that takes longer."""
+    if sys.platform == "linux" and isinstance(mapping, mmap.mmap):
+        with contextlib.suppress(OSError):  # not every kernel can
+            mapping.madvise(_POPULATE_WRITE, start, BLOCK)
 
 
 class BlockFile:
@@ -74,7 +108,8 @@ class BlockFile:
         if 0 <= start < len(self._mapped):
             window = self._mapped[start : start + BLOCK]
         else:
-            window = memoryview(mmap.mmap(self._file, BLOCK, offset=block * BLOCK))
+            window, start = memoryview(mmap.mmap(self._file, BLOCK, offset=block * BLOCK)), 0
+        _make_writable(window.obj, start)
         head = Head(kind, serial, first, self._layout).pack()
         window[: len(head)] = head
         return window
@@ -172,14 +207,11 @@ class Lane:
         Raises OSError when the disk is full, and ValueError for a record that is larger than all
         that a bounded recording keeps.
         """
-        record = _pack(len(body) + 8, crc32(body)) + body
-        start = self.position
-        end = start + len(record)
-        if end > BLOCK:
-            self._append_across(record)
-        else:
-            self._window[start:end] = record
+        end = put(self._window, self.position, body)
+        if end:
             self.position = end
+        else:
+            self._append_across(record_of(body))
 
     def _append_across(self, record: bytes) -> None:
         """Append a record that goes on in the next blocks; those are there before a byte is stored."""

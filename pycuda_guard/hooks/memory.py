@@ -91,11 +91,7 @@ def _give_back(tap: Tap, site: Site | None, state: ThreadState, allocation: Any,
     return Freed(site, state.thread, state.context, address, kind)
 
 
-def _collect(tap: Tap, site: Site | None, state: ThreadState, allocation: Any, /) -> Event | None:
-    key = id(allocation)
-    if key in tap.freed:
-        tap.freed.discard(key)
-        return None
+def _collect(tap: Tap, site: Site | None, state: ThreadState, allocation: Any, /) -> Event:
     address = int(allocation)
     tap.live.pop(address, None)
     kind = tap.memory_types.get(type(allocation), _DEVICE)
@@ -161,10 +157,7 @@ def _free_array(tap: Tap, site: Site | None, state: ThreadState, array: Any, /) 
     return Freed(site, state.thread, state.context, handle, MemoryKind.ARRAY)
 
 
-def _collect_array(tap: Tap, site: Site | None, state: ThreadState, array: Any, /) -> Event | None:
-    if id(array) in tap.freed:
-        tap.freed.discard(id(array))
-        return None
+def _collect_array(tap: Tap, site: Site | None, state: ThreadState, array: Any, /) -> Event:
     handle = int(array.handle)
     tap.arrays.pop(handle, None)
     return Freed(site, state.thread, state.context, handle, MemoryKind.ARRAY, "collected")
@@ -200,12 +193,12 @@ free_held = reported("DeviceMemoryPool.free_held", _pool_emptied(False))
 stop_holding = reported("DeviceMemoryPool.stop_holding", _pool_emptied(True))
 free = announced("DeviceAllocation.free", _give_back)
 free_pooled = announced("PooledDeviceAllocation.free", _give_back)
-collect = finalizing("DeviceAllocation.__del__", _collect)
-collect_pooled = finalizing("PooledDeviceAllocation.__del__", _collect)
+collect = finalizing("DeviceAllocation.__del__", _collect, is_freeable=True)
+collect_pooled = finalizing("PooledDeviceAllocation.__del__", _collect, is_freeable=True)
 
 ipc_open = reported("IPCMemoryHandle", _ipc_open)
 ipc_close = announced("IPCMemoryHandle.close", _give_back)
-ipc_collect = finalizing("IPCMemoryHandle.__del__", _collect)
+ipc_collect = finalizing("IPCMemoryHandle.__del__", _collect, is_freeable=True)
 
 managed_empty = _host_memory("managed_empty", MemoryKind.MANAGED)
 pagelocked_empty = _host_memory("pagelocked_empty", MemoryKind.PINNED)
@@ -220,6 +213,6 @@ collect_registered = finalizing("RegisteredHostMemory.__del__", _free_host("coll
 
 array = reported("Array", _array)
 free_array = announced("Array.free", _free_array)
-collect_array = finalizing("Array.__del__", _collect_array)
+collect_array = finalizing("Array.__del__", _collect_array, is_freeable=True)
 
 get_global = reported("Module.get_global", _get_global)

@@ -245,19 +245,23 @@ def reported(call: str, describe: Callable[..., Event | None]) -> Connect:
     return connect
 
 
-def finalizing(call: str, describe: Callable[..., Event | None]) -> Connect:
+def finalizing(call: str, describe: Callable[..., Event | None], *, is_freeable: bool = False) -> Connect:
     """Make a ``__del__`` for a Boost class: it runs before the destructor gives the memory back.
 
     ``describe(tap, site, state, instance)`` is called in whatever thread drops the last reference,
-    possibly from a garbage collection in the middle of another hook.
+    possibly from a garbage collection in the middle of another hook. It is not called for an instance that
+    ``is_freeable`` and was freed: that was told.
     """
 
     def connect(tap: Tap, wrapped: Wrapped | None) -> Wrapped:
         emit = tap.emit
         threads = tap.threads
+        freed = tap.freed
 
         def hook(self: Any) -> None:
-            if tap.active:
+            if is_freeable and id(self) in freed:
+                freed.discard(id(self))
+            elif tap.active:
                 try:
                     event = describe(tap, here(2), threads.state, self)
                     if event is not None:

@@ -70,16 +70,11 @@ class _Question:
 
 
 class Asking:
-    """The questions that are open, in the order in which they were asked."""
+    """The questions that are ``open``, in the order in which they were asked."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._open: list[_Question] = []
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no question is open."""
-        return not self._open
+        self.open: list[_Question] = []
 
     def ask_whole(self, state: ContextState, allocation: Allocation, stream: int) -> None:
         """Ask in ``stream`` whether an allocation is written whole by now."""
@@ -120,18 +115,18 @@ class Asking:
     def collect(self, state: ContextState) -> None:
         """Take the answers that have come in a context."""
         still_open = []
-        for question in self._open:
+        for question in self.open:
             if question.state is state and question.answer.is_there:
                 runs, never, first, last = question.answer.read()
                 question.state.give_answer(question.answer)
                 self._take(question, runs, never, first, last)
             else:
                 still_open.append(question)
-        self._open = still_open
+        self.open = still_open
 
     def forget(self, state: ContextState) -> None:
         """Drop the questions in a context that is gone."""
-        self._open = [question for question in self._open if question.state is not state]
+        self.open = [question for question in self.open if question.state is not state]
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -160,7 +155,7 @@ class Asking:
         else:
             count, row, step = ((end - 1) >> shift) + 1 - first, 0, 0
         codes.scan(state, allocation, answer, first, count, stream, row, step)
-        self._open.append(_Question(state, allocation, answer, cause, start, end, width, pitch))
+        self.open.append(_Question(state, allocation, answer, cause, start, end, width, pitch))
 
     def _take(
         self, question: _Question, runs: list[tuple[int, int]] | None, never: int, first: int, last: int

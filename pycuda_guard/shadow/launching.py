@@ -12,7 +12,6 @@ from pycuda_guard.shadow import codes
 from pycuda_guard.shadow.driver import DriverError
 from pycuda_guard.shadow.racing import Racing
 from pycuda_guard.shadow.tracing import Footprints
-from pycuda_guard.shadow.world import LaunchInfo
 
 if TYPE_CHECKING:
     from pycuda_guard.events.model import Launch
@@ -27,15 +26,19 @@ if TYPE_CHECKING:
     from pycuda_guard.shadow.world import World
 
 _POINTER = Struct("<Q")
-#: how many fields the parts of the hidden parameter have, and where in a range the code stands
-_HEADER_WORDS, _RANGE_WORDS = len(abi.HEADER_FIELDS), len(abi.RANGE_FIELDS)
-_CODE_WORD = list(abi.RANGE_FIELDS).index("code")
+_put_word = Struct("<I").pack_into
+#: where in the hidden parameter the number of the launch stands, and the code of the first range
+_NUMBER_AT, _CODE_AT = abi.HEADER_FIELDS["launch"], abi.HEADER.size + abi.RANGE_FIELDS["code"]
 _NOWHERE = abi.RANGE.pack(0, 0, 0, 0, abi.UNTRACKED)
 #: a range that nothing is outside of, for launches that are not watched
 _ANYWHERE = abi.RANGE.pack(0, (1 << 64) - 1, 0, 0, abi.UNTRACKED)
 #: launches of a configuration that shared memory is watched in
 _SHARED_LAUNCHES = 3
 _MOST_CONFIGURATIONS = 256
+
+
+#: makes a named tuple of a tuple; calling the class takes three times as long, on the way of every launch
+_new = tuple.__new__
 
 
 class Prepared(NamedTuple):
@@ -68,23 +71,13 @@ class Memo:
     """A launch that can be made again with other numbers only.
 
     ``extents`` are those of grid and block where they matter, else empty.
-    ``words`` are the fields of the hidden parameter, ``stores`` says which of them are codes of allocations;
-    ``reads`` must still be written whole.
+    ``image`` is all that was passed, ``number`` where the launch's number stands there, and ``stores`` where
+    the codes of which allocations do; ``reads`` must still be written whole.
     """
 
     __slots__ = (
-        "extents",
-        "front",
-        "pack",
-        "packed",
-        "reads",
-        "shared",
-        "stores",
-        "told",
-        "variant",
-        "version",
-        "words",
-    )
+        "extents", "image", "number", "reads", "shared", "stores", "told", "variant", "version",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -97,21 +90,16 @@ class Memo:
         roots: _Roots,
         offset: int,
     ) -> None:
-        rest = (len(hidden) - abi.HEADER.size - abi.RANGE.size * len(roots.ranges)) // abi.BOUND.size
-        formats = abi.HEADER.format + abi.RANGE.format * len(roots.ranges) + abi.BOUND.format * rest
-        form = Struct("<" + formats.replace("<", ""))
         self.variant = variant
         self.version = version
         self.extents = extents
-        self.packed = packed
         self.shared = shared
-        self.front = packed.ljust(offset, b"\0")
-        self.pack = form.pack
-        self.words = list(form.unpack(hidden))
+        self.image = bytearray(packed.ljust(offset, b"\0") + hidden)
+        self.number = offset + _NUMBER_AT
         self.told = tuple(roots.told)
         self.reads = [each for each, root in roots.touched.values() if root.loads or root.atomics]
         self.stores = [
-            (_HEADER_WORDS + index * _RANGE_WORDS + _CODE_WORD, allocation)
+            (offset + _CODE_AT + index * abi.RANGE.size, allocation)
             for index, (allocation, root) in roots.touched.items()
             if root.stores or root.atomics
         ]
@@ -153,19 +141,18 @@ class Launching:
         state = variant.loaded.state
         if state is None or event.context != variant.loaded.context:
             return neutral(variant, packed, shared)
-        memo = variant.memo
-        is_traced = self.footprints.wants(variant.plan.kernel.tracing, event)
-        if not is_traced and memo is not None and memo.packed == packed and memo.shared == shared:
+        memo = variant.memos.get((packed, shared))
+        if memo is not None and not self.footprints.wants(variant.plan.kernel.tracing, event):
             again = self._again(memo, state, event)
             if again is not None:
-                self._world.remember(LaunchInfo(variant.loaded, event, memo.told))
+                self._world.remember(variant.loaded, event, memo.told)
                 return again
         return self._first(variant, state, packed, shared, event)
 
     def _first(
         self, variant: Variant, state: ContextState, packed: bytes, shared: int, event: Launch
     ) -> Prepared:
-        """Prepare a launch that is not like the last one."""
+        """Prepare a launch that is not like one of the last."""
         world = self._world
         loaded, plan = variant.loaded, variant.plan
         kernel = plan.kernel
@@ -187,7 +174,7 @@ class Launching:
             [entry if isinstance(entry, bytes) else _range(*entry) for entry in roots.ranges]
         )
         state.launched = True
-        world.remember(LaunchInfo(loaded, event, tuple(roots.told)))
+        world.remember(loaded, event, tuple(roots.told))
         races = self._races(variant, packed, roots, event)
         # more shared memory than the program may have is for the driver to refuse
         if races is not None and shared <= variant.own_shared:
@@ -216,7 +203,7 @@ class Launching:
             is_any = kernel.races is None and kernel.proof is None
             extents = () if is_any else (event.grid, event.block)
             memo = Memo(proven, version, extents, packed, shared, hidden, roots, kernel.hidden_offset)
-            variant.memo = memo
+            variant.note_launch(packed, shared, memo)
         return Prepared(proven, _joined(plan, packed, hidden), shared)
 
     def _that_checks(self, variant: Variant, roots: _Roots, is_checked: bool, event: Launch) -> str:
@@ -228,7 +215,7 @@ class Launching:
         if self.footprints.wants(kernel.tracing, event):
             traced = self._loader.traced_function(variant)
             if traced is not None and prod(event.block) <= variant.traced_threads:
-                self._world.remember(LaunchInfo(variant.traced_in, event, tuple(roots.told)))
+                self._world.remember(variant.traced_in, event, tuple(roots.told))
                 return "traced"
         if is_checked and kernel.checked and event.block:
             self._loader.checked_function(variant)
@@ -283,8 +270,9 @@ class Launching:
         return None if self._loader.races_function(variant) is None else races
 
     def _again(self, memo: Memo, state: ContextState, event: Launch) -> Prepared | None:
-        """Prepare a launch like the last one; None where something has changed."""
-        if memo.version != (self._world.allocations.version, state.layout):
+        """Prepare a launch like an earlier one; None where something has changed."""
+        version, layout = memo.version
+        if version != self._world.allocations.version or layout != state.layout:
             return None
         if memo.extents and memo.extents != (event.grid, event.block):
             return None
@@ -294,17 +282,16 @@ class Launching:
         for _, allocation in memo.stores:
             if allocation.epoch >= abi.LAST_EPOCH or not allocation.is_tracked:
                 return None
-        stream = event.stream
-        words = memo.words
-        words[3] = event.sequence & 0xFFFFFFFF
+        stream, number, image = event.stream, event.sequence, memo.image
+        _put_word(image, memo.number, number & 0xFFFFFFFF)
         state.streams.add(stream)
         for place, allocation in memo.stores:
-            words[place] = allocation.take_epoch(event.sequence) * 0x01010101
+            _put_word(image, place, allocation.take_epoch(number) * 0x01010101)
             allocation.unscanned = allocation.unanswered = True
             if not event.library:
                 allocation.run_at_end = True
             allocation.users[stream] = None
-        return Prepared(memo.variant, memo.front + memo.pack(*words), memo.shared)
+        return _new(Prepared, (memo.variant, bytes(image), memo.shared))
 
     def _roots(self, state: ContextState, plan: KernelPlan, packed: bytes, event: Launch) -> _Roots:
         """Find out what each root points into, and prepare for what is done through it."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: registers of a multiprocessor, and threads of the largest block
 _REGISTERS, _MOST_THREADS = 65_536, 1024
+#: launches of a kernel that are remembered: programs that work on two buffers in turn swap them
+_MOST_MEMOS = 32
 #: whether kernels end waits that would not end on the CPU device, too, which does so itself
 watches_on_cpu = False
 
@@ -102,7 +104,7 @@ class Variant:
     """A function of an instrumented module, as the program holds it."""
 
     __slots__ = (
-        "_ask_room", "_room", "bare", "checked", "is_wanted", "loaded", "memo", "module",
+        "_ask_room", "_room", "bare", "checked", "is_wanted", "loaded", "memos", "module",
         "most_shared", "name", "own_shared", "parameters", "plan", "proven", "proven_threads", "proving",
         "races", "settings", "traced", "traced_in", "traced_threads",
     )  # fmt: skip
@@ -131,7 +133,7 @@ class Variant:
         proof = plan.kernel.proof
         self.proving = Proving(proof) if proof is not None else None
         self.parameters = bytearray()  # set for launches of the form before CUDA 4
-        self.memo: Memo | None = None  # of its last launch
+        self.memos: dict[tuple[bytes, int], Memo] = {}  # of its last launches: arguments, shared memory
         self.settings: list[tuple[str, tuple[Any, ...]]] = []  # what the program has set, for later variants
 
     def shared_room(self, checked: Any) -> int:
@@ -139,6 +141,12 @@ class Variant:
         if self._room < 0:
             self._room = self._ask_room(checked)
         return self._room
+
+    def note_launch(self, packed: bytes, shared: int, memo: Memo) -> None:
+        """Remember a launch, for the next with the same arguments."""
+        if len(self.memos) >= _MOST_MEMOS:
+            self.memos.clear()
+        self.memos[packed, shared] = memo
 
     def note_setting(self, name: str, arguments: tuple[Any, ...]) -> None:
         """Remember what the program has set for the function."""

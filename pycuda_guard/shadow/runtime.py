@@ -99,7 +99,8 @@ class Runtime:
         Never raises. Waits for another thread that is inside, but not for ever: a destructor of the program
         may have made the call in the middle of what that thread is waiting for.
         """
-        if type(event) in _COLLECTED or not self._lock.acquire(timeout=_PATIENCE):
+        lock = self._lock
+        if type(event) in _COLLECTED or not (lock.acquire(blocking=False) or lock.acquire(timeout=_PATIENCE)):
             self._inbox.append(event)
         else:
             try:
@@ -108,14 +109,14 @@ class Runtime:
                     return  # this thread is inside already, and will see to it
                 self._work(event)
             finally:
-                self._lock.release()
-        while self._inbox and self._lock.acquire(blocking=False):
+                lock.release()
+        while self._inbox and lock.acquire(blocking=False):
             try:
                 if self._is_busy:
                     return
                 self._work()
             finally:
-                self._lock.release()
+                lock.release()
         if self.world.outbox:
             self.deliver()
 
@@ -142,7 +143,7 @@ class Runtime:
     def collect_answers(self, context: ContextId) -> None:
         """Emit who wrote what, as far as that is known, in a context that is current. Waits for nothing."""
         state = self.world.states.get(context)
-        if state is None or self._asking.is_idle:
+        if state is None or not self._asking.open:
             return
         with self._lock:
             if self._is_busy:
@@ -196,17 +197,14 @@ class Runtime:
                 return self.unwatched(function, variant, packed, shared)
             self._is_busy = True
             try:
-                self._drain()
-                self._launches += 1
+                if self._inbox:
+                    self._drain()
+                number = self._launches = self._launches + 1
                 self._tidy(event.context)
-                if (
-                    variant is None
-                    or not variant.is_wanted
-                    or not self.world.options.wants_launch(self._launches)
-                ):
+                if variant is None or not variant.is_wanted or not self.world.options.wants_launch(number):
                     self._launching.unwatched(event)
                     return self.unwatched(function, variant, packed, shared)
-                if self._is_crowded(variant, shared, event):
+                if variant.plan.kernel.waits and self._is_crowded(variant, shared, event):
                     self._launching.unwatched(event)
                     self._crowded[event.function] = None
                     return variant.bare, packed, shared
@@ -221,10 +219,8 @@ class Runtime:
                 self._is_busy = False
         if self.world.outbox:
             self.deliver()
-        chosen = function
-        if prepared.variant:
-            chosen = getattr(variant, prepared.variant)
-        return chosen, prepared.packed, prepared.shared
+        name, packed, shared = prepared
+        return (getattr(variant, name) if name else function), packed, shared
 
     @property
     def is_tracing(self) -> bool:
@@ -260,7 +256,7 @@ class Runtime:
         On the CPU device all blocks get on. Another module's function has that module's variables.
         """
         options = self.world.options
-        if not variant.plan.kernel.waits or options.on_cpu or variant.loaded.image.variables:
+        if options.on_cpu or variant.loaded.image.variables:
             return False
         return is_crowded(self.loader, variant, options.races, shared, event)
 
@@ -350,7 +346,8 @@ class Runtime:
         """Work through the events that wait, and then an event of this thread."""
         self._is_busy = True
         try:
-            self._drain()
+            if self._inbox:
+                self._drain()
             if event is not None:
                 self._handle(event)
         finally:
@@ -382,9 +379,9 @@ class Runtime:
         world = self.world
         state = world.states.get(context)
         if state is not None:
-            if state.is_waiting:
+            if state.waiting:
                 state.look_after()
-            if not self._asking.is_idle:
+            if self._asking.open:
                 self._asking.collect(state)
         while world.unloaded:
             address = world.unloaded.popleft()

@@ -47,6 +47,10 @@ class Options:
         return self.first <= number and (self.last is None or number <= self.last)
 
 
+#: makes a named tuple of a tuple; calling the class takes three times as long, on the way of every launch
+_new = tuple.__new__
+
+
 class LaunchInfo(NamedTuple):
     """A launch of an instrumented kernel: base and size of the allocation of each root."""
 
@@ -119,12 +123,13 @@ class World:
         except DriverError:
             return False
 
-    def remember(self, info: LaunchInfo) -> None:
+    def remember(self, loaded: Loaded, event: Launch, ranges: tuple[tuple[int, int], ...]) -> None:
         """Keep what is needed to understand a report of this launch."""
-        if len(self.launches) >= _REMEMBERED:
-            for number in list(self.launches)[: _REMEMBERED // 2]:
-                del self.launches[number]
-        self.launches[info.event.sequence & 0xFFFFFFFF] = info
+        launches = self.launches
+        if len(launches) >= _REMEMBERED:
+            for number in list(launches)[: _REMEMBERED // 2]:
+                del launches[number]
+        launches[event.sequence & 0xFFFFFFFF] = _new(LaunchInfo, (loaded, event, ranges))
 
     def is_shared(self) -> bool:
         """Tell whether other users of the device are known of: then nothing counts as never written."""

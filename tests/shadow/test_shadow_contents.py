@@ -240,7 +240,7 @@ def test_a_long_run_keeps_nothing(program, source, recorder):
             program.cuda.Context.synchronize()
             (state,) = world.states.values()
             sizes.append(
-                (len(world.allocations), state.arena.total, len(state.arena._sizes), state.is_waiting)
+                (len(world.allocations), state.arena.total, len(state.arena._sizes), bool(state.waiting))
             )
     assert sizes[0] == sizes[1] == sizes[2]
     assert not sizes[0][3]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pycuda_guard import hooks
-from pycuda_guard.events.model import GuardFailed, KernelReport, Launch, ModuleLoaded
+from pycuda_guard.events.model import Contents, GuardFailed, KernelReport, Launch, ModuleLoaded
 
 NUMBERS = np.arange(100, dtype=np.float32)
 
@@ -62,6 +62,26 @@ def test_a_launch_may_start_inside_an_allocation(program, recorder):
     program.run(program.copy, np.uint64(int(both) + 128), both, 32)
     assert program.read(both, 64).tolist() == [*range(32)] * 2
     assert recorder.reports == []
+
+
+def test_launches_that_swap_their_buffers(program, recorder):
+    buffers = [program.upload(NUMBERS), program.cuda.mem_alloc(NUMBERS.nbytes)]
+    for turn in range(6):
+        source, to = buffers[turn % 2], buffers[1 - turn % 2]
+        program.run(program.twice, to, source, 100)
+    assert (program.read(buffers[0], 100) == 64 * NUMBERS).all()
+    assert (program.read(buffers[1], 100) == 32 * NUMBERS).all()
+    program.cuda.Context.synchronize()
+    hooks.collect()
+    launches = recorder.of(Launch)
+    answers = {answer.base: answer.runs for answer in recorder.of(Contents)}
+    assert answers[int(buffers[0])] == ((0, 400, launches[5].sequence),)
+    assert answers[int(buffers[1])] == ((0, 400, launches[4].sequence),)
+    assert recorder.reports == []
+    program.run(program.twice, buffers[0], buffers[1], 101)
+    program.cuda.Context.synchronize()
+    assert recorder.reports == [("twice", "outside", "read", 1), ("twice", "outside", "write", 1)]
+    assert {report.launch for report in recorder.of(KernelReport)} == {recorder.of(Launch)[6].sequence}
 
 
 def test_a_pointer_to_nothing_is_reported_and_an_unused_null_is_not(program, recorder):

@@ -68,6 +68,7 @@ def sdist(archive: Path) -> set[str]:
         "docs/**/*.json",
         "tests/**/*.py",
         "tests/**/*.cu",
+        "tests/**/*.json",
         "tests/**/*.ptx",
         "examples/**/*.py",
         "benchmarks/*.py",

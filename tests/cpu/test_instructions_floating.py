@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from instruction_rows import EDGES, Row, Table, encode, exact, rounded
+from instruction_rows import EDGES, Row, Table, decode, encode, exact, rounded
 
 from pycuda_guard.cpu import jit
 
@@ -47,6 +47,17 @@ def smaller(a, b):
 
 def larger(a, b):
     return -smaller(-a, -b)
+
+
+#: bits by width: signalling and quiet NaNs of both signs, zeros, one
+NANS_AND_ZEROS = {
+    32: [0x7F800001, 0xFFA00000, 0x7FC00000, 0xFFC00001, 0, 0x80000000, 0x3F800000],
+    64: [0x7FF0000000000001, 0xFFF4 << 48, 0x7FF8 << 48, 0xFFF8000000000001, 0, 1 << 63, 0x3FF0 << 48],
+}
+
+
+def against_an_integer(function, n):
+    return lambda pattern, number: function(decode(f"f{n}", pattern), float(number))
 
 
 def any_nan(function):
@@ -235,6 +246,16 @@ ROWS = [
         Row(f"{operation}.{kind} %d, %a, %b;", f"{kind} {kind} {kind}", function)
         for operation, function in (("min", smaller), ("max", larger))
         for kind in ("f32", "f64")
+    ),
+    *(
+        Row(
+            f"{{ .reg .f{n} n; cvt.rn.f{n}.s32 n, %b; {operation}.f{n} %d, %a, n; }}",
+            f"f{n} b{n} s32",
+            against_an_integer(function, n),
+            values={0: NANS_AND_ZEROS[n], 1: [-3, 0, 5]},
+        )
+        for operation, function in (("min", smaller), ("max", larger))
+        for n in (32, 64)
     ),
     Row("min.NaN.f32 %d, %a, %b;", "f32 f32 f32", any_nan(smaller)),
     Row("max.NaN.f32 %d, %a, %b;", "f32 f32 f32", any_nan(larger)),

@@ -16,8 +16,8 @@ from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers
 from pycuda_guard.cpu.codegen.instructions.rounding import float_of_16, nearest_16
 from pycuda_guard.cpu.codegen.instructions.values import (
     extend,
+    extremum,
     integer,
-    intrinsic,
     replace_word,
     without_release,
 )
@@ -164,10 +164,7 @@ def _half_operation(e: Emitter, name: str, operand: Operand, kind: str) -> Calla
         word: ir.Value = integer(size, 0)
         for index in range(size // 16):
             a, b = lane(old, index), lane(given, index)
-            if name == "add":
-                result = e.builder.fadd(a, b)
-            else:
-                result = intrinsic(e, "minimumnum" if name == "min" else "maximumnum", a, b)
+            result = e.builder.fadd(a, b) if name == "add" else extremum(e, a, b, least=name == "min")
             pattern = extend(e, nearest_16(e, result, lane_format), size, False)
             word = e.builder.or_(word, e.builder.shl(pattern, integer(size, 16 * index)))
         return word

@@ -14,6 +14,7 @@ from pycuda_guard.cpu.codegen.instructions.floating import (
     saturated,
     write_result,
 )
+from pycuda_guard.cpu.codegen.instructions.moves import read_bits
 from pycuda_guard.cpu.codegen.instructions.nans import CANONICAL_NAN
 from pycuda_guard.cpu.codegen.instructions.operands import write_halves
 from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers
@@ -131,15 +132,16 @@ def _to_tf32(e: Emitter, i: Instruction, m: Modifiers) -> None:
     relu = m.flag("relu")
     value = e.read(i.operands[1], "f32")
     value = clipped(e, value) if relu else value
-    pattern = e.bits(value)
+    pattern = given = e.bits(value)
     if mode == "rna":
-        pattern = b.add(pattern, integer(32, 0x1000))
+        given = read_bits(e, i.operands[1], "f32")  # a NaN's bits as on a GPU: they count
+        pattern = b.add(given, integer(32, 0x1000))
     elif mode == "rn":
         odd = b.and_(b.lshr(pattern, integer(32, 13)), integer(32, 1))
         pattern = b.add(pattern, b.add(odd, integer(32, 0xFFF)))
     rounded = b.and_(pattern, integer(32, ~0x1FFF))
     # of an infinity nothing is rounded; ptxas adds to no NaN either, when the mode is .rna
-    special = b.and_(e.bits(value), integer(32, ~0x1FFF)) if mode == "rna" else integer(32, CANONICAL_NAN)
+    special = b.and_(given, integer(32, ~0x1FFF)) if mode == "rna" else integer(32, CANONICAL_NAN)
     e.write(i.operands[0], b.select(is_nan(e, value), special, rounded), "b32")
 
 

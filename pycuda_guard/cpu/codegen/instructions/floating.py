@@ -26,7 +26,7 @@ from pycuda_guard.cpu.codegen.instructions.rounding import (
     round_pair,
     widen,
 )
-from pycuda_guard.cpu.codegen.instructions.values import FLOAT_WIDTHS, integer, intrinsic
+from pycuda_guard.cpu.codegen.instructions.values import extremum, integer, intrinsic
 from pycuda_guard.cpu.codegen.types import DOUBLE, FLOAT, I1, I32, I64, value_type, width
 from pycuda_guard.kernels.ptx.ir import Immediate
 
@@ -279,9 +279,9 @@ def sign_operation(e: Emitter, i: Instruction, m: Modifiers) -> None:
 
 
 @lowers("min", "max", kind="float")
-def extremum(e: Emitter, i: Instruction, m: Modifiers) -> None:
+def least_or_greatest(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``min``, ``max`` of two or three numbers: -0 is below +0; NaN only wins with ``.NaN``."""
-    name = ("minimum" if i.opcode == "min" else "maximum") + ("" if m.flag("NaN") else "num")
+    propagates = m.flag("NaN")
     sign_of_product, absolute = m.flag("xorsign"), m.flag("abs")
     operation = Operation(e, i, m)
     values = operation.inputs()
@@ -290,10 +290,9 @@ def extremum(e: Emitter, i: Instruction, m: Modifiers) -> None:
         values = [intrinsic(e, "fabs", value) for value in values]
     result = values[0]
     for value in values[1:]:
-        result = intrinsic(e, name, result, value)
+        result = extremum(e, result, value, least=i.opcode == "min", propagates=propagates)
     result = operation.flushed(result)
     if sign_of_product:
-        ir.IntType(FLOAT_WIDTHS[result.type])
         sign = e.builder.xor(*signs)
         result = intrinsic(e, "copysign", result, e.builder.bitcast(sign, result.type))
     write_result(e, i.operands[0], result, operation.kind)

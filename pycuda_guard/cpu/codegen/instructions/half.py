@@ -23,7 +23,7 @@ from pycuda_guard.cpu.codegen.instructions.rounding import (
     to_odd,
     widen,
 )
-from pycuda_guard.cpu.codegen.instructions.values import integer, intrinsic
+from pycuda_guard.cpu.codegen.instructions.values import extremum, integer, intrinsic
 from pycuda_guard.cpu.codegen.types import FLOAT, I16, value_type
 
 if TYPE_CHECKING:
@@ -130,15 +130,15 @@ def sign_operation(e: Emitter, i: Instruction, m: Modifiers) -> None:
 
 
 @lowers("min", "max", kind="half")
-def extremum(e: Emitter, i: Instruction, m: Modifiers) -> None:
+def least_or_greatest(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``min``, ``max``: as for f32."""
-    name = ("minimum" if i.opcode == "min" else "maximum") + ("" if m.flag("NaN") else "num")
+    propagates = m.flag("NaN")
     sign_of_product, absolute = m.flag("xorsign"), m.flag("abs")
     lanes = Lanes(e, m.type(), m.flag("ftz"))
     results = []
     for a, b in zip(*map(lanes.read, i.operands[1:3]), strict=True):
         sizes = [intrinsic(e, "fabs", value) for value in (a, b)] if absolute else [a, b]
-        result = intrinsic(e, name, *sizes)
+        result = extremum(e, *sizes, least=i.opcode == "min", propagates=propagates)
         if sign_of_product:
             one = ir.Constant(FLOAT, 1.0)
             sign = e.builder.fmul(*(intrinsic(e, "copysign", one, value) for value in (a, b)))

@@ -109,6 +109,21 @@ def is_nan(e: Emitter, value: ir.Value) -> ir.Value:
     return e.builder.fcmp_unordered("uno", value, value)
 
 
+def extremum(e: Emitter, a: ir.Value, b: ir.Value, *, least: bool, propagates: bool = False) -> ir.Value:
+    """The least or the greatest of two floating-point values: -0 is below +0.
+
+    Of a NaN and a number it is the number, or with ``propagates`` NaN. LLVM's ``minimumnum`` and ``minimum``
+    are not asked: for AVX-512, LLVM 22 forgets signalling NaNs where it knows that the other one is a number.
+    """
+    f = e.builder
+    result = f.select(f.fcmp_ordered("<" if least else ">", a, b), a, b)
+    merge = f.or_ if least else f.and_  # equal numbers differ in the sign of zeros alone
+    result = f.select(f.fcmp_ordered("==", a, b), f.bitcast(merge(e.bits(a), e.bits(b)), a.type), result)
+    if propagates:
+        return f.select(f.fcmp_unordered("uno", a, b), ir.Constant(a.type, float("nan")), result)
+    return f.select(is_nan(e, b), a, result)
+
+
 def without_release(ordering: str) -> str:
     """The ordering of a compare-and-swap that fails, which stores nothing."""
     return {"acq_rel": "acquire", "release": "monotonic"}.get(ordering, ordering)

@@ -135,7 +135,7 @@ def run(tmp_path: Path, *command: str) -> list[str]:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

@@ -8,7 +8,6 @@ with it for the interpreter. Run ``python benchmarks/host_overhead.py [--device 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import tempfile
@@ -17,9 +16,9 @@ import timeit
 from typing import TYPE_CHECKING
 
 import numpy as np
+from ways import chosen_device, guarded
 
-from pycuda_guard import config, hooks
-from pycuda_guard.session.session import begin
+from pycuda_guard import hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,21 +94,11 @@ WAYS = ("bare", "hooks", "rules", "recorded", "kernels")
 
 
 @contextlib.contextmanager
-def guarded(way: str, device: str, folder: str) -> Iterator[None]:
-    """Guard the process in one of :data:`WAYS`."""
-    if way == "bare":
-        yield
-    elif way == "hooks":
-        hooks.install(Counter())
-        yield
-        hooks.uninstall()
-    else:
-        chosen: dict[str, object] = {"device": device, "quiet": True, "no_kernels": way != "kernels"}
-        if way != "rules":
-            chosen |= {"record": f"{folder}/{way}.pgr", "record_limit": 1 << 26}
-        session = begin(config.read(chosen, {}))
-        yield
-        session.stop()
+def hooked() -> Iterator[None]:
+    """Put the hooks in place, with a sink that only counts."""
+    hooks.install(Counter())
+    yield
+    hooks.uninstall()
 
 
 def measure(device: str) -> dict[str, list[float]]:
@@ -120,7 +109,7 @@ def measure(device: str) -> dict[str, list[float]]:
     best: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for way in WAYS:
-            with guarded(way, device, folder):
+            with hooked() if way == "hooks" else guarded(way, device, folder):
                 for name, microseconds in _rounds(calls()).items():
                     best.setdefault(name, []).append(microseconds)
     return best
@@ -143,15 +132,7 @@ def _rounds(named: dict[str, Callable[[], object]]) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    device = parser.parse_args().device
-    if device == "cpu":
-        from pycuda_guard import cpu
-
-        cpu.load(cpu.DeviceOptions())
-    import pycuda.autoinit  # noqa: F401
-
+    device = chosen_device(__doc__)
     print(f"{'call':30}" + "".join(f"{way:>10}" for way in WAYS))
     for name, (bare, *others) in measure(device).items():
         print(f"{name:30}{bare:10.2f}" + "".join(f"{taken - bare:10.2f}" for taken in others))

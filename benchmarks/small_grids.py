@@ -7,20 +7,16 @@ Run ``python benchmarks/small_grids.py [--device cpu|gpu]``.
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import statistics
 import tempfile
 import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from pycuda_guard import config
-from pycuda_guard.session.session import begin
+from ways import chosen_device, guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 ROUNDS = 30
 CALLS = 20
@@ -80,36 +76,9 @@ def launches() -> dict[str, Callable[[], object]]:
     return {name: launch(name) for name in KERNELS}
 
 
-@contextlib.contextmanager
-def guarded(way: str, device: str, folder: str) -> Iterator[None]:
-    """Guard the process in one of :data:`WAYS`."""
-    if way == "bare":
-        yield
-        return
-    chosen = {
-        "device": device,
-        "quiet": True,
-        "no_kernels": way == "recorded",
-        "races": way == "races",
-        "record": f"{folder}/{way}.pgr",
-        "record_limit": 1 << 26,
-    }
-    session = begin(config.read(chosen, {}))
-    yield
-    session.stop()
-
-
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    device = parser.parse_args().device
-    if device == "cpu":
-        from pycuda_guard import cpu
-
-        cpu.load(cpu.DeviceOptions())
-    import pycuda.autoinit  # noqa: F401
-
+    device = chosen_device(__doc__)
     taken: dict[str, list[float]] = {name: [] for name in KERNELS}
     with tempfile.TemporaryDirectory() as folder:
         for way in WAYS:

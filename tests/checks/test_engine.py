@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from dsl import (
-    A,
-    B,
-    alloc,
-    at,
-    codes,
-    dtoh,
-    ended,
-    failed,
-    findings,
-    free,
-    host,
-    htod,
-    launch,
-    run,
-)
+from made_up.copies import dtoh, host, htod
+from made_up.kernels import launch
+from made_up.memory import A, B, alloc, free
+from made_up.places import at
+from made_up.process import ended, failed
+from made_up.verdicts import codes, findings, run
 
 from pycuda_guard.checks.base import HANDLERS, Rule
 from pycuda_guard.checks.engine import Engine

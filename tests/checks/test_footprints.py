@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from dsl import A, arg, kernel, launch, ptr
 from hypothesis import given, strategies as st
+from made_up.kernels import arg, kernel, launch, ptr
+from made_up.memory import A
 
 from pycuda_guard.checks.state.footprints import Footprints, Range, overlap
 from pycuda_guard.events import model as m

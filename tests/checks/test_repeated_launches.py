@@ -6,27 +6,12 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 import pytest
-from dsl import (
-    S1,
-    S2,
-    A,
-    B,
-    alloc,
-    arg,
-    codes,
-    ended,
-    findings,
-    free,
-    host,
-    htod,
-    kernel,
-    launch,
-    memset,
-    module,
-    ptr,
-    stream,
-    synchronize,
-)
+from made_up.copies import host, htod
+from made_up.kernels import arg, kernel, launch, module, ptr
+from made_up.memory import A, B, alloc, free, memset
+from made_up.process import ended
+from made_up.streams import S1, S2, stream, synchronize
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 

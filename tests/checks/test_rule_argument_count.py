@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from dsl import A, arg, codes, ended, failed, findings, kernel, launch, module, ptr
+from made_up.kernels import arg, kernel, launch, module, ptr
+from made_up.memory import A
+from made_up.process import ended, failed
+from made_up.verdicts import codes, findings
 
 if TYPE_CHECKING:
     from pycuda_guard.events import model as m

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from dsl import A, alloc, arg, codes, ended, failed, findings, kernel, launch, module, ptr
+from made_up.kernels import arg, kernel, launch, module, ptr
+from made_up.memory import A, alloc
+from made_up.process import ended, failed
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.callsite import Site
 from pycuda_guard.events import model as m

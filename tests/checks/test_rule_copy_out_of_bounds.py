@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from dsl import A, B, alloc, codes, copy2d, dev, dtod, dtoh, failed, findings, free, host, htod, memset
+from made_up.copies import copy2d, dtod, dtoh, host, htod
+from made_up.memory import A, B, alloc, dev, free, memset
+from made_up.process import failed
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 

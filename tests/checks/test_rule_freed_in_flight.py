@@ -5,33 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from dsl import (
-    CTX,
-    E1,
-    HOST,
-    S1,
-    S2,
-    A,
-    alloc,
-    arg,
-    at,
-    codes,
-    collected,
-    dtoh,
-    event,
-    findings,
-    free,
-    host,
-    htod,
-    kernel,
-    launch,
-    module,
-    ptr,
-    record,
-    stream,
-    synchronize,
-    wait,
-)
+from made_up.copies import dtoh, host, htod
+from made_up.kernels import arg, kernel, launch, module, ptr
+from made_up.memory import HOST, A, alloc, collected, free
+from made_up.places import CTX, at
+from made_up.streams import E1, S1, S2, event, record, stream, synchronize, wait
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 

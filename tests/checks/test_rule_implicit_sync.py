@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from dsl import (
-    CTX_B,
-    E1,
-    S1,
-    S2,
-    A,
-    B,
-    alloc,
-    arg,
-    at,
-    codes,
-    dtod,
-    dtoh,
-    findings,
-    host,
-    kernel,
-    launch,
-    module,
-    ptr,
-    record,
-    stream,
-    synchronize,
-)
+from made_up.copies import dtod, dtoh, host
+from made_up.kernels import arg, kernel, launch, module, ptr
+from made_up.memory import A, B, alloc
+from made_up.places import CTX_B, at
+from made_up.streams import E1, S1, S2, record, stream, synchronize
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 

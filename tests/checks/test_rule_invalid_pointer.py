@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from dsl import (
-    HOST,
-    S1,
-    A,
-    B,
-    alloc,
-    arg,
-    at,
-    codes,
-    copy2d,
-    dev,
-    dtod,
-    dtoh,
-    ended,
-    failed,
-    findings,
-    free,
-    host,
-    htod,
-    kernel,
-    launch,
-    memset,
-    module,
-    ptr,
-    stream,
-    synchronize,
-)
+from made_up.copies import copy2d, dtod, dtoh, host, htod
+from made_up.kernels import arg, kernel, launch, module, ptr
+from made_up.memory import HOST, A, B, alloc, dev, free, memset
+from made_up.places import at
+from made_up.process import ended, failed
+from made_up.streams import S1, stream, synchronize
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from dsl import (
-    S1,
-    A,
-    alloc,
-    arg,
-    codes,
-    dtoh,
-    ended,
-    failed,
-    findings,
-    host,
-    kernel,
-    launch,
-    module,
-    ptr,
-    stream,
-    synchronize,
-)
+from made_up.copies import dtoh, host
+from made_up.kernels import arg, kernel, launch, module, ptr
+from made_up.memory import A, alloc
+from made_up.process import ended, failed
+from made_up.streams import S1, stream, synchronize
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 from pycuda_guard.findings import Severity

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from dsl import MOD, at, codes, context, failed, findings, kernel, launch, module, run
+from made_up.kernels import MOD, kernel, launch, module
+from made_up.places import at
+from made_up.process import context, failed
+from made_up.verdicts import codes, findings, run
 
 from pycuda_guard.events import model as m
 from pycuda_guard.findings import Severity

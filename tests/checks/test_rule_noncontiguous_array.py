@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from dsl import A, B, alloc, codes, dtoh, ended, failed, findings, host, htod, launch
+from made_up.copies import dtoh, host, htod
+from made_up.kernels import launch
+from made_up.memory import A, B, alloc
+from made_up.process import ended, failed
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.findings import Severity
 

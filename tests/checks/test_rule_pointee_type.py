@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from dsl import A, B, alloc, arg, codes, findings, free, host, htod, kernel, launch, memset, module, ptr
+from made_up.copies import host, htod
+from made_up.kernels import arg, kernel, launch, module, ptr
+from made_up.memory import A, B, alloc, free, memset
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 

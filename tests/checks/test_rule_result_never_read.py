@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from dsl import (
-    A,
-    B,
-    alloc,
-    arg,
-    codes,
-    dev,
-    dtod,
-    dtoh,
-    ended,
-    failed,
-    findings,
-    free,
-    host,
-    htod,
-    kernel,
-    launch,
-    module,
-    ptr,
-)
+from made_up.copies import dtod, dtoh, host, htod
+from made_up.kernels import arg, kernel, launch, module, ptr
+from made_up.memory import A, B, alloc, dev, free
+from made_up.process import ended, failed
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 from pycuda_guard.findings import Severity

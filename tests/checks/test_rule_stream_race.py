@@ -6,43 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from dsl import (
-    CTX,
-    CTX_B,
-    E1,
-    E2,
-    HOST,
-    S1,
-    S2,
-    A,
-    B,
-    C,
-    alloc,
-    arg,
-    at,
-    codes,
-    context,
-    copy2d,
-    dev,
-    dtod,
-    dtoh,
-    event,
-    failed,
-    findings,
-    free,
-    host,
-    htod,
-    kernel,
-    launch,
-    memset,
-    module,
-    ptr,
-    record,
-    stream,
-    synchronize,
-    timed,
-    wait,
-)
+from made_up.copies import copy2d, dtod, dtoh, host, htod
+from made_up.kernels import arg, kernel, launch, module, ptr
+from made_up.memory import HOST, A, B, C, alloc, dev, free, memset
+from made_up.places import CTX, CTX_B, at
+from made_up.process import context, failed
+from made_up.streams import E1, E2, S1, S2, event, record, stream, synchronize, timed, wait
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.callsite import Site
 from pycuda_guard.events import model as m

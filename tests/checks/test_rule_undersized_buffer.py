@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from dsl import A, B, alloc, arg, findings, free, kernel, launch, module, ptr
+from made_up.kernels import arg, kernel, launch, module, ptr
+from made_up.memory import A, B, alloc, free
+from made_up.verdicts import findings
 
 from pycuda_guard.events.formulas import Coverage, MeantStore, Polynomial
 

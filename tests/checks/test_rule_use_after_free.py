@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from dsl import (
-    A,
-    B,
-    C,
-    alloc,
-    arg,
-    codes,
-    collected,
-    dev,
-    dtod,
-    dtoh,
-    failed,
-    findings,
-    free,
-    host,
-    htod,
-    kernel,
-    launch,
-    memset,
-    module,
-    ptr,
-)
+from made_up.copies import dtod, dtoh, host, htod
+from made_up.kernels import arg, kernel, launch, module, ptr
+from made_up.memory import A, B, C, alloc, collected, dev, free, memset
+from made_up.process import failed
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 

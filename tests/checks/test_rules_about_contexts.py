@@ -5,37 +5,13 @@ from __future__ import annotations
 import threading
 
 import pytest
-from dsl import (
-    CTX,
-    CTX_B,
-    E1,
-    E2,
-    S1,
-    S2,
-    A,
-    B,
-    alloc,
-    at,
-    codes,
-    collected,
-    dev,
-    dtod,
-    ended,
-    event,
-    failed,
-    findings,
-    free,
-    host,
-    htod,
-    kernel,
-    launch,
-    module,
-    ptr,
-    record,
-    stream,
-    synchronize,
-    timed,
-)
+from made_up.copies import dtod, host, htod
+from made_up.kernels import kernel, launch, module, ptr
+from made_up.memory import A, B, alloc, collected, dev, free
+from made_up.places import CTX, CTX_B, at
+from made_up.process import ended, failed
+from made_up.streams import E1, E2, S1, S2, event, record, stream, synchronize, timed
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 

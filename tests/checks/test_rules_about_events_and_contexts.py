@@ -5,28 +5,12 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
-from dsl import (
-    CTX,
-    E1,
-    E2,
-    S1,
-    A,
-    alloc,
-    at,
-    codes,
-    context,
-    ended,
-    event,
-    failed,
-    findings,
-    host,
-    htod,
-    record,
-    stream,
-    synchronize,
-    timed,
-    wait,
-)
+from made_up.copies import host, htod
+from made_up.memory import A, alloc
+from made_up.places import CTX, at
+from made_up.process import context, ended, failed
+from made_up.streams import E1, E2, S1, event, record, stream, synchronize, timed, wait
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.callsite import Site
 from pycuda_guard.checks.engine import Engine

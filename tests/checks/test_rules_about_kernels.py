@@ -5,27 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from dsl import (
-    A,
-    B,
-    alloc,
-    arg,
-    codes,
-    contents,
-    dtoh,
-    ended,
-    failed,
-    findings,
-    free,
-    host,
-    htod,
-    kernel,
-    launch,
-    module,
-    ptr,
-    reported,
-    synchronize,
-)
+from made_up.copies import dtoh, host, htod
+from made_up.kernels import arg, kernel, launch, module, ptr, reported
+from made_up.memory import A, B, alloc, contents, free
+from made_up.process import ended, failed
+from made_up.streams import synchronize
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.events.formulas import Coverage, MeantStore, Polynomial
 

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from dsl import (
-    A,
-    B,
-    alloc,
-    at,
-    codes,
-    collected,
-    context,
-    ended,
-    event,
-    failed,
-    findings,
-    free,
-    host,
-    htod,
-    launch,
-    ptr,
-    stream,
-)
+from made_up.copies import host, htod
+from made_up.kernels import launch, ptr
+from made_up.memory import A, B, alloc, collected, free
+from made_up.places import at
+from made_up.process import context, ended, failed
+from made_up.streams import event, stream
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 from pycuda_guard.findings import Severity

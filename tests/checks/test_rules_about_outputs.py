@@ -5,31 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from dsl import (
-    CTX,
-    S1,
-    A,
-    B,
-    alloc,
-    arg,
-    collected,
-    contents,
-    copy2d,
-    dev,
-    dtoh,
-    ended,
-    failed,
-    findings,
-    free,
-    host,
-    htod,
-    kernel,
-    launch,
-    memset,
-    module,
-    ptr,
-    reported,
-)
+from made_up.copies import copy2d, dtoh, host, htod
+from made_up.kernels import arg, kernel, launch, module, ptr, reported
+from made_up.memory import A, B, alloc, collected, contents, dev, free, memset
+from made_up.places import CTX
+from made_up.process import ended, failed
+from made_up.streams import S1
+from made_up.verdicts import findings
 
 from pycuda_guard.events import model as m
 from pycuda_guard.events.formulas import Coverage, MeantStore, Polynomial

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dsl import MOD, at, codes, findings, kernel, launch, module
+from made_up.kernels import MOD, kernel, launch, module
+from made_up.places import at
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 from pycuda_guard.findings import Severity

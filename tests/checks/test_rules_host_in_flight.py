@@ -5,43 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from dsl import (
-    CTX,
-    E1,
-    E2,
-    HOST,
-    HOST_B,
-    S1,
-    S2,
-    A,
-    B,
-    alloc,
-    at,
-    codes,
-    collected,
-    context,
-    copy2d,
-    dev,
-    dtod,
-    dtoh,
-    event,
-    failed,
-    findings,
-    free,
-    host,
-    htod,
-    kernel,
-    launch,
-    memset,
-    module,
-    ptr,
-    record,
-    run,
-    stream,
-    synchronize,
-    timed,
-    wait,
-)
+from made_up.copies import copy2d, dtod, dtoh, host, htod
+from made_up.kernels import kernel, launch, module, ptr
+from made_up.memory import HOST, HOST_B, A, B, alloc, collected, dev, free, memset
+from made_up.places import CTX, at
+from made_up.process import context, failed
+from made_up.streams import E1, E2, S1, S2, event, record, stream, synchronize, timed, wait
+from made_up.verdicts import codes, findings, run
 
 from pycuda_guard.events import model as m
 

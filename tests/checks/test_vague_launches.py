@@ -5,35 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from dsl import (
-    CTX,
-    E1,
-    HOST,
-    S1,
-    S2,
-    A,
-    B,
-    alloc,
-    arg,
-    at,
-    codes,
-    dev,
-    dtoh,
-    event,
-    failed,
-    findings,
-    free,
-    host,
-    htod,
-    kernel,
-    launch,
-    module,
-    ptr,
-    record,
-    stream,
-    synchronize,
-    wait,
-)
+from made_up.copies import dtoh, host, htod
+from made_up.kernels import arg, kernel, launch, module, ptr
+from made_up.memory import HOST, A, B, alloc, dev, free
+from made_up.places import CTX, at
+from made_up.process import failed
+from made_up.streams import E1, S1, S2, event, record, stream, synchronize, wait
+from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 

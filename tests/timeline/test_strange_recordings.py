@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from made_up import record
+from made_up_timelines import record
 from recording_support import SITE, any_event, of_type
 
 from pycuda_guard.cli import main

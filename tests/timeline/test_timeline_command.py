@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up import FIRST, START, dtoh, launch, numbered, record, stream, synchronized, where
+from made_up_timelines import FIRST, START, dtoh, launch, numbered, record, stream, synchronized, where
 
 from pycuda_guard.cli import main
 from pycuda_guard.events import model as m

@@ -6,7 +6,19 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from made_up import A_GPU, CTX, DEFAULT, FIRST, SECOND, dtoh, launch, rows, stream, synchronized, where
+from made_up_timelines import (
+    A_GPU,
+    CTX,
+    DEFAULT,
+    FIRST,
+    SECOND,
+    dtoh,
+    launch,
+    rows,
+    stream,
+    synchronized,
+    where,
+)
 
 from pycuda_guard.events import codec, model as m
 from pycuda_guard.reports.looks import LOOKS, Kind

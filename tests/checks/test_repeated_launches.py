@@ -6,6 +6,7 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 import pytest
+from made_up.accesses import touches
 from made_up.copies import host, htod
 from made_up.kernels import arg, kernel, launch, module, ptr
 from made_up.memory import A, B, alloc, free, memset
@@ -13,16 +14,12 @@ from made_up.process import ended
 from made_up.streams import S1, S2, stream, synchronize
 from made_up.verdicts import codes, findings
 
-from pycuda_guard.events import model as m
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: x[threadIdx.x] where that is below n
-WRITE = m.CertainAccess(
-    "write", 4, m.LinearForm(0, ((-7, 4), (0, 1))), ((">=", m.LinearForm(-1, ((-7, -1), (1, 1)))),)
-)
-FILL = kernel("fill", "float *x", "int n", accesses=(WRITE,))
+    from pycuda_guard.events import model as m
+
+FILL = kernel("fill", "float *x", "int n", accesses=(touches("write", below=1),))
 
 
 @pytest.fixture(params=["shared", "apart"])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 from made_up.copies import copy2d, dtod, dtoh, host, htod
-from made_up.memory import A, B, alloc, dev, free, memset
+from made_up.memory import POOL, REGISTERED, A, B, alloc, dev, free, memset
+from made_up.places import MAIN
 from made_up.process import failed
 from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 
-POOL, GLOBAL, ARRAY = m.MemoryKind.POOL, m.MemoryKind.GLOBAL, m.MemoryKind.ARRAY
+GLOBAL, ARRAY = m.MemoryKind.GLOBAL, m.MemoryKind.ARRAY
 
 FIRING = {
     "upload larger than the allocation": [alloc(A, 40), htod(A, host(100, "int32"))],
@@ -84,10 +85,10 @@ SILENT = {
     "address handed out again, larger": [alloc(A, 40), free(A), alloc(A, 400), htod(A, host(100))],
     "larger allocation over an unseen free": [alloc(A + 64, 40), alloc(A, 400), htod(A, host(100))],
     "the neighbour's first byte": [alloc(A, 1024), alloc(A + 1024, 400), htod(A + 1024, host(100))],
-    "registered host memory": [alloc(A, 400, m.MemoryKind.REGISTERED), htod(A, host(200))],
+    "registered host memory": [alloc(A, 400, REGISTERED), htod(A, host(200))],
     "memory of a context that is gone": [
         alloc(A, 40),
-        m.ContextChanged(None, 11, 0, "detached", 31),
+        m.ContextChanged(None, MAIN, 0, "detached", 31),
         htod(A, host(100)),
     ],
     "the same module variable asked for twice": [

@@ -5,17 +5,16 @@ from __future__ import annotations
 import pytest
 from made_up.copies import copy2d, dtod, dtoh, host, htod
 from made_up.kernels import arg, kernel, launch, module, ptr
-from made_up.memory import HOST, A, B, alloc, dev, free, memset
-from made_up.places import at
-from made_up.process import ended, failed
+from made_up.memory import HOST, PINNED, A, B, alloc, dev, free, memset
+from made_up.places import where
+from made_up.process import ILLEGAL, ended, failed, late
 from made_up.streams import S1, stream, synchronize
 from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 
-ILLEGAL = "an illegal memory access was encountered"
 MASKED = module(kernel("masked", "const int *x", "const char *mask", "int n"))
-LATE = m.LateStart(None, 11, 0, "memory")
+LATE = late("memory")
 
 
 def masked(mask: int, line: int = 15, **fields: int) -> m.Launch:
@@ -23,7 +22,7 @@ def masked(mask: int, line: int = 15, **fields: int) -> m.Launch:
 
 
 def fault(address: int) -> m.HostFault:
-    return m.HostFault(at(10), 11, 31, address)
+    return m.HostFault(*where(10), address)
 
 
 FIRING = {
@@ -104,7 +103,7 @@ SILENT = {
     "known to the driver": [htod(dev(A, 400, known=True), host(100))],
     "unknown, and the copy goes through": [htod(A, host(100))],
     "refused after a late start": [LATE, htod(A, host(100)), failed("invalid argument")],
-    "host address of pinned memory": [alloc(A, 400, m.MemoryKind.PINNED), htod(A, host(100))],
+    "host address of pinned memory": [alloc(A, 400, PINNED), htod(A, host(100))],
     "copy between arrays": [copy2d(host((4, 4)), m.ArrayOperand(7001, m.Extent(16, 4, 16), 64))],
     "a list for an array": [alloc(A, 400), htod(A, m.OddOperand("list"))],
     "null argument": [MASKED, alloc(A, 400), masked(0), synchronize()],
@@ -156,7 +155,7 @@ SILENT = {
     "illegal address, no null": [MASKED, alloc(A, 400), masked(A), dtoh(host(100), A), failed(ILLEGAL)],
     "host fault elsewhere": [alloc(A, 400), fault(B)],
     "host fault in managed memory": [alloc(A, 400, m.MemoryKind.MANAGED), fault(A)],
-    "host fault in pinned memory": [alloc(A, 400, m.MemoryKind.PINNED), fault(A)],
+    "host fault in pinned memory": [alloc(A, 400, PINNED), fault(A)],
     "failure without an announced call": [failed("invalid argument", nth=0)],
     "failure of a live copy": [alloc(A, 400), dtoh(host(100), A), failed("invalid argument")],
 }
@@ -177,7 +176,7 @@ def test_fires_where_pycuda_refuses(events: list[m.Event]) -> None:
 
 @pytest.mark.parametrize("events", SILENT.values(), ids=SILENT)
 def test_stays_silent(events: list[m.Event]) -> None:
-    assert "PG204" not in {code for code, _ in codes(*events)}
+    assert not codes(*events, among=["PG204"])
 
 
 def test_says_that_arguments_are_swapped() -> None:
@@ -194,7 +193,7 @@ def test_names_the_null_parameter() -> None:
         dtoh(host(100), A, line=14),
         failed(ILLEGAL, line=14),
     ]
-    (finding,) = [f for f in findings(*events) if f.code == "PG204"]
+    (finding,) = findings(*events, among=["PG204"])
     assert "null pointer for `const char *mask`" in finding.message
     assert [r.line for r in finding.related] == [14]
 

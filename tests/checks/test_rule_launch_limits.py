@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from made_up.kernels import MOD, kernel, launch, module
-from made_up.places import at
-from made_up.process import context, failed
+from made_up.places import where
+from made_up.process import context, ended, failed
 from made_up.verdicts import codes, findings, run
 
 from pycuda_guard.events import model as m
@@ -16,7 +16,7 @@ MANY = "too many resources requested for launch"
 
 
 def limits(threads: int = 1024, static: int = 0, dynamic: int = 49152) -> m.FunctionLimits:
-    return m.FunctionLimits(at(15), 11, 31, MOD, "k", threads, static, dynamic, registers=96)
+    return m.FunctionLimits(*where(15), MOD, "k", threads, static, dynamic, registers=96)
 
 
 FIRING = {
@@ -107,6 +107,5 @@ def test_needs_no_device_for_an_empty_grid() -> None:
     ("escaped", "severity"), [((3,), Severity.ERROR), ((), Severity.NOTE), ((99,), Severity.NOTE)]
 )
 def test_is_a_note_if_the_program_handles_it(escaped: tuple[int, ...], severity: Severity) -> None:
-    ended = m.RunEnded(None, 11, 0, escaped)
-    (finding,) = run(context(), launch("k", grid=(0, 1)), failed(INVALID), ended).findings
+    (finding,) = run(context(), launch("k", grid=(0, 1)), failed(INVALID), ended(escaped)).findings
     assert finding.severity is severity

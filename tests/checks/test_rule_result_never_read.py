@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import pytest
+from made_up.accesses import touches
 from made_up.copies import dtod, dtoh, host, htod
 from made_up.kernels import arg, kernel, launch, module, ptr
-from made_up.memory import A, B, alloc, dev, free
-from made_up.process import ended, failed
+from made_up.memory import HOST, PINNED, A, B, alloc, dev, free
+from made_up.places import CTX, MAIN
+from made_up.process import ended, failed, late
 from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 from pycuda_guard.findings import Severity
 
-
-def touching(kind: str, parameter: int) -> m.CertainAccess:
-    """A thread of its own touches each element through a parameter."""
-    return m.CertainAccess(kind, 4, m.LinearForm(0, ((parameter, 1), (-7, 4))))
-
-
 MODULE = module(
-    kernel("fill", "float *x", accesses=(touching("write", 0),)),
-    kernel("scale", "float *x", "const float *y", accesses=(touching("write", 0), touching("read", 1))),
-    kernel("count", "int *x", accesses=(touching("atomic", 0),)),
+    kernel("fill", "float *x", accesses=(touches("write"),)),
+    kernel("scale", "float *x", "const float *y", accesses=(touches("write"), touches("read", 1))),
+    kernel("count", "int *x", accesses=(touches("atomic"),)),
     kernel("unknown", "float *x"),
     kernel("follow", "float *x", accesses=(), follows=(0,)),
-    kernel("mixed", "float *x", "struct P p:16:8", accesses=(touching("write", 0),)),
+    kernel("mixed", "float *x", "struct P p:16:8", accesses=(touches("write"),)),
 )
 START = [MODULE, alloc(A, 400), alloc(B, 400)]
 
@@ -60,7 +56,7 @@ READ = {
     "given to a kernel that is not known": [fill(), launch("unknown", ptr(A))],
     "given to a kernel as a number": [fill(), launch("unknown", arg("uint64", A + 8))],
     "written by a kernel that is not known": [launch("unknown", ptr(A))],
-    "exported": [fill(), m.Exported(None, 11, 31, "mem_get_ipc_handle", A)],
+    "exported": [fill(), m.Exported(None, MAIN, CTX, "mem_get_ipc_handle", A)],
     "a struct may hold its address": [fill(), launch("mixed", ptr(B), arg("void", size=16))],
     "a table may hold its address": [fill(), launch("unknown", ptr(B, table=(A,)))],
     "a kernel follows pointers": [fill(), launch("follow", ptr(B))],
@@ -72,23 +68,23 @@ READ = {
     ],
     "copied back by Out": [launch("fill", ptr(A, handler="Out"))],
     "pinned memory, which the host reads": [
-        alloc(0x1000_0000, 400, m.MemoryKind.PINNED),
-        launch("fill", ptr(0x1000_0000)),
+        alloc(HOST, 400, PINNED),
+        launch("fill", ptr(HOST)),
     ],
     "the launch is refused": [fill(), failed("invalid argument")],
-    "the guard came late": [m.LateStart(None, 11, 31, "memory"), fill()],
+    "the guard came late": [late("memory"), fill()],
     "a kernel that PyCUDA wrote": [launch("fill", ptr(A), library=True)],
 }
 
 
 @pytest.mark.parametrize("events", UNREAD.values(), ids=UNREAD)
 def test_a_result_that_nobody_reads_is_noted(events: list[m.Event]) -> None:
-    assert [found for found in codes(*START, *events, ended()) if found[0] == "PG304"] == [("PG304", 10)]
+    assert codes(*START, *events, ended(), among=["PG304"]) == [("PG304", 10)]
 
 
 @pytest.mark.parametrize("events", READ.values(), ids=READ)
 def test_a_result_that_may_be_read_is_right(events: list[m.Event]) -> None:
-    assert "PG304" not in {code for code, _ in codes(*START, *events, ended())}
+    assert not codes(*START, *events, ended(), among=["PG304"])
 
 
 def test_it_is_a_note() -> None:

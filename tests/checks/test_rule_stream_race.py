@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from made_up.copies import copy2d, dtod, dtoh, host, htod
+from made_up.accesses import somewhere, touches
+from made_up.copies import copy2d, download, dtod, dtoh, host, htod, pinned, upload
 from made_up.kernels import arg, kernel, launch, module, ptr
-from made_up.memory import HOST, A, B, C, alloc, dev, free, memset
-from made_up.places import CTX, CTX_B, at
+from made_up.memory import HOST, PINNED, A, B, C, alloc, dev, free, memset
+from made_up.places import CTX_B, where
 from made_up.process import context, failed
-from made_up.streams import E1, E2, S1, S2, event, record, stream, synchronize, timed, wait
+from made_up.streams import E1, E2, S1, S2, destroyed, event, polled, record, stream, synchronize, timed, wait
 from made_up.verdicts import codes, findings
 
 from pycuda_guard.callsite import Site
@@ -20,35 +21,21 @@ from pycuda_guard.events import model as m
 if TYPE_CHECKING:
     from pathlib import Path
 
-_WHOLE = ((-9, 4), (-7, 4))  # four bytes for each thread of the grid
-_BELOW = (">=", m.LinearForm(-1, ((-9, -1), (-7, -1), (1, 1))))  # thread < parameter 1
-
-
-def touches(kind: str, *extra: tuple[int, int], constant: int = 0) -> m.CertainAccess:
-    """``x[i]`` for all threads ``i`` below n, of ``k(float *x, int n, …)``."""
-    return m.CertainAccess(kind, 4, m.LinearForm(constant, (*_WHOLE, (0, 1), *extra)), (_BELOW,))
-
-
-def somewhere(kind: str) -> m.CertainAccess:
-    """``x[index[i]]``, for a thread below n at least."""
-    return m.CertainAccess(kind, 4, m.LinearForm(0, ((m.ANYWHERE, 1), (0, 1))), (_BELOW,))
-
-
 MODULE = module(
-    kernel("scatter", "float *x", "int n", accesses=(somewhere("write"),)),
-    kernel("histogram", "float *x", "int n", accesses=(somewhere("atomic"),)),
-    kernel("gather", "float *x", "int n", accesses=(somewhere("read"),)),
-    kernel("write", "float *x", "int n", accesses=(touches("write"),)),
-    kernel("read", "float *x", "int n", accesses=(touches("read"),)),
-    kernel("count", "float *x", "int n", accesses=(touches("atomic"),)),
-    kernel("chunk", "float *x", "int n", "int first", accesses=(touches("write", (2, 4)),)),
-    kernel("second", "float *x", "int n", accesses=(touches("write", constant=4),)),
+    kernel("scatter", "float *x", "int n", accesses=(somewhere("write", below=1),)),
+    kernel("histogram", "float *x", "int n", accesses=(somewhere("atomic", below=1),)),
+    kernel("gather", "float *x", "int n", accesses=(somewhere("read", below=1),)),
+    kernel("write", "float *x", "int n", accesses=(touches("write", below=1),)),
+    kernel("read", "float *x", "int n", accesses=(touches("read", below=1),)),
+    kernel("count", "float *x", "int n", accesses=(touches("atomic", below=1),)),
+    kernel("chunk", "float *x", "int n", "int first", accesses=(touches("write", below=1, first=2),)),
+    kernel("second", "float *x", "int n", accesses=(touches("write", below=1, start=4),)),
     kernel("nothing", "float *x", "int n", accesses=()),
     kernel("unknown", "float *x", "int n"),
 )
-PINNED = alloc(HOST, 400, m.MemoryKind.PINNED)
-OTHER = m.ModuleLoaded(at(12), 11, CTX, 902, None)
-START = [MODULE, alloc(A, 400), alloc(B, 400), PINNED]
+PINNED_ARRAY = alloc(HOST, 400, PINNED)
+OTHER = m.ModuleLoaded(*where(12), 902, None)
+START = [MODULE, alloc(A, 400), alloc(B, 400), PINNED_ARRAY]
 
 
 def k(name: str, on: int = 0, address: int = A, n: int = 100, line: int = 20, **fields: Any) -> m.Launch:
@@ -61,21 +48,6 @@ def chunk(first: int, on: int, n: int = 50) -> m.Launch:
     """A launch for ``n`` elements from ``first`` on."""
     arguments = ptr(A), arg("int32", n), arg("int32", first)
     return launch("chunk", *arguments, block=(128, 1, 1), stream=on, line=20)
-
-
-def pinned(n: int = 100) -> m.HostOperand:
-    """A page-locked array."""
-    return host(n, kind=m.HostKind.PINNED)
-
-
-def upload(on: int, line: int = 15, address: int = A, n: int = 100) -> m.Copy:
-    """``memcpy_htod_async(address, pinned, stream)``."""
-    return htod(address, pinned(n), line, stream=on, asynchronous=True)
-
-
-def download(on: int, line: int = 20, address: int = A, n: int = 100) -> m.Copy:
-    """``memcpy_dtoh_async(pinned, address, stream)``."""
-    return dtoh(pinned(n), address, line, stream=on, asynchronous=True)
 
 
 ONE = [*START, stream(S1, 1)]
@@ -114,7 +86,7 @@ RACES: dict[str, list[Any]] = {
     ],
     "pinned upload on another stream": [*TWO, upload(S1), k("read", S2)],
     "download on another stream": [*TWO, k("write", S1, line=10), download(S2)],
-    "one pinned buffer on two streams": [*TWO, download(S1, 10), upload(S2, 20, B)],
+    "one pinned buffer on two streams": [*TWO, download(S1, line=10), upload(S2, B, line=20)],
     "event recorded too early": [
         *TWO,
         event(E1),
@@ -156,7 +128,7 @@ RACES: dict[str, list[Any]] = {
     "loading a module is no synchronization": [*TWO, k("write", S1, line=10), OTHER, k("read", S2)],
     "memset on another stream": [
         *TWO,
-        m.Memset(at(10), 11, CTX, "memset_d32_async", dev(A, 400), 4, 100, S1, True),
+        m.Memset(*where(10), "memset_d32_async", dev(A, 400), 4, 100, S1, True),
         k("read", S2),
     ],
     "an event that was never recorded": [
@@ -175,7 +147,7 @@ RACES: dict[str, list[Any]] = {
     "a stream that is gone keeps its work": [
         *ONE,
         k("write", S1, line=10),
-        m.StreamDestroyed(at(12), 11, CTX, S1),
+        destroyed(S1),
         stream(S1, 1),
         k("read", S1),
     ],
@@ -194,12 +166,12 @@ RACES: dict[str, list[Any]] = {
         *START,
         stream(S1),
         k("write", line=10),
-        m.Copy(at(20), 11, CTX_B, "memcpy_dtoh", m.CopyKind.DTOH, host(100), dev(A, 400)),
+        m.Copy(*where(20, CTX_B), "memcpy_dtoh", m.CopyKind.DTOH, host(100), dev(A, 400)),
     ],
     "another context is synchronized": [
         *ONE,
         k("write", S1, line=10),
-        m.Synchronized(at(12), 11, CTX_B, "context", CTX_B),
+        m.Synchronized(*where(12, CTX_B), "context", CTX_B),
         dtoh(host(100), A),
     ],
 }
@@ -248,7 +220,7 @@ ORDERED: dict[str, list[Any]] = {
     "stream polled": [
         *TWO,
         k("write", S1),
-        m.Synchronized(at(12), 11, CTX, "stream", S1, polled=True),
+        polled("stream", S1),
         k("read", S2),
     ],
     "event synchronized": [
@@ -264,7 +236,7 @@ ORDERED: dict[str, list[Any]] = {
         event(E1),
         k("write", S1),
         record(E1, S1),
-        m.Synchronized(at(12), 11, CTX, "event", E1, polled=True),
+        polled("event", E1),
         k("read", S2),
     ],
     "event timed": [
@@ -370,7 +342,7 @@ ORDERED: dict[str, list[Any]] = {
     "memset of pinned memory waits": [
         *ONE,
         memset(HOST, 100),
-        download(S1, 20, B),
+        download(S1, B),
     ],
     "context detached": [
         *TWO,
@@ -381,26 +353,22 @@ ORDERED: dict[str, list[Any]] = {
     "peer copies may wait for anything": [
         *TWO,
         k("write", S1),
-        m.Copy(at(12), 11, CTX, "memcpy_peer", m.CopyKind.PEER, dev(B, 4), dev(B, 4)),
+        m.Copy(*where(12), "memcpy_peer", m.CopyKind.PEER, dev(B, 4), dev(B, 4)),
         k("read", S2),
     ],
 }
 
 
-def _codes(events: list[Any], code: str) -> list[tuple[str, int]]:
-    return [found for found in codes(*events) if found[0] == code]
-
-
 @pytest.mark.parametrize("events", RACES.values(), ids=RACES)
 def test_fires(events: list[Any]) -> None:
-    (found,) = _codes(events, "PG103")
+    (found,) = codes(*events, among=["PG103"])
     operations = [event for event in events if isinstance(event, m.Copy | m.Launch)]
     assert found[1] == operations[-1].site.line
 
 
 @pytest.mark.parametrize("events", ORDERED.values(), ids=ORDERED)
 def test_stays_silent(events: list[Any]) -> None:
-    assert not _codes(events, "PG103") + _codes(events, "PG108") + _codes(events, "PG903")
+    assert not codes(*events, among=["PG103", "PG108", "PG903"])
 
 
 STAGED: dict[str, list[Any]] = {
@@ -419,28 +387,27 @@ ARRIVED: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("events", STAGED.values(), ids=STAGED)
 def test_staged_data_may_be_on_their_way(events: list[Any]) -> None:
-    assert _codes(events, "PG108") == [("PG108", 20)]
-    assert not _codes(events, "PG103")
+    assert codes(*events, among=["PG108"]) == [("PG108", 20)]
+    assert not codes(*events, among=["PG103"])
 
 
 @pytest.mark.parametrize("events", ARRIVED.values(), ids=ARRIVED)
 def test_staged_data_have_arrived(events: list[Any]) -> None:
-    assert not _codes(events, "PG108") + _codes(events, "PG103")
+    assert not codes(*events, among=["PG108", "PG103"])
 
 
 def test_what_follows_on_the_same_stream_is_not_told_again() -> None:
     events = [*TWO, upload(S1), k("read", S2, line=20), k("write", S2, line=21)]
-    assert _codes(events, "PG103") == [("PG103", 20)]
+    assert codes(*events, among=["PG103"]) == [("PG103", 20)]
 
 
 def test_two_streams_without_a_name_are_told_apart() -> None:
-    (race,) = [one for one in findings(*TWO, upload(S1), k("read", S2)) if one.code == "PG103"]
+    (race,) = findings(*TWO, upload(S1), k("read", S2), among=["PG103"])
     assert "kernel `read` on a " in race.message and " on another " in race.message
 
 
 def test_message_names_both_operations() -> None:
-    found = findings(*ONE, k("write", S1, line=10), dtoh(host(100), A))
-    (race,) = [finding for finding in found if finding.code == "PG103"]
+    (race,) = findings(*ONE, k("write", S1, line=10), dtoh(host(100), A), among=["PG103"])
     assert "memcpy_dtoh on the default stream reads the allocation" in race.message
     assert "kernel `write` on a NON_BLOCKING stream may still write it" in race.message
     assert race.help == "call stream.synchronize() in between"
@@ -450,8 +417,8 @@ def test_message_names_both_operations() -> None:
 def test_many_short_lived_streams_stay_bounded() -> None:
     events: list[Any] = [*START]
     for handle in range(600, 800):
-        events += [stream(handle, 1), k("write", handle), m.StreamDestroyed(at(12), 11, CTX, handle)]
-    assert len(_codes(events, "PG103")) == 1
+        events += [stream(handle, 1), k("write", handle), destroyed(handle)]
+    assert len(codes(*events, among=["PG103"])) == 1
 
 
 @pytest.mark.parametrize(

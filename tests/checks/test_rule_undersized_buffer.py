@@ -5,30 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from made_up.accesses import stores
 from made_up.kernels import arg, kernel, launch, module, ptr
 from made_up.memory import A, B, alloc, free
 from made_up.verdicts import findings
 
-from pycuda_guard.events.formulas import Coverage, MeantStore, Polynomial
+from pycuda_guard.events.formulas import THREADS
 
 if TYPE_CHECKING:
     from pycuda_guard.events import model as m
 
-_INDEX = ((1, (-10, -1)), (1, (-7,)))  # blockIdx.x * blockDim.x + threadIdx.x
-_BESIDE = (1, (-8,))  # threadIdx.y
-
-
-def stores(*more: tuple[int, tuple[int, ...]], width: int = 4, start: int = 0) -> Coverage:
-    """``if (i < n) x[start + i] = …``, where the guard looks at more than the place does."""
-    guard = ((-1, ()), (1, (1,)), *((-factor, symbols) for factor, symbols in (*_INDEX, *more)))
-    place = ((start, ()), *((width * factor, symbols) for factor, symbols in _INDEX))
-    return Coverage((), (MeantStore(0, width, Polynomial(place), ((">=", Polynomial(guard)),)),))
-
-
 KERNELS = (
     kernel("fill", "float *x", "int n", coverage=stores()),
     kernel("behind", "float *x", "int n", coverage=stores(start=400)),
-    kernel("triangle", "float *x", "int n", coverage=stores(_BESIDE)),
+    kernel("triangle", "float *x", "int n", coverage=stores(beside=((1, (THREADS[1],)),))),
     kernel("by_data", "float *x", "int n"),
 )
 LEFT_OUT = tuple((one.name, "it is recursive") for one in KERNELS)
@@ -41,7 +31,7 @@ def run(function: str, n: int, blocks: int = 4, at: int = A, **fields: Any) -> m
 
 
 def told(*events: m.Event, left_out: tuple[tuple[str, str], ...] = LEFT_OUT) -> list[Any]:
-    return [one for one in findings(module(*KERNELS, left_out=left_out), *events) if one.code == "PG208"]
+    return findings(module(*KERNELS, left_out=left_out), *events, among=["PG208"])
 
 
 def test_says_what_is_too_small_and_by_how_much():

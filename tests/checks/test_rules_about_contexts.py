@@ -5,21 +5,18 @@ from __future__ import annotations
 import threading
 
 import pytest
+from made_up.accesses import touches
 from made_up.copies import dtod, host, htod
 from made_up.kernels import kernel, launch, module, ptr
-from made_up.memory import A, B, alloc, collected, dev, free
-from made_up.places import CTX, CTX_B, at
-from made_up.process import ended, failed
+from made_up.memory import POOL, A, B, alloc, collected, dev, free
+from made_up.places import CTX, CTX_B, MAIN, WORKER, at, where
+from made_up.process import STALE, ended, failed, late
 from made_up.streams import E1, E2, S1, S2, event, record, stream, synchronize, timed
 from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 
-MAIN, OTHER = 11, 12
-STALE = "invalid resource handle"
-
-#: x[threadIdx.x] = 1 of a kernel f(float *x)
-WRITES = kernel("f", "float *x", accesses=(m.CertainAccess("write", 4, m.LinearForm(0, ((0, 1), (-7, 4)))),))
+WRITES = kernel("f", "float *x", accesses=(touches("write"),))
 UNKNOWN = kernel("f", "float *x")
 
 
@@ -124,7 +121,7 @@ AT_HOME = {
         *within(CTX_B, synchronize("stream", S1)),
     ],
     "a module from before the guard": [
-        m.LateStart(None, 11, CTX, "kernels"),
+        late("kernels"),
         *TWO,
         *within(CTX_B, launch("f", ptr(B))),
     ],
@@ -137,18 +134,14 @@ AT_HOME = {
 }
 
 
-def codes_of(code: str, events: list[m.Event]) -> list[tuple[str, int]]:
-    return [found for found in codes(*events) if found[0] == code]
-
-
 @pytest.mark.parametrize("events", ELSEWHERE.values(), ids=ELSEWHERE)
 def test_objects_of_another_context_are_found(events: list[m.Event]) -> None:
-    assert codes_of("PG602", events) == [("PG602", 10)]
+    assert codes(*events, among=["PG602"]) == [("PG602", 10)]
 
 
 @pytest.mark.parametrize("events", AT_HOME.values(), ids=AT_HOME)
 def test_objects_of_the_current_context_are_right(events: list[m.Event]) -> None:
-    assert codes_of("PG602", events) == []
+    assert codes(*events, among=["PG602"]) == []
 
 
 def test_a_refused_launch_is_told_once() -> None:
@@ -216,18 +209,18 @@ LOST = {
             message="cuStreamSynchronize failed: invalid device context",
         ),
     ],
-    "collected in another thread": [TWO[0], alloc(A, 64), *within(0, collected(A, line=10), thread=OTHER)],
-    "freed in another thread": [TWO[0], alloc(A, 64), *within(0, free(A, line=10), thread=OTHER)],
+    "collected in another thread": [TWO[0], alloc(A, 64), *within(0, collected(A, line=10), thread=WORKER)],
+    "freed in another thread": [TWO[0], alloc(A, 64), *within(0, free(A, line=10), thread=WORKER)],
     "stream collected in another thread": [
         TWO[0],
         stream(S1),
-        m.StreamDestroyed(at(10), OTHER, 0, S1),
+        m.StreamDestroyed(at(10), WORKER, 0, S1),
     ],
     "event collected where another context is current": [
         TWO[0],
         event(E1),
-        change("created", CTX_B, CTX_B, OTHER),
-        m.EventDestroyed(at(10), OTHER, CTX_B, E1),
+        change("created", CTX_B, CTX_B, WORKER),
+        m.EventDestroyed(at(10), WORKER, CTX_B, E1),
     ],
 }
 ALIVE = {
@@ -270,21 +263,21 @@ ALIVE = {
     "where the context was pushed": [
         TWO[0],
         alloc(A, 64),
-        *within(CTX, collected(A), thread=OTHER),
+        *within(CTX, collected(A), thread=WORKER),
     ],
     "after the context of another thread has ended": [
         TWO[0],
         alloc(A, 64),
         stream(S1),
         GONE,
-        *within(0, collected(A), thread=OTHER),
-        m.StreamDestroyed(at(10), OTHER, 0, S1),
+        *within(0, collected(A), thread=WORKER),
+        m.StreamDestroyed(at(10), WORKER, 0, S1),
     ],
-    "a context from before the guard": [alloc(A, 64), *within(0, collected(A), thread=OTHER)],
+    "a context from before the guard": [alloc(A, 64), *within(0, collected(A), thread=WORKER)],
     "a block goes back to its pool": [
         TWO[0],
-        alloc(A, 64, m.MemoryKind.POOL, pool=1, held=0),
-        *within(0, collected(A, m.MemoryKind.POOL), thread=OTHER),
+        alloc(A, 64, POOL, pool=1, held=0),
+        *within(0, collected(A, POOL), thread=WORKER),
     ],
     "no context, and none was lost": [
         TWO[0],
@@ -292,7 +285,7 @@ ALIVE = {
             "invalid device context",
             nth=0,
             context=0,
-            thread=OTHER,
+            thread=WORKER,
             call="Stream.synchronize",
             message="cuStreamSynchronize failed: invalid device context",
         ),
@@ -307,52 +300,50 @@ def test_what_outlives_its_context_is_found(events: list[m.Event]) -> None:
 
 
 def test_what_dies_with_a_thread_is_told_where_it_was_made() -> None:
-    events = [TWO[0], stream(S1), m.StreamDestroyed(at(982, threading.__file__), OTHER, 0, S1)]
+    events = [TWO[0], stream(S1), m.StreamDestroyed(at(982, threading.__file__), WORKER, 0, S1)]
     assert codes(*events) == [("PG604", 4)]
 
 
 @pytest.mark.parametrize("events", ALIVE.values(), ids=ALIVE)
 def test_what_can_be_cleaned_up_is_right(events: list[m.Event]) -> None:
-    assert codes_of("PG604", events) == []
+    assert codes(*events, among=["PG604"]) == []
 
 
 def pooled(*more: m.Event, process: str = "exits", held: int = 0, automatic: bool = True) -> list[m.Event]:
     """A program that ends with a pool block alive."""
     return [
         change("created", CTX, CTX, automatic=automatic),
-        alloc(A, 64, m.MemoryKind.POOL, line=10, pool=1, held=held),
+        alloc(A, 64, POOL, line=10, pool=1, held=held),
         *more,
-        m.RunEnded(None, MAIN, 0, (), process),
+        ended(process=process),
     ]
 
 
 ABORTS = {
     "the only block": pooled(),
     "the context was popped": pooled(change("popped", CTX, 0), automatic=False),
-    "what the pool held was given back": pooled(m.PoolEmptied(at(3), MAIN, CTX, 1), held=2),
+    "what the pool held was given back": pooled(m.PoolEmptied(*where(3), 1), held=2),
 }
 ENDS_WELL = {
     "the pool holds others": pooled(held=1),
-    "one has come back": pooled(
-        alloc(B, 64, m.MemoryKind.POOL, pool=1, held=0), collected(B, m.MemoryKind.POOL)
-    ),
-    "no blocks are alive": pooled(free(A, kind=m.MemoryKind.POOL)),
-    "the pool does not hold": pooled(m.PoolEmptied(at(3), MAIN, CTX, 1, stops=True)),
+    "one has come back": pooled(alloc(B, 64, POOL, pool=1, held=0), collected(B, POOL)),
+    "no blocks are alive": pooled(free(A, kind=POOL)),
+    "the pool does not hold": pooled(m.PoolEmptied(*where(3), 1, stops=True)),
     "the process goes on": pooled(process=""),
     "nothing is cleaned up": pooled(process="dies"),
-    "late": [m.LateStart(None, MAIN, CTX, "memory"), *pooled()],
-    "plain memory": [TWO[0], alloc(A, 64), m.RunEnded(None, MAIN, 0, (), "exits")],
+    "late": [late("memory"), *pooled()],
+    "plain memory": [TWO[0], alloc(A, 64), ended(process="exits")],
 }
 
 
 @pytest.mark.parametrize("events", ABORTS.values(), ids=ABORTS)
 def test_a_pool_block_that_aborts_the_process_is_found(events: list[m.Event]) -> None:
-    assert codes_of("PG604", events) == [("PG604", 10)]
+    assert codes(*events, among=["PG604"]) == [("PG604", 10)]
 
 
 @pytest.mark.parametrize("events", ENDS_WELL.values(), ids=ENDS_WELL)
 def test_a_pool_block_that_does_no_harm_is_right(events: list[m.Event]) -> None:
-    assert codes_of("PG604", events) == []
+    assert codes(*events, among=["PG604"]) == []
 
 
 CHANGED = {
@@ -384,7 +375,7 @@ UNCHANGED = {
     ],
     "kernel of the new context": [TWO[0], replaced(99), module(UNKNOWN), launch("f", ptr(B))],
     "plain copy": [TWO[0], alloc(A, 64), replaced(99), htod(A, host(16))],
-    "in another thread": [TWO[0], module(UNKNOWN), replaced(99, OTHER), launch("f", ptr(B))],
+    "in another thread": [TWO[0], module(UNKNOWN), replaced(99, WORKER), launch("f", ptr(B))],
     "module from before the guard": [TWO[0], replaced(99), launch("f", ptr(B))],
 }
 
@@ -396,11 +387,11 @@ def test_objects_of_the_context_that_was_replaced_are_found(events: list[m.Event
 
 @pytest.mark.parametrize("events", UNCHANGED.values(), ids=UNCHANGED)
 def test_other_objects_are_right_after_a_change(events: list[m.Event]) -> None:
-    assert codes_of("PG606", events) == []
+    assert codes(*events, among=["PG606"]) == []
 
 
 def test_a_context_left_pushed_does_no_harm_where_nothing_is_cleaned_up() -> None:
     left = change("created", CTX, CTX, line=10, automatic=False)
     assert codes(left, ended()) == [("PG603", 10)]
-    assert codes(left, m.RunEnded(None, MAIN, 0, (), "exits")) == [("PG603", 10)]
-    assert codes(left, m.RunEnded(None, MAIN, 0, (), "dies")) == []
+    assert codes(left, ended(process="exits")) == [("PG603", 10)]
+    assert codes(left, ended(process="dies")) == []

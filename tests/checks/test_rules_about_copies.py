@@ -18,10 +18,6 @@ def rows(address: int, width: int, count: int, pitch: int, offset: int = 0) -> m
     return dev(address, m.Extent(width, count, pitch, offset=offset))
 
 
-def other(code: str, events: list[m.Event]) -> list[tuple[str, int]]:
-    return [found for found in codes(*events) if found[0] == code]
-
-
 PAGEABLE = {
     "upload": [alloc(A, 400), htod(A, host(100), asynchronous=True)],
     "download": [alloc(A, 400), dtoh(host(100), A, line=10, asynchronous=True)],
@@ -122,9 +118,9 @@ IN_ORDER = {
 
 @pytest.mark.parametrize("events", TRANSPOSED.values(), ids=TRANSPOSED)
 def test_transposed_data_are_found(events: list[m.Event]) -> None:
-    assert other("PG408", events) == [("PG408", 20)]
+    assert codes(*events, among=["PG408"]) == [("PG408", 20)]
 
 
 @pytest.mark.parametrize("events", IN_ORDER.values(), ids=IN_ORDER)
 def test_data_in_order_are_right(events: list[m.Event]) -> None:
-    assert other("PG408", events) == []
+    assert codes(*events, among=["PG408"]) == []

@@ -6,10 +6,10 @@ import tracemalloc
 
 import pytest
 from made_up.copies import host, htod
-from made_up.memory import A, alloc
-from made_up.places import CTX, at
-from made_up.process import context, ended, failed
-from made_up.streams import E1, E2, S1, event, record, stream, synchronize, timed, wait
+from made_up.memory import DEVICE, A, alloc
+from made_up.places import CTX, MAIN, where
+from made_up.process import context, ended, failed, late
+from made_up.streams import E1, E2, S1, event, polled, record, stream, synchronize, timed, wait
 from made_up.verdicts import codes, findings
 
 from pycuda_guard.callsite import Site
@@ -17,7 +17,7 @@ from pycuda_guard.checks.engine import Engine
 from pycuda_guard.events import model as m
 from pycuda_guard.findings import Severity
 
-LATE = m.LateStart(None, 11, 0, "streams")
+LATE = late("streams")
 
 UNRECORDED = {
     "a stream waits": [stream(S1), event(E1), wait(S1, E1, line=10), ended()],
@@ -37,7 +37,7 @@ RECORDED = {
     "recorded": [event(E1), record(E1), wait(S1, E1), ended()],
     "recorded later, as in a ring of buffers": [event(E1), wait(S1, E1), record(E1), wait(S1, E1), ended()],
     "never used": [event(E1), ended()],
-    "polled": [event(E1), m.Synchronized(None, 11, 31, "event", E1, polled=True), ended()],
+    "polled": [event(E1), polled("event", E1), ended()],
     "older than the guard": [LATE, wait(S1, E1), ended()],
     "unknown": [wait(S1, E1), ended()],
     "of another process": [event(E1, flags=4 | 2), wait(S1, E1), ended()],
@@ -52,7 +52,7 @@ def test_unrecorded_events_are_found(events: list[m.Event]) -> None:
 
 @pytest.mark.parametrize("events", RECORDED.values(), ids=RECORDED)
 def test_recorded_events_are_right(events: list[m.Event]) -> None:
-    assert "PG107" not in {code for code, _ in codes(*events)}
+    assert not codes(*events, among=["PG107"])
 
 
 def homeless(message: str = "cuMemAlloc failed: invalid device context", **fields: object) -> object:
@@ -145,7 +145,7 @@ TAKEN = {
         ended(),
     ],
     "after a late start": [LATE, made(), ended()],
-    "current before the guard was there": [m.ContextChanged(None, 11, 31, "pushed", 31), ended()],
+    "current before the guard was there": [m.ContextChanged(None, MAIN, CTX, "pushed", 31), ended()],
     "retained, not pushed": [made(change="retained"), ended()],
     "the run goes on": [made()],
 }
@@ -158,7 +158,7 @@ def test_contexts_left_are_found(events: list[m.Event]) -> None:
 
 @pytest.mark.parametrize("events", TAKEN.values(), ids=TAKEN)
 def test_contexts_taken_off_are_right(events: list[m.Event]) -> None:
-    assert "PG603" not in {code for code, _ in codes(*events)}
+    assert not codes(*events, among=["PG603"])
 
 
 @pytest.mark.parametrize(("escaped", "severity"), [((6,), "warning"), ((), "note")])
@@ -186,7 +186,7 @@ AFTER_FORK = {
 }
 NOT_AFTER_FORK = {
     "the parent had not initialized CUDA": [
-        m.Forked(None, 11, 0, 4711, False),
+        m.Forked(None, MAIN, 0, 4711, False),
         context(),
         alloc(A, 64),
         ended(),
@@ -194,7 +194,7 @@ NOT_AFTER_FORK = {
     "nothing is used": [FORKED, ended()],
     "what was inherited is cleaned up": [
         FORKED,
-        m.Freed(None, 11, 31, A, m.MemoryKind.DEVICE, "collected"),
+        m.Freed(None, MAIN, CTX, A, DEVICE, "collected"),
         context("popped"),
         failed(BROKEN, call="Context.pop", nth=0),
         ended(),
@@ -227,7 +227,7 @@ def test_events_that_are_gone_leave_nothing_behind() -> None:
     def go(first: int, last: int) -> None:
         nonlocal sequence
         for number in range(first, last):
-            gone = m.EventDestroyed(at(19), 11, CTX, number)
+            gone = m.EventDestroyed(*where(19), number)
             for one in (event(number), record(number), synchronize("event", number), gone):
                 sequence += 1
                 one.sequence = sequence

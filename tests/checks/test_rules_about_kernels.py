@@ -5,24 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from made_up.accesses import stores
 from made_up.copies import dtoh, host, htod
 from made_up.kernels import arg, kernel, launch, module, ptr, reported
 from made_up.memory import A, B, alloc, contents, free
-from made_up.process import ended, failed
+from made_up.process import ILLEGAL, ended, failed
 from made_up.streams import synchronize
 from made_up.verdicts import codes, findings
-
-from pycuda_guard.events.formulas import Coverage, MeantStore, Polynomial
 
 if TYPE_CHECKING:
     from pycuda_guard.events import model as m
 
-_GUARD = Polynomial(((-1, ()), (1, (2,)), (-1, (-10, -1)), (-1, (-7,))))
-_PLACE = Polynomial(((4, (-10, -1)), (4, (-7,))))
-_COVERAGE = Coverage((), (MeantStore(0, 4, _PLACE, ((">=", _GUARD),)),))
-
 MODULE = module(
-    kernel("add", "float *y", "const float *x", "int n", coverage=_COVERAGE),
+    kernel("add", "float *y", "const float *x", "int n", coverage=stores(2)),
     kernel("tiles", "float *y", static_shared=512),
     kernel("dynamic", "float *y"),
     kernel("follow", "float **rows"),
@@ -167,7 +162,6 @@ def test_fires(events, expected):
     assert codes(*ARRAYS, *events) == [expected]
 
 
-ILLEGAL = "an illegal memory access was encountered"
 ASSERTED = "device-side assert triggered"
 ONE_CAUSE = {
     "the same place again": [add(), report("outside", A + 4000, **Y), report("outside", A + 4000, **Y)],

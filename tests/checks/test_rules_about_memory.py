@@ -5,24 +5,22 @@ from __future__ import annotations
 import pytest
 from made_up.copies import host, htod
 from made_up.kernels import launch, ptr
-from made_up.memory import A, B, alloc, collected, free
-from made_up.places import at
-from made_up.process import context, ended, failed
-from made_up.streams import event, stream
+from made_up.memory import DEVICE, PINNED, POOL, A, B, alloc, collected, free
+from made_up.places import CTX, MAIN, at
+from made_up.process import STALE, context, ended, failed
+from made_up.streams import destroyed, event, stream
 from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 from pycuda_guard.findings import Severity
 
-STALE = "invalid resource handle"
-
 FREED_TWICE = {
     "announced": [alloc(A, 400), free(A), free(A, line=10)],
     "announced and refused": [alloc(A, 400), free(A), free(A, line=10), failed(STALE)],
     "pool block": [
-        alloc(A, 400, m.MemoryKind.POOL),
-        free(A, kind=m.MemoryKind.POOL),
-        free(A, kind=m.MemoryKind.POOL, line=10),
+        alloc(A, 400, POOL),
+        free(A, kind=POOL),
+        free(A, kind=POOL, line=10),
     ],
     "after the address was handed out again": [
         alloc(A, 400),
@@ -64,7 +62,7 @@ def test_memory_that_a_refused_free_named_lives_on() -> None:
     assert codes(*events) == [("PG206", 9)]
 
 
-def piled(count: int, work: bool = True, kind: m.MemoryKind = m.MemoryKind.DEVICE) -> list[m.Event]:
+def piled(count: int, work: bool = True, kind: m.MemoryKind = DEVICE) -> list[m.Event]:
     events: list[m.Event] = []
     for n in range(count):
         events.append(alloc(A + 4096 * n, 400, kind, line=10))
@@ -84,7 +82,7 @@ def made(count: int, make: str, work: bool = True) -> list[m.Event]:
 
 LEAKING = {
     "one a launch": [*piled(20), ended()],
-    "pinned": [*piled(20, kind=m.MemoryKind.PINNED), ended()],
+    "pinned": [*piled(20, kind=PINNED), ended()],
     "streams": [*made(20, "stream"), ended()],
     "events": [*made(20, "event"), ended()],
     "most are left": [*piled(20), free(A), ended()],
@@ -97,7 +95,7 @@ NOT_LEAKING = {
     "streams made at the start": [*made(20, "stream", work=False), ended()],
     "streams that went": [
         *made(20, "stream"),
-        *[m.StreamDestroyed(None, 11, 31, 500 + n) for n in range(20)],
+        *[destroyed(500 + n) for n in range(20)],
         ended(),
     ],
     "few events": [*made(7, "event"), ended()],
@@ -139,12 +137,12 @@ def test_out_of_memory_of_a_line_that_allocates_again_and_again() -> None:
 
 
 def test_out_of_memory_tells_what_pools_keep() -> None:
-    block = alloc(A, 400, m.MemoryKind.POOL, pool=3, held=2)
-    (finding,) = findings(block, free(A, kind=m.MemoryKind.POOL), full())
+    block = alloc(A, 400, POOL, pool=3, held=2)
+    (finding,) = findings(block, free(A, kind=POOL), full())
     assert "its memory pools keep 3 blocks more for later" in finding.message
     assert "free_held()" in finding.help
-    emptied = m.PoolEmptied(None, 11, 31, 3)
-    (finding,) = findings(block, free(A, kind=m.MemoryKind.POOL), emptied, full())
+    emptied = m.PoolEmptied(None, MAIN, CTX, 3)
+    (finding,) = findings(block, free(A, kind=POOL), emptied, full())
     assert "pools" not in finding.message
 
 

@@ -5,41 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from made_up.accesses import stores
 from made_up.copies import copy2d, dtoh, host, htod
 from made_up.kernels import arg, kernel, launch, module, ptr, reported
 from made_up.memory import A, B, alloc, collected, contents, dev, free, memset
-from made_up.places import CTX
+from made_up.places import CTX, MAIN
 from made_up.process import ended, failed
 from made_up.streams import S1
 from made_up.verdicts import findings
 
 from pycuda_guard.events import model as m
-from pycuda_guard.events.formulas import Coverage, MeantStore, Polynomial
-
-_N, _FIRST = 1, 2  # positions of parameters
-_X = ((1, (-10, -1)), (1, (-7,)))  # blockIdx.x * blockDim.x + threadIdx.x
-
 
 PITCHED = dev(A, m.Extent(40, rows=10, pitch=64))
-
-
-def poly(constant: int, *terms: tuple[int, tuple[int, ...]]) -> Polynomial:
-    return Polynomial((((constant, ()),) if constant else ()) + terms)
-
-
-def stores(width: int = 4, first: bool = False) -> Coverage:
-    """``if (i < n) x[i] = …`` with ``i`` the thread, or ``first`` plus it."""
-    extra = ((1, (_FIRST,)),) if first else ()
-    index = (*_X, *extra)
-    guard = poly(-1, (1, (_N,)), *((-factor, symbols) for factor, symbols in index))
-    place = poly(0, *((width * factor, symbols) for factor, symbols in index))
-    return Coverage((), (MeantStore(0, width, place, ((">=", guard),)),))
 
 
 MODULE = module(
     kernel("fill", "float *x", "int n", coverage=stores()),
     kernel("twice", "float *x", "int n", coverage=stores()),
-    kernel("chunk", "float *x", "int n", "int first", coverage=stores(first=True)),
+    kernel("chunk", "float *x", "int n", "int first", coverage=stores(first=2)),
     kernel("compact", "float *x", "int n"),
     kernel("read", "const float *x"),
 )
@@ -69,7 +52,7 @@ def told(*events: Any) -> list[tuple[str, int]]:
 
 def test_uncovered_output_names_all_that_there_is_to_say():
     events = (*FRESH, run("fill"), READ, contents(4, A, (0, 3072, 3), (3072, 4000, 0)))
-    (found,) = [f for f in findings(*events) if f.code == "PG301"]
+    (found,) = findings(*events, among=["PG301"])
     assert found.severity.value == "error"
     assert (found.location.line, found.kernel.name) == (15, "fill")
     assert found.message.startswith("232 of 1000 elements of ")
@@ -81,7 +64,7 @@ def test_uncovered_output_names_all_that_there_is_to_say():
 
 def test_partial_coverage_names_all_that_there_is_to_say():
     events = (*FILLED, run("twice"), READ, contents(5, A, (0, 3072, 4), (3072, 4000, -1)))
-    (found,) = [f for f in findings(*events) if f.code == "PG302"]
+    (found,) = findings(*events, among=["PG302"])
     assert found.severity.value == "warning"
     assert (found.location.line, found.kernel.name) == (15, "twice")
     assert "keep their old values: elements 768 to 999" in found.message
@@ -127,7 +110,7 @@ FIRING = {
         [("PG301", 15)],
     ),
     "too many ranges to tell, but the first is missing": (
-        [*FRESH, run("fill"), READ, m.Contents(None, 11, CTX, 4, A, 4000, A, (), 900, 3072, 4000)],
+        [*FRESH, run("fill"), READ, m.Contents(None, MAIN, CTX, 4, A, 4000, A, (), 900, 3072, 4000)],
         [("PG301", 15)],
     ),
     "nothing ever wrote it": (
@@ -391,6 +374,6 @@ def test_elements_of_two_dimensions():
     array = ptr(A, "GPUArray", dtype="float32", shape=(40, 25))
     launched = launch("fill", array, arg("int32", 1000), block=(256, 1, 1), grid=(3, 1))
     events = (*FRESH, launched, READ, contents(4, A, (0, 3072, 3), (3072, 4000, 0)))
-    (found,) = [f for f in findings(*events) if f.code == "PG301"]
+    (found,) = findings(*events, among=["PG301"])
     assert "(40×25 float32) were never written" in found.message
     assert "elements [30, 18] to [39, 24]" in found.message

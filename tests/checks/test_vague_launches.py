@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from made_up.copies import dtoh, host, htod
+from made_up import copies
+from made_up.accesses import somewhere
+from made_up.copies import dtoh, host
 from made_up.kernels import arg, kernel, launch, module, ptr
-from made_up.memory import HOST, A, B, alloc, dev, free
-from made_up.places import CTX, at
+from made_up.memory import HOST, PINNED, POOL, A, B, alloc, dev, free
+from made_up.places import where
 from made_up.process import failed
 from made_up.streams import E1, S1, S2, event, record, stream, synchronize, wait
 from made_up.verdicts import codes, findings
@@ -23,31 +26,17 @@ MODULE = module(
     kernel("follow", "float **rows", "int n", accesses=(), is_vague=True, goes_anywhere=True),
     kernel("clear", "float *x", "int n", accesses=(), is_vague=False),
 )
-POOL = m.MemoryKind.POOL
-START = [MODULE, alloc(A, 400), alloc(B, 400), alloc(HOST, 400, m.MemoryKind.PINNED)]
+START = [MODULE, alloc(A, 400), alloc(B, 400), alloc(HOST, 400, PINNED)]
 ONE = [*START, stream(S1, 1)]
 TWO = [*ONE, stream(S2, 1)]
-POOLED = [MODULE, alloc(A, 400, POOL), alloc(HOST, 400, m.MemoryKind.PINNED), stream(S1, 1), stream(S2, 1)]
+POOLED = [MODULE, alloc(A, 400, POOL), alloc(HOST, 400, PINNED), stream(S1, 1), stream(S2, 1)]
+# half of an allocation
+upload, download = partial(copies.upload, n=50, line=20), partial(copies.download, n=50)
 
 
 def k(on: int = 0, address: int = A, name: str = "vague", line: int = 10, **fields: Any) -> m.Launch:
     """A launch for memory at ``address``."""
     return launch(name, ptr(address), arg("int32", 9), block=(128, 1, 1), stream=on, line=line, **fields)
-
-
-def pinned(n: int = 50) -> m.HostOperand:
-    """A page-locked array."""
-    return host(n, kind=m.HostKind.PINNED)
-
-
-def upload(on: int, address: int = A, n: int = 50, line: int = 20) -> m.Copy:
-    """``memcpy_htod_async(address, pinned, stream)``."""
-    return htod(address, pinned(n), line, stream=on, asynchronous=True)
-
-
-def download(on: int, address: int = A, n: int = 50, line: int = 20) -> m.Copy:
-    """``memcpy_dtoh_async(pinned, address, stream)``."""
-    return dtoh(pinned(n), address, line, stream=on, asynchronous=True)
 
 
 class Told:
@@ -65,7 +54,7 @@ def told(events: list[Any]) -> Iterator[Any]:
         if isinstance(each, m.Launch):
             numbers.append(number)
         if isinstance(each, Told):
-            yield m.Footprint(at(10), 11, CTX, numbers[each.nth], each.touched)
+            yield m.Footprint(*where(10), numbers[each.nth], each.touched)
         else:
             yield each
 
@@ -105,7 +94,7 @@ RACES: dict[str, list[Any]] = {
         *TWO,
         k(S1),
         m.Copy(
-            at(20), 11, CTX, "Memcpy2D", m.CopyKind.MIXED,
+            *where(20), "Memcpy2D", m.CopyKind.MIXED,
             dev(B, m.Extent(8, rows=5, pitch=8)), dev(A, m.Extent(8, rows=5, pitch=40)), stream=S2,
         ),
         synchronize(),
@@ -147,7 +136,7 @@ ORDERED: dict[str, list[Any]] = {
     "told of memory that is younger": [
         *TWO, k(S1, B, "follow"), free(A), alloc(A, 400), download(S2), synchronize(), Told(0, "write", LOW),
     ],
-    "a launch that nobody knows": [*TWO, k(S1), download(S2), m.Footprint(at(10), 11, CTX, 999, ())],
+    "a launch that nobody knows": [*TWO, k(S1), download(S2), m.Footprint(*where(10), 999, ())],
     "what was known before": [*TWO, k(S1, name="clear"), download(S2), synchronize(), Told(0, "write", LOW)],
     "a kernel of PyCUDA": [
         *TWO, k(S1, library=True), download(S2), synchronize(), Told(0, "write", LOW),
@@ -157,39 +146,38 @@ ORDERED: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("events", RACES.values(), ids=RACES)
 def test_what_turns_out_to_race_is_told_once(events: list[Any]) -> None:
-    assert [found for found in codes(*told(events)) if found[0] in ("PG103", "PG903")] == [("PG103", 20)]
+    assert codes(*told(events), among=["PG103", "PG903"]) == [("PG103", 20)]
 
 
 @pytest.mark.parametrize("events", ORDERED.values(), ids=ORDERED)
 def test_what_turns_out_to_be_apart_or_in_order_is_not_told(events: list[Any]) -> None:
-    assert not [found for found in codes(*told(events)) if found[0] in ("PG103", "PG105", "PG108", "PG903")]
+    assert not codes(*told(events), among=["PG103", "PG105", "PG108", "PG903"])
 
 
 def test_the_bytes_are_told() -> None:
     events = [*TWO, k(S1), download(S2), synchronize(), Told(0, "write", (100, 104), (160, 240))]
-    (race,) = [found for found in findings(*told(events)) if found.code == "PG103"]
+    (race,) = findings(*told(events), among=["PG103"])
     assert "reads the allocation (bytes 100 to 103 of 400) while kernel `vague`" in race.message
     assert [each.line for each in race.related] == [10, 1]
 
 
 def test_what_is_known_before_is_not_told_again() -> None:
-    whole = m.CertainAccess("write", 4, m.LinearForm(0, ((m.ANYWHERE, 1), (0, 1))))
-    scatter = kernel("vague", "float *x", "int n", accesses=(whole,), is_vague=True)
+    scatter = kernel("vague", "float *x", "int n", accesses=(somewhere("write"),), is_vague=True)
     events = [module(scatter), *TWO[1:], k(S1), download(S2, n=100), download(S2, line=21)]
     events += [synchronize(), Told(0, "write", WHOLE)]
-    assert [found for found in codes(*told(events)) if found[0] == "PG103"] == [("PG103", 20)]
+    assert codes(*told(events), among=["PG103"]) == [("PG103", 20)]
 
 
 def test_a_race_in_a_loop_is_one_finding() -> None:
     events = [*TWO]
     for nth in range(3):
         events += [k(S1), download(S2), synchronize(), Told(nth, "write", LOW)]
-    (race,) = [found for found in findings(*told(events)) if found.code == "PG103"]
+    (race,) = findings(*told(events), among=["PG103"])
     assert race.count == 3
 
 
 REUSED = [k(S1), free(A, "collected", POOL, line=30), alloc(A, 400, POOL, line=31)]
-FREED = [k(S1, HOST), free(HOST, "collected", m.MemoryKind.PINNED, line=30), synchronize()]
+FREED = [k(S1, HOST), free(HOST, "collected", PINNED, line=30), synchronize()]
 
 
 @pytest.mark.parametrize(
@@ -206,4 +194,4 @@ FREED = [k(S1, HOST), free(HOST, "collected", m.MemoryKind.PINNED, line=30), syn
     ids=["reused", "other half", "same stream", "synchronized", "pinned", "not used", "pinned, synchronized"],
 )  # fmt: skip
 def test_memory_that_is_freed_too_early(events: list[Any], expected: list[tuple[str, int]]) -> None:
-    assert [found for found in codes(*told(events)) if found[0] in ("PG103", "PG105", "PG903")] == expected
+    assert codes(*told(events), among=["PG103", "PG105", "PG903"]) == expected

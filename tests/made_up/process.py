@@ -20,6 +20,10 @@ _DEVICE = m.DeviceLimits(
     total_memory=1 << 30,
 )
 
+#: what the driver says of a call
+ILLEGAL = "an illegal memory access was encountered"
+STALE = "invalid resource handle"
+
 
 def context(change: str = "created", line: int = 1, thread: int = MAIN, **fields: Any) -> m.ContextChanged:
     """A context is made, pushed or popped; by pycuda.autoinit unless ``automatic`` is False."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from made_up.recordings import numbered, record
+
 from pycuda_guard.callsite import Site
 from pycuda_guard.events import model as m
 from pycuda_guard.events.reader import read
-from pycuda_guard.events.recorder import Recorder, describe
 from pycuda_guard.findings import Finding, KernelLocation, Location, Related, Severity
 from pycuda_guard.reports.run import Run
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-START = 1_700_000_000_000_000_000
 FILE = "/home/user/script.py"
 A_GPU = 0xD000_0000
 
@@ -66,14 +66,7 @@ def finding(
 
 def recorded(path: Path, events: Iterable[m.Event], findings: Iterable[Finding] = ()) -> Run:
     """Return a run of these events, numbered from 1, a microsecond apart."""
-    problems: list[BaseException] = []
-    recorder = Recorder(
-        str(path), describe("1.2.3", "the CPU device"), lambda _, error: problems.append(error)
-    )
-    for number, event in enumerate(events, 1):
-        event.sequence, event.time = number, START + 1000 * number
-        recorder.write(event)
-    recorder.close()
+    problems = record(path, numbered(*events))
     assert not problems
     recording = read(str(path))
     return Run(

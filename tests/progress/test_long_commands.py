@@ -10,10 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from pycuda_guard.callsite import Site
-from pycuda_guard.events import model as m
-from pycuda_guard.events.recorder import Recorder, describe
+from made_up.memory import alloc
+from made_up.recordings import numbered, record
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,17 +35,8 @@ COMMANDS = [
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a recording of some blocks."""
     path = tmp_path_factory.mktemp("long")
-    problems: list[object] = []
-    recorder = Recorder(
-        str(path / "run.pgr"), describe("1.2.3", "the CPU device"), lambda *words: problems.append(words)
-    )
-    place = Site("/nowhere/script.py", 3, "main"), 11, 31
-    for number in range(1, 1501):
-        made = m.Allocated(*place, "mem_alloc", 4096 * number, 400, m.MemoryKind.DEVICE)
-        made.sequence, made.time = number, 1_700_000_000_000_000_000 + number
-        recorder.write(made)
-    recorder.close()
-    assert not problems
+    events = [alloc(4096 * number, 400) for number in range(1, 1501)]
+    assert not record(path / "run.pgr", numbered(*events, step=1))
     return path
 
 

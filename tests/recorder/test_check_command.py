@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from recording_support import SITE, copies, record
+from made_up.recordings import SITE, copies, record
 
 from pycuda_guard import cli
 from pycuda_guard.events import model as m

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from recording_support import copies, record
+from made_up.recordings import copies, record
 
 from pycuda_guard.events import codec, model as m
 from pycuda_guard.events.format import BLOCK, HEAD, MAGIC, RECORD, Head, Kind, RecordingError

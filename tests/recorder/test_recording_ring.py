@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from recording_support import copies, record
+from made_up.recordings import copies, record
 
 from pycuda_guard.checks.engine import Engine
 from pycuda_guard.errors import StartError
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FULL = """
 import resource, sys
 sys.path[:0] = sys.argv[3:]
-from recording_support import copies, record
+from made_up.recordings import copies, record
 blocks, count = 65536, int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (count * blocks, resource.RLIM_INFINITY))
 print([str(problem) for problem in record(sys.argv[1], copies(20_000))])
@@ -85,7 +85,7 @@ def test_rules_are_told_what_is_lost() -> None:
 def test_a_full_disk_makes_it_a_ring(tmp_path: Path, blocks: int) -> None:
     path = tmp_path / "run.pgr"
     done = subprocess.run(
-        [sys.executable, "-c", FULL, str(path), str(blocks), str(ROOT), str(Path(__file__).parent)],
+        [sys.executable, "-c", FULL, str(path), str(blocks), str(ROOT), str(ROOT / "tests")],
         capture_output=True,
         text=True,
         timeout=60,
@@ -102,7 +102,7 @@ def test_a_full_disk_makes_it_a_ring(tmp_path: Path, blocks: int) -> None:
 
 def test_no_space_at_all_is_an_error_at_the_start(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path / "run.pgr"), "1", str(ROOT), str(Path(__file__).parent)],
+        [sys.executable, "-c", FULL, str(tmp_path / "run.pgr"), "1", str(ROOT), str(ROOT / "tests")],
         capture_output=True,
         text=True,
         timeout=60,

@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from recording_support import any_event, copies, record
+from made_up.anything import any_event
+from made_up.recordings import copies, record
 
 from pycuda_guard.callsite import Site, call_text
 from pycuda_guard.events import codec, model as m

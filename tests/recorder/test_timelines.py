@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from recording_support import copies
+from made_up.recordings import copies
 
 import pycuda_guard
 from pycuda_guard import config

@@ -12,40 +12,33 @@ from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
+from made_up import recordings
+from made_up.memory import A
+from made_up.recordings import SITE
 from sarif_subset import SUBSET
 
 from pycuda_guard import cli
 from pycuda_guard.callsite import Site
 from pycuda_guard.events import model as m
-from pycuda_guard.events.recorder import Recorder, describe
 from pycuda_guard.reports.formats import FORMATS
 
 if TYPE_CHECKING:
     from pycuda_guard.reports.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-SITE = Site("/home/user/script.py", 3, "main")
 
 
 def record(path: Path, *, is_wrong: bool, has_ended: bool = True, copies: int = 1, site: Site = SITE) -> str:
     """Record a program that copies 400 bytes into an allocation of 400, or of 100, and return the path."""
-    problems: list[BaseException] = []
-    recorder = Recorder(
-        str(path), describe("1.2.3", "the CPU device"), lambda where, error: problems.append(error)
-    )
     nbytes = 100 if is_wrong else 400
-    events: list[m.Event] = [m.Allocated(site, 11, 31, "mem_alloc", 0xD000_0000, nbytes, m.MemoryKind.DEVICE)]
+    events: list[m.Event] = [m.Allocated(site, 11, 31, "mem_alloc", A, nbytes, m.MemoryKind.DEVICE)]
     for _ in range(copies):
         source = m.HostOperand(0x1000_0000, m.Extent(400), 400)
-        target = m.DeviceOperand(0xD000_0000, m.Extent(400))
+        target = m.DeviceOperand(A, m.Extent(400))
         events.append(m.Copy(site, 11, 31, "memcpy_htod", m.CopyKind.HTOD, target, source))
     if has_ended:
         events.append(m.RunEnded(None, 11, 0))
-    for number, event in enumerate(events, 1):
-        event.sequence = number
-        recorder.write(event)
-    recorder.close()
-    assert problems == []
+    assert recordings.record(path, recordings.numbered(*events)) == []
     return str(path)
 
 

@@ -9,9 +9,12 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from made_up.copies import host, htod
+from made_up.kernels import launch
+from made_up.memory import A, alloc
+from made_up.places import CTX, MAIN
 
 from pycuda_guard import config
-from pycuda_guard.callsite import Site
 from pycuda_guard.errors import StartError
 from pycuda_guard.events import model as m
 from pycuda_guard.reports.json_report import JsonReport
@@ -21,8 +24,6 @@ from pycuda_guard.session import Session
 if TYPE_CHECKING:
     from pathlib import Path
 
-ADDRESS = 0xD000_0000
-
 
 def session_with(**options: object) -> tuple[Session, io.StringIO]:
     """Return a session that has not wrapped anything, and what it prints to."""
@@ -30,27 +31,13 @@ def session_with(**options: object) -> tuple[Session, io.StringIO]:
     return Session(config.read(options, {}), Terminal(stream, quiet=False)), stream
 
 
-def allocated(nbytes: int = 400, line: int = 3) -> m.Allocated:
-    return m.Allocated(
-        Site("script.py", line, "f"), 11, 31, "mem_alloc", ADDRESS, nbytes, m.MemoryKind.DEVICE
-    )
-
-
 def upload(nbytes: int, line: int = 4) -> m.Copy:
-    return m.Copy(
-        Site("script.py", line, "f"),
-        11,
-        31,
-        "memcpy_htod",
-        m.CopyKind.HTOD,
-        m.DeviceOperand(ADDRESS, m.Extent(nbytes)),
-        m.HostOperand(0x1000_0000, m.Extent(nbytes), nbytes),
-    )
+    return htod(A, host(nbytes, "uint8"), line)
 
 
 def test_numbers_count_from_one() -> None:
     session, _ = session_with()
-    assert [session.emit(allocated()) for _ in range(3)] == [1, 2, 3]
+    assert [session.emit(alloc(A, 400, line=3)) for _ in range(3)] == [1, 2, 3]
 
 
 def test_numbers_are_unique_across_threads() -> None:
@@ -78,7 +65,7 @@ def test_an_event_during_another_waits_its_turn() -> None:
             self.cycle = self
 
         def __del__(self) -> None:
-            inner.append(session.emit(m.Freed(None, 11, 31, ADDRESS, m.MemoryKind.DEVICE, "collected")))
+            inner.append(session.emit(m.Freed(None, 11, 31, A, m.MemoryKind.DEVICE, "collected")))
 
     class Collecting(io.StringIO):
         def write(self, text: str) -> int:
@@ -87,7 +74,7 @@ def test_an_event_during_another_waits_its_turn() -> None:
             return stream.write(text)
 
     session._output.screen._stream = Collecting()
-    session.emit(allocated())
+    session.emit(alloc(A, 400, line=3))
     session.emit(upload(404))
     assert inner[0] == 3
     assert "PG201" in stream.getvalue()
@@ -115,7 +102,7 @@ def test_strict_makes_the_guards_own_findings_count(options: dict[str, object], 
 @pytest.mark.parametrize("level", ["error", "warning", "never"])
 def test_level_of_failure(level: str) -> None:
     session, _ = session_with(fail_on=level)
-    session.emit(allocated())
+    session.emit(alloc(A, 400, line=3))
     assert not session.has_failed
     session.emit(upload(404))
     assert session.has_failed is (level != "never")
@@ -124,7 +111,7 @@ def test_level_of_failure(level: str) -> None:
 def test_errors_are_printed_at_once_and_counted_at_the_end() -> None:
     session, stream = session_with()
     session.device = "cpu"
-    session.emit(allocated())
+    session.emit(alloc(A, 400, line=3))
     session.emit(upload(404))
     assert stream.getvalue().startswith("error[PG201] copy-out-of-bounds")
     before = len(stream.getvalue())
@@ -139,12 +126,10 @@ def test_errors_are_printed_at_once_and_counted_at_the_end() -> None:
 def test_an_error_that_the_program_handles_is_printed_at_the_end_as_a_note() -> None:
     session, stream = session_with()
     session.device = "cpu"
-    launch = m.Launch(
-        Site("script.py", 5, "f"), 11, 31, "__call__", 901, "k", (1, 1), (0, 1, 1), 0, 0, None, 8
-    )
-    announced = session.emit(launch)
+    refused = launch("k", block=(0, 1, 1), raw=8)
+    announced = session.emit(refused)
     session.emit(
-        m.CallFailed(launch.site, 11, 31, "__call__", announced, "LogicError", "x", "invalid argument")
+        m.CallFailed(refused.site, MAIN, CTX, "__call__", announced, "LogicError", "x", "invalid argument")
     )
     assert "PG404" not in stream.getvalue()
     session.finish()
@@ -159,7 +144,7 @@ def test_a_disk_that_fills_is_said_once_and_the_program_goes_on(tmp_path: Path) 
     session._output._json = JsonReport(str(folder / "out.json"))
     (folder / "out.json").unlink()
     folder.rmdir()
-    session.emit(allocated())
+    session.emit(alloc(A, 400, line=3))
     session.emit(upload(404))
     session.emit(upload(408, line=5))
     assert stream.getvalue().count("can't be written any more") == 1
@@ -174,7 +159,7 @@ def test_json_is_complete_after_every_new_finding(tmp_path: Path) -> None:
     path = tmp_path / "out.json"
     session._output._json = JsonReport(str(path))
     assert json.loads(path.read_text()) == {"version": 1, "findings": [], "suppressed": []}
-    session.emit(allocated())
+    session.emit(alloc(A, 400, line=3))
     for n in range(3):
         session.emit(upload(404 + n, line=10 + n))
         assert len(json.loads(path.read_text())["findings"]) == n + 1

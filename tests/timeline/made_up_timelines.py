@@ -1,19 +1,17 @@
-"""Events made up for timelines, and recordings of them."""
+"""Events made up for timelines."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from made_up.places import CTX
+from made_up.recordings import numbered
 
 from pycuda_guard.callsite import Site
 from pycuda_guard.events import model as m
-from pycuda_guard.events.recorder import Recorder, describe
 from pycuda_guard.reports.tracks import Row, Tracks
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-START = 1_700_000_000_000_000_000
-CTX, DEFAULT, FIRST, SECOND = 31, 0, 101, 102
+DEFAULT, FIRST, SECOND = 0, 101, 102
 A_GPU = 0xD000_0000
 
 
@@ -34,35 +32,11 @@ def dtoh(stream: int = DEFAULT, asynchronous: bool = False, line: int = 20) -> m
     return m.Copy(*where(line), "memcpy_dtoh", m.CopyKind.DTOH, *ends, stream, asynchronous)
 
 
-def stream(handle: int, flags: int = 0) -> m.StreamCreated:
-    """``Stream(flags)``."""
-    return m.StreamCreated(*where(4), handle, flags)
-
-
 def synchronized(scope: str, handle: int, polled: bool = False) -> m.Synchronized:
     """The host has waited, or asked."""
     return m.Synchronized(*where(30), scope, handle, polled)
 
 
-def numbered(*events: m.Event, step: int = 1000) -> list[m.Event]:
-    """Number events from 1, ``step`` nanoseconds apart."""
-    for number, event in enumerate(events, 1):
-        event.sequence, event.time = number, START + number * step
-    return list(events)
-
-
 def rows(*events: m.Event) -> list[Row]:
     """Return the rows of these events."""
     return list(Tracks().rows(numbered(*events)))
-
-
-def record(path: Path, *events: m.Event) -> None:
-    """Write a recording of these events."""
-    problems: list[BaseException] = []
-    recorder = Recorder(
-        str(path), describe("1.2.3", "the CPU device"), lambda _, error: problems.append(error)
-    )
-    for event in events:
-        recorder.write(event)
-    recorder.close()
-    assert not problems

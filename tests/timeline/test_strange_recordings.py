@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from made_up_timelines import record
-from recording_support import SITE, any_event, of_type
+from made_up.anything import any_event, of_type
+from made_up.recordings import SITE, record
 
 from pycuda_guard.cli import main
 from pycuda_guard.events import codec, model as m
@@ -115,7 +115,7 @@ def test_pictures(
 @strange
 def test_parquet_files(tmp_path: Path, events: list[m.Event]) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed (the extra parquet)")
-    record(tmp_path / "run.pgr", *numbered(events))
+    assert not record(tmp_path / "run.pgr", numbered(events))
     out = tmp_path / "run.parquet"
     assert main(["timeline", str(tmp_path / "run.pgr"), "--parquet", str(out)]) == 0
     assert parquet.read_table(out).num_rows == len(events)

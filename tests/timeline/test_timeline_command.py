@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up_timelines import FIRST, START, dtoh, launch, numbered, record, stream, synchronized, where
+from made_up.recordings import START, numbered, record
+from made_up.streams import stream
+from made_up_timelines import FIRST, dtoh, launch, synchronized, where
 
 from pycuda_guard.cli import main
 from pycuda_guard.events import model as m
@@ -59,7 +61,7 @@ def line_of(text: str) -> int:
 def small(path: Path) -> Path:
     """Make a recording of a few events."""
     events = [stream(FIRST), launch(FIRST), launch(name="scan"), dtoh(), m.RunEnded(None, 11, 0)]
-    record(path, *numbered(*events, step=1_000_000))
+    assert not record(path, numbered(*events, step=1_000_000))
     return path
 
 
@@ -99,8 +101,8 @@ def test_filters(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_processes_are_merged_by_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     early, late = numbered(launch(), launch(), step=2000), numbered(dtoh(), dtoh(), step=3000)
-    record(tmp_path / "a.pgr", *late)
-    record(tmp_path / "b.pgr", *early)
+    assert not record(tmp_path / "a.pgr", late)
+    assert not record(tmp_path / "b.pgr", early)
     assert main(["timeline", str(tmp_path)]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split()[0] == "process"
@@ -111,7 +113,7 @@ def test_processes_are_merged_by_time(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_what_precedes_the_damage_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "run.pgr"
-    record(path, *numbered(*[launch() for _ in range(50)]))
+    assert not record(path, numbered(*[launch() for _ in range(50)]))
     data = bytearray(path.read_bytes())
     data[data.rindex(b"step", 0, data.rindex(b"step")) + 1] ^= 0x10
     path.write_bytes(data)
@@ -123,7 +125,7 @@ def test_what_precedes_the_damage_is_shown(tmp_path: Path, capsys: pytest.Captur
 
 def test_texts_of_the_program_stay_on_their_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "run.pgr"
-    record(path, *numbered(launch(name="a\x1b[31m\nb\u202e")))
+    assert not record(path, numbered(launch(name="a\x1b[31m\nb\u202e")))
     (line,) = table(capsys, path)
     assert line.isprintable() and "a\\x1b[31m b\\u202e" in line
 
@@ -211,8 +213,8 @@ def test_a_trace_of_a_program(recording: Path, tmp_path: Path) -> None:
 
 def test_a_trace_of_waits(tmp_path: Path) -> None:
     path = tmp_path / "run.pgr"
-    record(
-        path, *numbered(stream(FIRST), launch(FIRST), launch(FIRST), synchronized("stream", FIRST), dtoh())
+    assert not record(
+        path, numbered(stream(FIRST), launch(FIRST), launch(FIRST), synchronized("stream", FIRST), dtoh())
     )
     events = trace(path, tmp_path / "run.json")
     names = check_tracks(events)
@@ -232,7 +234,7 @@ def test_a_trace_of_waits(tmp_path: Path) -> None:
 def test_hostile_names_in_a_trace(tmp_path: Path) -> None:
     path = tmp_path / "run.pgr"
     name = '"}]</script>\\\x00\u2028'
-    record(path, *numbered(launch(name=name)))
+    assert not record(path, numbered(launch(name=name)))
     events = trace(path, tmp_path / "run.json")
     assert [event["name"] for event in events if event["ph"] == "X"] == [name]
 
@@ -282,5 +284,5 @@ def test_failures_say_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     failed = m.CallFailed(
         *where(40), "memcpy_dtoh", 1, "LogicError", "cuMemcpyDtoH failed", "invalid argument"
     )
-    record(path, *numbered(dtoh(), failed))
+    assert not record(path, numbered(dtoh(), failed))
     assert "memcpy_dtoh raised LogicError: invalid argument" in table(capsys, path)[1]

@@ -6,19 +6,9 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from made_up_timelines import (
-    A_GPU,
-    CTX,
-    DEFAULT,
-    FIRST,
-    SECOND,
-    dtoh,
-    launch,
-    rows,
-    stream,
-    synchronized,
-    where,
-)
+from made_up.places import CTX
+from made_up.streams import stream
+from made_up_timelines import A_GPU, DEFAULT, FIRST, SECOND, dtoh, launch, rows, synchronized, where
 
 from pycuda_guard.events import codec, model as m
 from pycuda_guard.reports.looks import LOOKS, Kind

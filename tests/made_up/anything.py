@@ -1,24 +1,16 @@
-"""Events made up at random, and recordings written without PyCUDA."""
+"""Events made up at random, of all that a recording may hold."""
 
 from __future__ import annotations
 
 import enum
 import types
 import typing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
 
-from pycuda_guard.callsite import Site
 from pycuda_guard.events import codec, model as m
-from pycuda_guard.events.recorder import Recorder, describe
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-SITE = Site("/home/user/script.py", 3, "main")
 
 NUMBERS = st.integers(-(2**63), 2**64 - 1)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -51,37 +43,3 @@ def of_type(kind: Any) -> st.SearchStrategy[Any]:
 def any_event() -> st.SearchStrategy[m.Event]:
     """Return a strategy for events of every class."""
     return st.one_of(*[of_type(kind) for kind in codec.event_classes()])
-
-
-def copies(count: int, name: str = "memcpy_htod") -> list[m.Event]:
-    """Return that many events, numbered from 1."""
-    events: list[m.Event] = []
-    for number in range(1, count + 1):
-        event = m.Copy(
-            SITE,
-            11,
-            31,
-            name,
-            m.CopyKind.HTOD,
-            m.DeviceOperand(0xD000_0000 + number, m.Extent(400)),
-            m.HostOperand(0x1000_0000, m.Extent(400), 400),
-        )
-        event.sequence = number
-        event.time = 2 * number + 1  # odd, so that the record's last byte is not zero
-        events.append(event)
-    return events
-
-
-def record(
-    path: Path, events: Sequence[m.Event], *, limit: int | None = None, is_closed: bool = True
-) -> list[BaseException]:
-    """Write a recording and return what the recorder complained about."""
-    problems: list[BaseException] = []
-    recorder = Recorder(
-        str(path), describe("1.2.3", "the CPU device"), lambda where, error: problems.append(error), limit
-    )
-    for event in events:
-        recorder.write(event)
-    if is_closed:
-        recorder.close()
-    return problems

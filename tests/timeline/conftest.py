@@ -1,8 +1,0 @@
-"""Lets these tests use the made-up events of the recorder's tests."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "recorder"))

@@ -75,8 +75,8 @@ class Image:
 
     @property
     def has_twin(self) -> bool:
-        """Whether variants that note what they touch are in a module of their own."""
-        return not self.variables and any(plan.kernel.tracing for plan in self.plans.values())
+        """Whether there are variants that note what they touch, in a module of their own."""
+        return any(plan.kernel.tracing for plan in self.plans.values())
 
     @property
     def uses_heap(self) -> bool:
@@ -147,7 +147,8 @@ def _unpack_bound(data: dict[str, Any]) -> Bound:
 def _unpack_tracing(data: dict[str, Any] | None) -> Tracing | None:
     if data is None:
         return None
-    return Tracing(data["start"], tuple(Map(**each) for each in data["maps"]), data["looks_up"])
+    maps = tuple(Map(**each) for each in data["maps"])
+    return Tracing(**{**data, "maps": maps, "variables": tuple(data["variables"])})
 
 
 def _unpack_races(data: dict[str, Any]) -> RaceVariant:
@@ -172,11 +173,14 @@ def _make(ptx: str, *, races: bool, watchdog: bool, traced: bool) -> Image:
         for item in module.items
         if isinstance(item, Function) and item.entry and item.body is not None
     }
-    variables = tuple(
-        name for name, variable in module.variables.items() if variable.space in (Space.GLOBAL, Space.CONST)
-    )
     inlined = _inlined(module)
     done = instrument(module, races=races, watchdog=watchdog, traced=traced)
+    left = done.module.variables
+    variables = tuple(
+        name
+        for name, variable in module.variables.items()
+        if name in left and variable.space in (Space.GLOBAL, Space.CONST)
+    )
     plans = {}
     for name, kernel in done.kernels.items():
         offsets, size = layouts[name]

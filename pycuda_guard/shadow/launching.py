@@ -245,7 +245,8 @@ class Launching:
         if not self.footprints.wants(tracing, event):
             return bytes(tracing.nbytes)
         told = variant.plan.kernel.roots, roots.allocations
-        return self.footprints.prepare(state, tracing, *told, bool(table[1]), event)
+        words = self.footprints.prepare(state, tracing, *told, bool(table[1]), event)
+        return words + b"".join([_POINTER.pack(variant.loaded.variables[name]) for name in tracing.variables])
 
     def _is_proven(self, variant: Variant, packed: bytes, shared: int, roots: _Roots, event: Launch) -> bool:
         """Tell whether a launch needs no checks, and the variant without them is there for it."""

@@ -56,7 +56,7 @@ class Loaded:
         self.context = context
         self.state: ContextState | None = state
         self.counters = 0  # device address of the site counters
-        self.variables: list[int] = []  # addresses of global and constant variables
+        self.variables: dict[str, int] = {}  # addresses of global and constant variables
         self.holders = 0
         self.module: ModuleId = 0
         self.library = False
@@ -238,13 +238,14 @@ class Loader:
     def traced_function(self, variant: Variant) -> Any:
         """Return the variant that notes what it touches, got when it is first asked for; None without one."""
         if variant.traced is None:
-            module, variant.traced_in = variant.module, variant.loaded
-            if not variant.loaded.image.variables:
-                twin = self._twin(variant.loaded)
-                if twin is None or twin.loaded is None:
-                    return None
-                module, variant.traced_in = twin.module, twin.loaded
-            variant.traced = self.get_function(module, variant.name + TRACED_SUFFIX)
+            tracing = variant.plan.kernel.tracing
+            if tracing is None or not variant.loaded.variables.keys() >= {*tracing.variables}:
+                return None  # the driver does not tell where a variable is
+            twin = self._twin(variant.loaded)
+            if twin is None or twin.loaded is None:
+                return None
+            variant.traced_in = twin.loaded
+            variant.traced = self.get_function(twin.module, variant.name + TRACED_SUFFIX)
             variant.traced_threads = self.ask_threads(variant.traced)
             for name, arguments in variant.settings:
                 self.set_checked(variant, variant.traced, name, arguments)
@@ -349,7 +350,7 @@ class Loader:
                 world.uses_heap = True  # something that pointers can lead to and no address is known of
                 continue
             if size:
-                loaded.variables.append(address)
+                loaded.variables[name] = address
                 for replaced in world.allocations.add(
                     Allocation(address, size, MemoryKind.GLOBAL, loaded.context)
                 ):
@@ -372,7 +373,7 @@ class Loader:
 
     def _unloaded(self, loaded: Loaded) -> None:
         loaded.drop()  # PyCUDA's objects keep their context alive
-        for address in loaded.variables:
+        for address in loaded.variables.values():
             self._world.unloaded.append(address)
 
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 #: what the name of the variant ends in
 TRACED_SUFFIX = "$traced"
 
-#: behind everything else in the hidden parameter: the address of the extents, 0 for none, and then, for each
-#: map, that of its first cell, 0 where there is none
+#: behind everything else in the hidden parameter: the address of the extents, 0 for none; then, for each
+#: map, that of its first cell, 0 where there is none; then those of the variables
 WORD = struct.Struct("<Q")
 #: for each kind of access, the complement of the lowest address and one past the highest; both only grow.
 #: One for each allocation of the table, twice as long as an abi.RANGE
@@ -64,22 +64,29 @@ class Tracing:
     """What the host has to know of a variant that traces.
 
     ``start`` is where in the hidden parameter its words begin. ``looks_up``: it has extents.
+    ``variables`` of the program's module it uses at their addresses, in a module of its own.
     """
 
     start: int
     maps: tuple[Map, ...]
     looks_up: bool
+    variables: tuple[str, ...] = ()
 
     @property
     def nbytes(self) -> int:
         """Size of the words."""
-        return WORD.size * (1 + len(self.maps))
+        return WORD.size * (1 + len(self.maps) + len(self.variables))
+
+    @property
+    def variables_at(self) -> int:
+        """Where in the hidden parameter the addresses of variables begin."""
+        return self.start + WORD.size * (1 + len(self.maps))
 
 
 class Tracer:
-    """Adds to accesses what they leave behind. ``start`` is as in :class:`Tracing`."""
+    """Adds to accesses what they leave behind. ``start`` and ``variables`` are as in :class:`Tracing`."""
 
-    def __init__(self, frame: Frame, start: int) -> None:
+    def __init__(self, frame: Frame, start: int, variables: tuple[str, ...] = ()) -> None:
         self._vague = vague_accesses(frame.flat)
         self._orders_itself = any(
             _orders(entry) for entry in frame.flat.body if isinstance(entry, Instruction)
@@ -89,7 +96,7 @@ class Tracer:
         self._shifts = _shifts(frame, traced)
         self._maps = {key: index for index, key in enumerate(self._shifts)}
         maps = tuple(Map(root, kind, shift) for (root, kind), shift in self._shifts.items())
-        self.tracing = Tracing(start, maps, None in roots)
+        self.tracing = Tracing(start, maps, None in roots, variables)
 
     @property
     def is_needed(self) -> bool:

@@ -11,6 +11,7 @@ from pycuda_guard.kernels.analysis.provenance import ParameterWord, Provenance, 
 from pycuda_guard.kernels.analysis.waiting import waits_for_blocks
 from pycuda_guard.kernels.instrument import abi, reports
 from pycuda_guard.kernels.instrument.accesses import Access, accesses_of
+from pycuda_guard.kernels.instrument.borrowed import borrowed_variables, is_literal, with_borrowed
 from pycuda_guard.kernels.instrument.calls import (
     SUFFIX,
     plan_calls,
@@ -86,8 +87,7 @@ def instrument(
     threads wait for ever, where that may be.
 
     The variants that note what they touch are a module of their own, returned with ``traced``, so that
-    programs which never need them need not load them. Where kernels have variables in common, they are
-    in the one with the other variants.
+    programs which never need them need not load them. They use the variables of the first module.
 
     Kernels that can't be instrumented stay as they are and are told of in ``left_out``. Raises nothing
     for a module that the parser gave. Takes time about linear in the module's length.
@@ -129,8 +129,6 @@ class _Pipeline:
     ) -> None:
         self.races = races
         self.traced = traced
-        spaces = {variable.space for variable in module.variables.values()}
-        self.is_whole = bool(spaces & {Space.GLOBAL, Space.CONST})
         self.module = module
         self.has_lanes = _has_lanes(module)
         self.watchdog = watchdog and self.has_lanes and module.version >= _FIRST_WITH_SLEEP
@@ -152,7 +150,9 @@ class _Pipeline:
             if reason:
                 self.left_out[name] = reason
             else:
-                built[name] = self.kernel(name)
+                built[name] = self.traced_kernel(name) if self.traced else self.kernel(name)
+        if self.traced:
+            return Instrumented(self.traced_module(built), self.kernels, self.sites.found, self.left_out)
         reached = frozenset[str]().union(*(self.calls.reached[name] for name in built))
         for name in reached:
             built[name] = [self.device_function(name)]
@@ -190,19 +190,30 @@ class _Pipeline:
             items.append(item)
         return replace(self.module, items=items)
 
+    def traced_module(self, built: dict[str, list[Function]]) -> Module:
+        """Return the module of traced variants: what they call is part of them, variables are elsewhere."""
+        items: list[Variable | Function | Verbatim] = [*reports.support_items(len(self.sites.found))]
+        if any(kernel.checks_shared for kernel in self.kernels.values()):
+            items.append(dynamic_variable())
+        for item in self.module.items:
+            if isinstance(item, Variable):
+                if item.space is Space.SHARED or is_literal(item):
+                    items.append(item)
+            elif isinstance(item, Verbatim) or item.name not in self.flat:
+                items.append(item)
+            elif item.body is not None:
+                items.extend(built.get(item.name, ()))
+        return replace(self.module, items=items)
+
     # --- one function -------------------------------------------------------------------------------
 
     def kernel(self, name: str) -> list[Function]:
         """Instrument a kernel; return its variants."""
-        flat = self.flat[name]
-        provenance = find_provenance(flat)
-        accesses = _accesses(flat)
-        plan = KernelPlan(flat, provenance, accesses, _find_roots(flat, provenance, accesses))
+        plan = self.plan(name)
+        flat, accesses = plan.flat, plan.accesses
         hidden_bytes = abi.HEADER.size + len(plan.roots) * abi.RANGE.size
         hidden = Variable(abi.LAUNCH_PARAMETER, Space.PARAM, "b8", align=16, dims=(hidden_bytes,))
         declared = replace(flat.function, parameters=[*flat.function.parameters, hidden])
-        if self.traced:
-            return self.traced_kernel(plan, name, hidden_bytes)
         # each variant is made from a frame of its own, with the same plan
         room = (_PARAMETER_LIMIT - _hidden_offset(flat.function) - hidden_bytes) // abi.BOUND.size
         fast = self.frame(flat, name, plan, min(room, _MOST_BOUNDS))
@@ -227,8 +238,7 @@ class _Pipeline:
         if proof is not None:
             emit_proven(proven)
             functions.append(proven.builder.function(name + PROVEN_SUFFIX, self.limited(flat, declared)))
-        tracing, traced = self.traced_variant(plan, name, shadow if checked else None, is_made=self.is_whole)
-        functions += traced
+        tracing, _ = self.traced_variant(plan, name, None, is_made=False)
         self.kernels[name] = InstrumentedKernel(
             name,
             _hidden_offset(flat.function),
@@ -270,14 +280,23 @@ class _Pipeline:
             return declared
         return replace(declared, directives=[*declared.directives, ("maxnreg", (_FOR_LARGE_BLOCKS,))])
 
-    def traced_kernel(self, plan: KernelPlan, name: str, hidden_bytes: int) -> list[Function]:
-        """Instrument a kernel for the module of traced variants alone."""
+    def plan(self, name: str) -> KernelPlan:
+        """Return what the variants of a kernel have in common."""
+        flat = self.flat[name]
+        provenance = find_provenance(flat)
+        accesses = _accesses(flat)
+        return KernelPlan(flat, provenance, accesses, _find_roots(flat, provenance, accesses))
+
+    def traced_kernel(self, name: str) -> list[Function]:
+        """Instrument a kernel for the module of traced variants."""
+        plan = self.plan(name)
         shadow = plan_shadow(plan.flat, plan.accesses, self.variables)
         is_checked = is_worthwhile(self.frame(plan.flat, name, plan), plan.accesses, shadow)
         if not is_checked or self.calls.reached[name]:
             shadow = None
         tracing, functions = self.traced_variant(plan, name, shadow, is_made=True)
         offset, roots = _hidden_offset(plan.flat.function), _describe_roots(plan)
+        hidden_bytes = abi.HEADER.size + len(plan.roots) * abi.RANGE.size
         self.kernels[name] = InstrumentedKernel(
             name, offset, hidden_bytes, roots, shadow=shadow, tracing=tracing
         )
@@ -286,7 +305,7 @@ class _Pipeline:
     def traced_variant(
         self, plan: KernelPlan, name: str, shadow: SharedShadow | None, *, is_made: bool
     ) -> tuple[Tracing | None, list[Function]]:
-        """Return the variant that notes what it touches, where it is needed, and is to be made here.
+        """Return the variant that notes what it touches, where it is needed; without one if not ``is_made``.
 
         It does all that the checked variant does.
         """
@@ -297,11 +316,12 @@ class _Pipeline:
             if whole is None:
                 return None, []
             flat, provenance, shadow = whole, find_provenance(whole), None
-        if len(flat.body) > _MOST_TRACED or waits_for_blocks(flat):
+        variables = borrowed_variables(flat, provenance, self.variables)
+        if len(flat.body) > _MOST_TRACED or waits_for_blocks(flat) or variables is None:
             return None, []
         frame = self.frame(flat, name, replace(plan, flat=flat, provenance=provenance))
         start = abi.HEADER.size + len(plan.roots) * abi.RANGE.size
-        tracer = Tracer(frame, start)
+        tracer = Tracer(frame, start, variables)
         hidden_bytes = start + tracer.tracing.nbytes
         if not tracer.is_needed or _hidden_offset(flat.function) + hidden_bytes > _PARAMETER_LIMIT:
             return None, []
@@ -310,7 +330,8 @@ class _Pipeline:
         emit_checked(frame, shadow, tracer=tracer)
         hidden = Variable(abi.LAUNCH_PARAMETER, Space.PARAM, "b8", align=16, dims=(hidden_bytes,))
         declared = replace(flat.function, parameters=[*flat.function.parameters, hidden])
-        return tracer.tracing, [frame.builder.function(name + TRACED_SUFFIX, self.launchable(flat, declared))]
+        function = frame.builder.function(name + TRACED_SUFFIX, self.launchable(flat, declared))
+        return tracer.tracing, [with_borrowed(function, variables, tracer.tracing.variables_at)]
 
     def race_variant(
         self,

@@ -15,7 +15,8 @@ from pycuda_guard.events.model import KernelSignature, Parameter, ParameterKind
 from pycuda_guard.kernels.analysis.accesses import certain_accesses, vague_accesses
 from pycuda_guard.kernels.analysis.coverage import meant_stores
 from pycuda_guard.kernels.analysis.pointers import followed_parameters
-from pycuda_guard.kernels.analysis.provenance import ParameterWord, find_provenance
+from pycuda_guard.kernels.analysis.provenance import find_provenance
+from pycuda_guard.kernels.analysis.sources import ParameterWord
 from pycuda_guard.kernels.ptx.declarations import read_variables
 from pycuda_guard.kernels.ptx.errors import PtxSyntaxError
 from pycuda_guard.kernels.ptx.flatten import flatten

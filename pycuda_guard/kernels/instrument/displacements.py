@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pycuda_guard.kernels.analysis.provenance import ParameterWord
+from pycuda_guard.kernels.analysis.sources import ParameterWord
 from pycuda_guard.kernels.ptx.ir import Address, Immediate, Instruction, Register, Symbol
 from pycuda_guard.kernels.ptx.opcodes import definitions
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pycuda_guard.kernels.analysis.provenance import (
-    ParameterWord,
-    Provenance,
-    VariableAddress,
-    find_provenance,
-)
+from pycuda_guard.kernels.analysis.provenance import Provenance, find_provenance
+from pycuda_guard.kernels.analysis.sources import ParameterWord, VariableAddress
 from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.kernels.instrument.builder import Builder, at
 from pycuda_guard.kernels.instrument.ranges import Range

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.analysis.pressure import register_pressure
-from pycuda_guard.kernels.analysis.provenance import ParameterWord, Provenance, find_provenance
+from pycuda_guard.kernels.analysis.provenance import Provenance, find_provenance
+from pycuda_guard.kernels.analysis.sources import ParameterWord
 from pycuda_guard.kernels.analysis.waiting import waits_for_blocks
 from pycuda_guard.kernels.instrument import abi, reports
 from pycuda_guard.kernels.instrument.accesses import Access, accesses_of

@@ -13,7 +13,7 @@ from pycuda_guard.kernels.ptx.ir import Symbol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pycuda_guard.kernels.analysis.provenance import ParameterWord
+    from pycuda_guard.kernels.analysis.sources import ParameterWord
     from pycuda_guard.kernels.instrument.accesses import Access
     from pycuda_guard.kernels.instrument.builder import Builder
     from pycuda_guard.kernels.ptx.ir import Register

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pycuda_guard.kernels.analysis.provenance import ParameterWord
+from pycuda_guard.kernels.analysis.sources import ParameterWord
 from pycuda_guard.kernels.instrument.proofs.model import UNKNOWN
 from pycuda_guard.kernels.instrument.proofs.operations import OPERATIONS
 from pycuda_guard.kernels.ptx.ir import TYPE_SIZES, Address, Register, Symbol

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.analysis.coverage import Guards
 from pycuda_guard.kernels.analysis.flow import flow_of
-from pycuda_guard.kernels.analysis.provenance import ParameterWord, VariableAddress
+from pycuda_guard.kernels.analysis.sources import ParameterWord, VariableAddress
 from pycuda_guard.kernels.analysis.values import both
 from pycuda_guard.kernels.instrument.accesses import accesses_of, space_of
 from pycuda_guard.kernels.instrument.races.formulas import Formulas

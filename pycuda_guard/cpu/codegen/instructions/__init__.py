@@ -31,7 +31,9 @@ FAMILIES = (
     "atomic",
     "video",
     "warp",
-    "matrix",
+    "mma",
+    "wmma",
+    "ldmatrix",
     "mbarrier",
     "control",
 )

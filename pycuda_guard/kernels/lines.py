@@ -8,25 +8,23 @@ are in none of them are those of the generated text.
 
 from __future__ import annotations
 
-import io
 import linecache
 import os
-import re
+import sys
 import textwrap
-import token
-import tokenize
-import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from itertools import islice
+from functools import partial
+from heapq import nlargest
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycuda_guard.callsite import CUDA_SUFFIXES
-from pycuda_guard.kernels.templates import Piece, align, formatted_strings
+from pycuda_guard.kernels.literals import string_literals
+from pycuda_guard.kernels.templates import Aligned, Piece, align, formatted_strings, replaced_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 #: what PyCUDA's SourceModule puts around source, unless told ``no_extern_c``
 WRAPPER = 'extern "C" {\n', "\n}\n"
@@ -34,15 +32,8 @@ WRAPPER = 'extern "C" {\n', "\n}\n"
 #: files of CUDA C beside a program that are looked at, and bytes of one
 _MOST_FILES, _LARGEST_FILE = 100, 1 << 20
 
-_PREFIX = re.compile(r"([A-Za-z]*)('''|\"\"\"|'|\")")
-_PIECE = re.compile(
-    r"\\(?:\n|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|N\{[^}]*\}|[0-7]{1,3}|.)|\n|[^\\\n]+"
-)
-_RAW_PIECE = re.compile(r"\n|[^\n]+")
-_SIMPLE_ESCAPES = {
-    "\n": "", "\\": "\\", "'": "'", '"': '"', "a": "\a", "b": "\b",
-    "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
-}  # fmt: skip
+#: entries of a folder that are looked at, and files that are aligned with a source line by line
+_MOST_ENTRIES, _MOST_ALIGNED = 1000, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +46,6 @@ class SourcePlace:
     def line(self, number: int) -> int | None:
         """Return the file's line for line ``number`` of the kernel source; None where there is none."""
         return (self.lines[number - 1] or None) if 1 <= number <= len(self.lines) else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Literal:
-    """A string literal: its value, and the file's line on which each line of the value starts."""
-
-    value: str
-    lines: tuple[int, ...]
 
 
 def locate_source(source: str, frames: Iterable[tuple[str, int]]) -> SourcePlace | None:
@@ -109,29 +92,42 @@ def _wrapped(source: str, find: Callable[[str], Iterator[tuple[int, ...]]]) -> t
     return tuple((lines[0], *lines, lines[-1], lines[-1]) for lines in find(inner))
 
 
-def _in_templates(source: str, programs: Iterable[str]) -> SourcePlace | None:
-    """Find the literals of a Python file, or else a file of CUDA C, that ``source`` may be made of."""
+def _in_templates(source: str, programs: Sequence[str]) -> SourcePlace | None:
+    """Find the Python file, or else the file of CUDA C, whose text ``source`` may be made of."""
     opening, closing = WRAPPER
     is_wrapped = source.startswith(opening) and source.endswith(closing)
     inner = source[len(opening) : len(source) - len(closing)] if is_wrapped else source
-    around = ((0,), (0, 0)) if is_wrapped else ((), ())
-    for filename, pieces in _origins(programs):
-        if lines := align(inner, pieces):
-            return SourcePlace(filename, (*around[0], *lines, *around[1]))
+    found = _in_programs(inner, programs) or _closest_file(inner, programs)
+    if found is None:
+        return None
+    filename, aligned = found
+    return SourcePlace(filename, (0, *aligned.lines, 0, 0) if is_wrapped else aligned.lines)
+
+
+def _in_programs(source: str, programs: Iterable[str]) -> tuple[str, Aligned] | None:
+    """Return the first Python file whose strings ``source`` may be made of."""
+    for program in programs:
+        text = "".join(linecache.getlines(program))
+        plain = [Piece(tuple(literal.value.split("\n")), literal.lines) for literal in string_literals(text)]
+        if aligned := align(source, [*plain, *formatted_strings(text)], replaced_names(text)):
+            return program, aligned
     return None
 
 
-def _origins(programs: Iterable[str]) -> Iterator[tuple[str, Iterable[Piece]]]:
-    """Yield files that a source may be made of, and the pieces of text in each."""
-    programs = tuple(programs)
-    for program in programs:
-        text = "".join(linecache.getlines(program))
-        plain = [Piece(tuple(literal.value.split("\n")), literal.lines) for literal in _literals(text)]
-        yield program, [*plain, *formatted_strings(text)]
-    for program in programs:
-        for file in _cuda_files(program):
-            if texts := _text_of(file).split("\n"):
-                yield os.path.abspath(file), [Piece(tuple(texts), tuple(range(1, len(texts) + 1)))]
+def _closest_file(source: str, programs: Sequence[str]) -> tuple[str, Aligned] | None:
+    """Return the file of CUDA C beside Python files that has most of ``source``."""
+    replaced = frozenset().union(*(replaced_names("".join(linecache.getlines(name))) for name in programs))
+    wanted = {line.strip() for line in source.split("\n")}
+    files = dict.fromkeys(file for program in programs for file in _cuda_files(program))
+    texts = {file: _text_of(file).split("\n") for file in files}
+    in_common = {file: sum(map(len, wanted.intersection(map(str.strip, texts[file])))) for file in files}
+    best: tuple[str, Aligned] | None = None
+    for file in nlargest(_MOST_ALIGNED, files, in_common.__getitem__):
+        piece = Piece(tuple(texts[file]), tuple(range(1, len(texts[file]) + 1)))
+        aligned = align(source, [piece], replaced, whole=True)
+        if aligned and (best is None or aligned.share > best[1].share):
+            best = os.path.abspath(file), aligned
+    return best
 
 
 def _in_cuda_file(source: str, programs: Iterable[str]) -> SourcePlace | None:
@@ -152,24 +148,45 @@ def _text_of(file: Path) -> str:
 
 
 def _cuda_files(program: str) -> Iterator[Path]:
-    """Yield the files of CUDA C that a Python file may have read its kernels from, likely ones first."""
+    """Yield the files of CUDA C that a Python file may have read its kernels from, likely ones first.
+
+    They are named on the command line or in the Python file, or in its folder, or in the current one where
+    that has the Python file somewhere in it.
+    """
     folder = Path(program).parent
     text = "".join(linecache.getlines(program))
-    named = [literal.value for literal in _literals(text) if literal.value.endswith(CUDA_SUFFIXES)]
+    named = [literal.value for literal in string_literals(text) if literal.value.endswith(CUDA_SUFFIXES)]
     files = [place / name for name in named if "\n" not in name for place in (folder, Path())]
-    yield from dict.fromkeys([*files, *islice(_beside(folder), _MOST_FILES)])
+    given = [Path(word) for word in sys.argv[1:] if word.endswith(CUDA_SUFFIXES)]
+    beside = islice(chain.from_iterable(map(_beside, _folders(program))), _MOST_FILES)
+    yield from {os.path.abspath(file): file for file in (*given, *files, *beside)}.values()
+
+
+def _folders(program: str) -> list[Path]:
+    """Return the folders whose files a program may have read."""
+    folder = Path(os.path.abspath(program)).parent
+    try:
+        current = Path.cwd()
+    except OSError:
+        return [folder]
+    return [folder, current] if current in folder.parents else [folder]
 
 
 def _beside(folder: Path) -> Iterator[Path]:
     """Yield the files of CUDA C in a folder, and then those in its folders."""
+    entries = _entries(folder)
+    yield from (entry for entry in entries if entry.name.endswith(CUDA_SUFFIXES))
+    for entry in entries:
+        if not entry.name.startswith((".", "__")) and os.path.isdir(entry):
+            yield from (inner for inner in _entries(entry) if inner.name.endswith(CUDA_SUFFIXES))
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what is in a folder, sorted; nothing where it can't be read."""
     try:
-        entries = sorted(folder.iterdir())
-        yield from (entry for entry in entries if entry.name.endswith(CUDA_SUFFIXES))
-        for entry in entries:
-            if entry.is_dir() and not entry.name.startswith((".", "__")):
-                yield from (inner for inner in sorted(entry.iterdir()) if inner.name.endswith(CUDA_SUFFIXES))
+        return sorted(islice(folder.iterdir(), _MOST_ENTRIES))
     except OSError:
-        return
+        return []
 
 
 def _lines_in(text: str, source: str) -> Iterator[tuple[int, ...]]:
@@ -186,70 +203,10 @@ def _first(lines: tuple[int, ...]) -> int:
 
 def _found(text: str, source: str) -> Iterator[tuple[int, ...]]:
     count = source.count("\n") + 1
-    for literal in _literals(text):
+    for literal in string_literals(text):
         for value in dict.fromkeys((literal.value, textwrap.dedent(literal.value))):
             start = value.find(source)
             if start >= 0:
                 first = value.count("\n", 0, start)
                 yield literal.lines[first : first + count]
                 break
-
-
-@lru_cache(maxsize=64)
-def _literals(text: str) -> tuple[_Literal, ...]:
-    """Return the plain string literals of a Python text, adjacent ones joined."""
-    found = []
-    group: list[tokenize.TokenInfo] = []
-    formatted = False
-    try:
-        for entry in tokenize.generate_tokens(io.StringIO(text).readline):
-            if entry.type == token.STRING:
-                group.append(entry)
-            elif token.tok_name[entry.type].startswith(("FSTRING", "TSTRING")):
-                formatted = True
-            elif entry.type not in (token.NL, token.COMMENT):
-                if group and not formatted and (literal := _joined(group)):
-                    found.append(literal)
-                group, formatted = [], False
-    except (tokenize.TokenError, SyntaxError, ValueError, KeyError):
-        return ()
-    return tuple(found)
-
-
-def _joined(group: list[tokenize.TokenInfo]) -> _Literal | None:
-    """Join adjacent literals, following on which line of the file each line of the value starts."""
-    value: list[str] = []
-    lines = [group[0].start[0]]
-    line_is_empty = True
-    for entry in group:
-        match = _PREFIX.match(entry.string)
-        if match is None or not set("bft").isdisjoint(match[1].lower()):
-            return None
-        raw = "r" in match[1].lower()
-        line = entry.start[0]
-        body = entry.string[match.end() : len(entry.string) - len(match[2])]
-        for piece in (_RAW_PIECE if raw else _PIECE).findall(body):
-            text = piece if raw or piece[0] != "\\" else _unescaped(piece)
-            if text and line_is_empty:
-                lines[-1] = line
-            line += piece.count("\n")
-            if text:
-                value.append(text)
-                line_is_empty = text == "\n"
-                if line_is_empty:
-                    lines.append(line)
-    return _Literal("".join(value), tuple(lines))
-
-
-def _unescaped(piece: str) -> str:
-    """Return what an escape sequence of a string literal stands for."""
-    kind, digits = piece[1], piece[2:]
-    if kind in _SIMPLE_ESCAPES:
-        return _SIMPLE_ESCAPES[kind]
-    if kind in "xuU" and digits:
-        return chr(int(digits, 16))
-    if kind in "01234567":
-        return chr(int(piece[1:], 8))
-    if kind == "N" and digits:
-        return unicodedata.lookup(digits[1:-1])
-    return piece

@@ -90,6 +90,11 @@ def find_kernels(source: str) -> tuple[SourceKernel, ...]:
     return tuple(found)
 
 
+def code_only(source: str) -> str:
+    """Return ``source`` with blanks for comments, strings and what is the preprocessor's."""
+    return _blank(_PREPROCESSOR, _blank(_COMMENTS_AND_STRINGS, source))
+
+
 def _list_macros(plain: str) -> dict[str, str]:
     """Return the macros that stand for several parameters; those defined twice, differently, are left out."""
     found: dict[str, set[str]] = {}

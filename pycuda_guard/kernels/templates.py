@@ -2,7 +2,8 @@
 
 A source that was made by ``%``, ``format()``, ``replace()``, an f-string or a template engine, or put
 together of pieces, stands in no file as it is. But most of its lines do, or nearly: they are found by
-aligning it with the string literals of a file. A line without a counterpart stays without a place.
+aligning it with the string literals of a file. A line without a counterpart stays without a place, and
+so does a function whose head only resembles that of another.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
+
+from pycuda_guard.kernels.functions import function_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +36,11 @@ _LONGEST_FRAGMENT = 2
 
 #: a placeholder, as several kinds of templates write it, is one word
 _WORD = re.compile(r"%\(\w+\)[\d.]*[a-z]|%[\d.]*[a-z]\b|\$?\{\w+\}|\$\w+|\w+|[^\w\s]")
+_PLACEHOLDER = re.compile(r"[%$@#]|\{ ?\w|<%")
 _SPACE = re.compile(r"\s+")
+
+#: names that a program replaces: ``text.replace("NAME", ...)``, and those of a table
+_REPLACED = re.compile(r"""\breplace\(\s*(['"])(?P<call>[^'"\n]+)\1|(['"])(?P<key>\w+)\3\s*:""")
 _OPENING = re.compile(r"[A-Za-z]*('''|\"\"\"|'|\")")
 
 
@@ -61,6 +68,12 @@ def formatted_strings(text: str) -> tuple[Piece, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=64)
+def replaced_names(text: str) -> frozenset[str]:
+    """Return the names that a Python text replaces in others by something else."""
+    return frozenset(match["call"] or match["key"] for match in _REPLACED.finditer(text))
+
+
 def _spans(text: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     """Yield where f-strings begin and end: a token each, or since Python 3.12 several."""
     depth, start = 0, (0, 0)
@@ -81,10 +94,21 @@ def _spans(text: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
         return
 
 
-def align(source: str, pieces: Iterable[Piece]) -> tuple[int, ...] | None:
-    """Return the file's line for each line of ``source``, 0 where there is none; None if too few are found.
+class Aligned(NamedTuple):
+    """The file's line for each line of a source, 0 where there is none; and which share of it was found."""
 
-    Indentation does not count, nor do the doubled braces and percent signs of format strings.
+    lines: tuple[int, ...]
+    share: float
+
+
+def align(
+    source: str, pieces: Iterable[Piece], replaced: frozenset[str] = frozenset(), *, whole: bool = False
+) -> Aligned | None:
+    """Find the lines of ``source`` in what it may be made of; None if too few are found.
+
+    Indentation does not count, nor do the doubled braces and percent signs of format strings. ``replaced``
+    are names in the pieces that stand for something else. ``whole`` functions have their heads in the
+    pieces, too.
     """
     wanted = [_plain(text) for text in source.split("\n")]
     size = sum(map(len, wanted))
@@ -111,7 +135,9 @@ def align(source: str, pieces: Iterable[Piece]) -> tuple[int, ...] | None:
     if alignment.exact < _LEAST_EXACT:
         return None
     alignment.look_around([*used, *fragments])
-    return tuple(alignment.places) if alignment.found >= _LEAST_SHARE * size else None
+    alignment.forget_strangers(source, replaced, whole=whole)
+    share = alignment.found() / size
+    return Aligned(tuple(alignment.places), share) if share >= _LEAST_SHARE else None
 
 
 class _Plain(NamedTuple):
@@ -124,14 +150,19 @@ class _Plain(NamedTuple):
 class _Alignment:
     """A source whose lines find their places piece by piece.
 
-    ``exact`` counts characters of lines found word for word, ``found`` those of lines alike, too.
+    ``exact`` counts characters of lines found word for word.
     """
 
     def __init__(self, wanted: Sequence[str]) -> None:
         self._wanted = wanted
         self.places = [0] * len(wanted)
         self.exact = 0
-        self.found = 0.0
+        # what stands at the place of a line, and how like it is
+        self._origins: dict[int, tuple[str, float]] = {}
+
+    def found(self) -> float:
+        """Return how many characters have a place, those of a line that is only alike in part."""
+        return sum(likeness * len(self._wanted[number]) for number, (_, likeness) in self._origins.items())
 
     def blocks(self, piece: _Plain) -> list[tuple[int, int, int]]:
         """Return where runs of lines without a place agree with a piece: their start in both, and length."""
@@ -149,13 +180,13 @@ class _Alignment:
         for own, other, count in blocks:
             self._between(range(before[0], own), range(before[1], other), piece)
             for k in range(count):
-                self._place(own + k, piece.lines[other + k], 1)
+                self._place(own + k, piece.lines[other + k], piece.texts[other + k], 1)
                 self.exact += len(self._wanted[own + k])
             before = (own + count, other + count)
 
-    def _place(self, number: int, line: int, likeness: float) -> None:
+    def _place(self, number: int, line: int, text: str, likeness: float) -> None:
         self.places[number] = line
-        self.found += likeness * len(self._wanted[number])
+        self._origins[number] = text, likeness
 
     def _between(self, own: range, other: range, piece: _Plain) -> None:
         """Pair lines in their order so that the pairs are as alike as can be."""
@@ -177,7 +208,7 @@ class _Alignment:
             elif best[i][j] == best[i][j + 1]:
                 j += 1
             else:
-                self._place(rows[i], piece.lines[columns[j]], alike[i][j])
+                self._place(rows[i], piece.lines[columns[j]], piece.texts[columns[j]], alike[i][j])
                 i, j = i + 1, j + 1
 
     def look_around(self, pieces: Sequence[_Plain]) -> None:
@@ -187,7 +218,7 @@ class _Alignment:
             for text, line in zip(piece.texts, piece.lines, strict=True):
                 known[text] = 0 if known.get(text, line) != line else line
         known.pop("", None)
-        judged: dict[str, tuple[int, float]] = {}
+        judged: dict[str, tuple[str, float]] = {}
         for number, text in enumerate(self._wanted):
             if self.places[number] or not text:
                 continue
@@ -195,17 +226,53 @@ class _Alignment:
                 if len(judged) * len(known) > _MOST_PAIRS:
                     return
                 judged[text] = _closest(text, known)
-            line, likeness = judged[text]
-            if line:
-                self._place(number, line, likeness)
+            closest, likeness = judged[text]
+            if at := known.get(closest):
+                self._place(number, at, closest, likeness)
+
+    def forget_strangers(self, source: str, replaced: frozenset[str], *, whole: bool) -> None:
+        """Take the places of functions whose heads are found at those of others; if ``whole``, or nowhere."""
+        for function in function_lines(source):
+            heads = [
+                (self._wanted[number], self._origins[number][0])
+                for number in range(function.first, function.opening + 1)
+                if number in self._origins
+            ]
+            if all(_is_made_of(*head, replaced) for head in heads) and (heads or not whole):
+                continue
+            for number in range(function.first, function.last + 1):
+                self.places[number] = 0
+                self._origins.pop(number, None)
 
 
-def _closest(text: str, known: dict[str, int]) -> tuple[int, float]:
-    """Return the place of the one line that is most like another, and how like; zeros if none is."""
+def _is_made_of(text: str, origin: str, replaced: frozenset[str]) -> bool:
+    """Return whether a template's line, where it differs from ``text``, says that it may."""
+    words, before = _WORD.findall(text), _WORD.findall(origin)
+    matcher = SequenceMatcher(None, words, before, autojunk=False)
+    for operation, start, end, first, last in matcher.get_opcodes():
+        at_an_edge = first == last and first in (0, len(before))
+        if operation == "equal" or at_an_edge:
+            continue
+        own, other = " ".join(words[start:end]), " ".join(before[first:last])
+        if not (_PLACEHOLDER.search(other) or _is_replaced(own, other, replaced)):
+            return False
+    return True
+
+
+def _is_replaced(text: str, origin: str, replaced: frozenset[str]) -> bool:
+    """Return whether ``origin`` becomes ``text`` where some names in it are replaced."""
+    pattern = re.escape(origin)
+    for name in sorted(replaced, key=len, reverse=True):
+        pattern = pattern.replace(re.escape(name), ".*")
+    return ".*" in pattern and re.fullmatch(pattern, text) is not None
+
+
+def _closest(text: str, known: dict[str, int]) -> tuple[str, float]:
+    """Return the one line that is most like another, and how like; nothing if none is."""
     alike = {other: _likeness(text, other) for other in known}
     likeness = max(alike.values(), default=0.0)
     closest = [other for other, value in alike.items() if value == likeness]
-    return (known[closest[0]], likeness) if likeness >= _ALIKE_ANYWHERE and len(closest) == 1 else (0, 0.0)
+    return (closest[0], likeness) if likeness >= _ALIKE_ANYWHERE and len(closest) == 1 else ("", 0.0)
 
 
 def _plain(text: str) -> str:

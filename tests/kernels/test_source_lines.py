@@ -92,3 +92,26 @@ def test_frames(tmp_path):
     assert locate_source(KERNEL, [*frames, (str(script), last)]).lines == (6, 7, 8, 9)
     assert (first.line(1), first.line(4), first.line(5), first.line(0)) == (1, 4, None, None)
     assert locate_source(KERNEL, frames) is None
+
+
+def test_a_file_given_on_the_command_line(tmp_path, monkeypatch):
+    script, kernels = tmp_path / "tools" / "run.py", tmp_path / "data" / "deep" / "kernels.cu"
+    for file, text in ((script, "source = open(sys.argv[1]).read()\n"), (kernels, f"// first\n{KERNEL}")):
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    assert locate_source(KERNEL, [(str(script), 1)]) is None
+    monkeypatch.setattr("sys.argv", [str(script), str(kernels)])
+    place = locate_source(KERNEL, [(str(script), 1)])
+    assert place is not None and (place.filename, place.line(1)) == (str(kernels), 2)
+
+
+def test_a_file_of_the_project_that_runs(tmp_path, monkeypatch):
+    script, kernels = tmp_path / "tools" / "run.py", tmp_path / "kernels" / "some.cu"
+    for file, text in ((script, "source = (ROOT / NAME).read_text()\n"), (kernels, f"// first\n{KERNEL}")):
+        file.parent.mkdir()
+        file.write_text(text)
+    monkeypatch.chdir(script.parent)
+    assert locate_source(KERNEL, [(str(script), 1)]) is None
+    monkeypatch.chdir(tmp_path)
+    place = locate_source(KERNEL, [(str(script), 1)])
+    assert place is not None and (place.filename, place.line(1)) == (str(kernels), 2)

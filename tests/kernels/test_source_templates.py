@@ -102,6 +102,70 @@ def test_a_file_beside_the_program(tmp_path):
     assert place.line(6) == 6
 
 
+SCALE = """#include "common.h"
+struct Extent { int rows, columns; };
+__device__ int at(Extent e, int r, int c) { return r * e.columns + c; }
+
+__global__ void scale(float *y, const float *x, Extent e)
+{
+    int c = blockIdx.x * blockDim.x + threadIdx.x;
+    int r = blockIdx.y;
+    if (c < e.columns) y[at(e, r, c)] = 2 * x[at(e, r, c)];
+}
+"""
+SHIFT = SCALE.replace("scale", "shift").replace("2 * x[at(e, r, c)]", "x[at(e, r, c + 1)]")
+
+
+def test_a_function_of_another_name_is_not_the_origin(tmp_path):
+    """What both have stands in the other file, too; the kernel does not."""
+    script = tmp_path / "script.py"
+    script.write_text("source = open(somewhere).read()\n")
+    (tmp_path / "scale.cu").write_text(SCALE)
+    place = locate_source(SHIFT, [(str(script), 1)])
+    lines = [number for number in range(1, SHIFT.count("\n") + 2) if place and place.line(number)]
+    assert set(lines) <= {1, 2, 3}
+
+
+def test_of_files_alike_the_closest_is_the_origin(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("source = open(somewhere).read()\n")
+    (tmp_path / "a.cu").write_text(SCALE)
+    (tmp_path / "b.cu").write_text(SHIFT)
+    (tmp_path / "c.cu").write_text(SCALE)
+    source = SHIFT.replace('#include "common.h"', "").replace("    int c = ", "    const int c = ")
+    place = locate_source(source, [(str(script), 1)])
+    assert place is not None and place.filename == str(tmp_path / "b.cu")
+    assert [place.line(number) for number in (5, 7, 9)] == [5, 7, 9]
+
+
+@pytest.mark.parametrize(
+    ("head", "program"),
+    [
+        ("NAME", 'source = text.replace("NAME", "shift")'),
+        ("DIRECTION_ift", "source = text.replace('DIRECTION_', 'sh')"),
+        ("NAME", 'for old, new in {"NAME": "shift"}.items(): text = text.replace(old, new)'),
+        ("$name", "source = Template(text).substitute(name='shift')"),
+        ("%(name)s", "source = text % names"),
+        ("{{ name }}", "source = jinja2.Template(text).render(name='shift')"),
+        ("${name}", "source = mako.template.Template(text).render(name='shift')"),
+    ],
+)
+def test_a_name_that_a_template_leaves_open(head, program, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(program + "\n")
+    (tmp_path / "template.cu").write_text(SHIFT.replace("shift", head))
+    place = locate_source(SHIFT, [(str(script), 1)])
+    assert place is not None
+    assert [place.line(number) for number in (3, 5, 9)] == [3, 5, 9]
+
+
+def test_a_string_of_the_program_with_another_kernel(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(f"KERNEL = '''{SCALE}'''\nsource = open(somewhere).read()\n")
+    place = locate_source(SHIFT, [(str(script), 1)])
+    assert place is None or place.line(9) is None
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -85,7 +85,7 @@ def _emit_terminator(e: Emitter, block: Block, labels: dict[str, ir.Block], ends
         case Leave(how, instruction) as leave:
             e.instruction = instruction
             if how == "trap":
-                e.call(e.runtime("pg_trap", VOID, [POINTER, I32]), [e.block, e.thread_linear])
+                e.call(e.declare("pg_trap", VOID, [POINTER, I32]), [e.block, e.thread_linear])
                 e.builder.unreachable()
             else:
                 ends.leave(leave)

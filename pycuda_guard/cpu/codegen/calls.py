@@ -90,14 +90,14 @@ def _argument(e: Emitter, memory: ir.Value, kind: ir.Type = I64) -> ir.Value:
 
 
 def _print(e: Emitter, returned: list[ir.Value], arguments: list[ir.Value]) -> None:
-    function = e.runtime("pg_vprintf", I32, [I64, I64])
+    function = e.declare("pg_vprintf", I32, [I64, I64])
     count = e.call(function, [_argument(e, arguments[0]), _argument(e, arguments[1])])
     for memory in returned:
         e.builder.store(count, memory, align=4)
 
 
 def _fail_assertion(e: Emitter, returned: list[ir.Value], arguments: list[ir.Value]) -> None:
-    function = e.runtime("pg_assert_fail", VOID, [POINTER, I32, I64, I64, I32, I64])
+    function = e.declare("pg_assert_fail", VOID, [POINTER, I32, I64, I64, I32, I64])
     message, file, line, name = arguments[:4]
     e.call(
         function,
@@ -113,13 +113,13 @@ def _fail_assertion(e: Emitter, returned: list[ir.Value], arguments: list[ir.Val
 
 
 def _allocate(e: Emitter, returned: list[ir.Value], arguments: list[ir.Value]) -> None:
-    address = e.call(e.runtime("pg_malloc", I64, [I64]), [_argument(e, arguments[0])])
+    address = e.call(e.declare("pg_malloc", I64, [I64]), [_argument(e, arguments[0])])
     for memory in returned:
         e.builder.store(address, memory, align=4)
 
 
 def _free(e: Emitter, returned: list[ir.Value], arguments: list[ir.Value]) -> None:
-    e.call(e.runtime("pg_free", VOID, [I64]), [_argument(e, arguments[0])])
+    e.call(e.declare("pg_free", VOID, [I64]), [_argument(e, arguments[0])])
 
 
 _PROVIDED: dict[str, Callable[[Emitter, list[ir.Value], list[ir.Value]], None]] = {

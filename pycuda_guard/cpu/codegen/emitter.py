@@ -2,7 +2,9 @@
 
 An Emitter belongs to one LLVM function. It reads and writes PTX operands as typed LLVM values, translates
 device addresses to host memory, and reads the block's context and the special registers. Lowerings of
-instructions (:mod:`pycuda_guard.cpu.codegen.instructions`) know nothing else of the generated function.
+instructions (:mod:`pycuda_guard.cpu.codegen.instructions`) know nothing else of the generated function; what
+they share beyond one of them is built of it (:mod:`~pycuda_guard.cpu.codegen.exchange`,
+:mod:`~pycuda_guard.cpu.codegen.spaces`).
 
 Addresses. The memory behind a valid device address ``a`` is at ``a | WINDOW`` (see
 :mod:`pycuda_guard.cpu.abi`); every other address is sent to one that faults. In the ``.shared`` space an
@@ -33,6 +35,7 @@ from pycuda_guard.cpu.codegen.types import (
     bits_type,
     constant,
     is_signed,
+    scalar_width,
     value_type,
     width,
 )
@@ -108,7 +111,7 @@ class Emitter:
         if not isinstance(operand, Register) or operand.special or operand.part:
             self.unsupported("destination that is no register")
         slot = self.register(operand.name)
-        bits = self._to_bits(value)
+        bits = self.bits(value)
         target = slot.allocated_type
         if bits.type.width < target.width:
             extend = self.builder.sext if is_signed(ptx_type) else self.builder.zext
@@ -148,7 +151,14 @@ class Emitter:
 
     def bits(self, value: ir.Value) -> ir.Value:
         """Return any first-class value as the integer with its bits."""
-        return self._to_bits(value)
+        kind = value.type
+        if isinstance(kind, ir.IntType):
+            return value
+        if isinstance(kind, ir.PointerType):
+            return self.builder.ptrtoint(value, I64)
+        if isinstance(kind, ir.VectorType):
+            return self.builder.bitcast(value, ir.IntType(kind.count * scalar_width(kind.element)))
+        return self.builder.bitcast(value, ir.IntType(scalar_width(kind)))
 
     def _immediate(self, operand: Immediate, ptx_type: str) -> ir.Value:
         bits = operand.value
@@ -168,16 +178,6 @@ class Emitter:
             bits = self.builder.zext(bits, ir.IntType(wanted))
         kind = value_type(ptx_type)
         return bits if isinstance(kind, ir.IntType) else self.builder.bitcast(bits, kind)
-
-    def _to_bits(self, value: ir.Value) -> ir.Value:
-        kind = value.type
-        if isinstance(kind, ir.IntType):
-            return value
-        if isinstance(kind, ir.PointerType):
-            return self.builder.ptrtoint(value, I64)
-        if isinstance(kind, ir.VectorType):
-            return self.builder.bitcast(value, ir.IntType(kind.count * _scalar_width(kind.element)))
-        return self.builder.bitcast(value, ir.IntType(_scalar_width(kind)))
 
     # --- memory -----------------------------------------------------------------------------------
 
@@ -250,8 +250,8 @@ class Emitter:
         relaxed atomic access, as ``.volatile`` and ``.relaxed`` ask for).
         """
         offset = self._parameter_places.get(id(pointer))
-        if offset is not None and ("parameter", offset, _scalar_width(kind)) in self._cached:
-            return self._cached["parameter", offset, _scalar_width(kind)]
+        if offset is not None and ("parameter", offset, scalar_width(kind)) in self._cached:
+            return self._cached["parameter", offset, scalar_width(kind)]
         alignment = self._alignment(kind, space)
         if volatile:
             load = self.builder.load_atomic(pointer, "monotonic", alignment, typ=kind)
@@ -271,39 +271,6 @@ class Emitter:
             store = self.builder.store(value, pointer, align=alignment)
         self.context.metadata.memory(store, space, volatile=volatile, invariant=False)
 
-    def to_generic(self, address: ir.Value, space: Space) -> ir.Value:
-        """``cvta``: generic address (``i64``) of an address (``i64``) of a space."""
-        if space is Space.SHARED:
-            return self.builder.add(address, self.block_field("shared"))
-        if space is Space.PARAM:
-            self.unsupported("generic address of a parameter")
-        return address
-
-    def from_generic(self, address: ir.Value, space: Space) -> ir.Value:
-        """``cvta.to``: address (``i64``) in a space of a generic address (``i64``)."""
-        if space is Space.SHARED:
-            return self.builder.sub(address, self.block_field("shared"))
-        if space is Space.PARAM:
-            self.unsupported("parameter address of a generic address")
-        return address
-
-    def is_in_space(self, address: ir.Value, space: Space) -> ir.Value:
-        """``isspacep``: whether (``i1``) a generic address (``i64``) lies in a space."""
-        builder = self.builder
-        shared = builder.icmp_unsigned(
-            "<", builder.sub(address, self.block_field("shared")), ir.Constant(I64, abi.SHARED_WINDOW)
-        )
-        if space is Space.SHARED:
-            return shared
-        stride = builder.zext(self.block_field("local_stride"), I64)
-        extent = builder.mul(stride, builder.zext(self.threads, I64))
-        local = builder.icmp_unsigned("<", builder.sub(address, self.block_field("local")), extent)
-        if space is Space.LOCAL:
-            return local
-        if space is Space.GLOBAL:
-            return builder.not_(builder.or_(shared, local))
-        return ir.Constant(I1, 0)
-
     def symbol_address(self, name: str, offset: int = 0) -> tuple[Space, ir.Value]:
         """Return the space of a variable, parameter or function, and its address in it (``i64``).
 
@@ -314,7 +281,7 @@ class Emitter:
     def _alignment(self, kind: ir.Type, space: Space) -> int:
         if space is Space.PARAM:
             return 1
-        return max(1, _scalar_width(kind) // 8)
+        return max(1, scalar_width(kind) // 8)
 
     # --- the block and its threads ------------------------------------------------------------------
 
@@ -382,14 +349,6 @@ class Emitter:
         return self.thread.local
 
     @property
-    def local_end(self) -> ir.Value:
-        """Device address (``i64``) where the thread's local memory ends."""
-        following = self.builder.add(self.thread_linear, ir.Constant(I32, 1))
-        stride = self.builder.zext(self.block_field("local_stride"), I64)
-        whole = self.builder.mul(self.builder.zext(following, I64), stride)
-        return self.builder.add(self.block_field("local"), whole)
-
-    @property
     def thread_linear(self) -> ir.Value:
         """Linear index of the thread in its block (``i32``)."""
         return self.thread.linear
@@ -408,75 +367,25 @@ class Emitter:
         """Return a special register (``%tid.x``, ``%laneid``, ``WARP_SZ`` …) as ``iN`` of its width."""
         return special.read(self, name)
 
-    # --- warp operations ----------------------------------------------------------------------------
-
-    def give(self, value: ir.Value) -> None:
-        """Give an integer (up to 64 bits) to the other threads; done before a suspension."""
-        wide = value if value.type.width == 64 else self.builder.zext(value, I64)
-        self._store_slot("exchange", wide, 8)
-
-    def set_members(self, mask: ir.Value) -> None:
-        """State the member mask (``i32``) of a warp operation; done before a suspension of kind WARP."""
-        self._store_slot("warp_mask", mask, 4)
-
-    def given(self, thread: ir.Value) -> ir.Value:
-        """Return what a thread of the block (linear index, ``i32``) gave, as ``i64``; after a suspension."""
-        place = self.builder.mul(self.builder.zext(thread, I64), ir.Constant(I64, 8))
-        load = self.builder.load(self.offset_pointer(self.block_pointer("snapshot"), place), typ=I64, align=8)
-        self.context.metadata.frame(load)
-        return load
-
-    def lend(self, words: Sequence[ir.Value]) -> None:
-        """Lend integers (up to 64 bits) to the warp, until the suspension after the next."""
-        context = self.context
-        context.lent_slots = max(context.lent_slots, len(words))
-        for index, word in enumerate(words):
-            wide = word if word.type.width == 64 else self.builder.zext(word, I64)
-            store = self.builder.store(wide, self._lent_place(self.thread_linear, index), align=8)
-            context.metadata.frame(store)
-
-    def lent(self, thread: ir.Value, index: int) -> ir.Value:
-        """Return an integer (``i64``) that a thread of the block (linear index, ``i32``) lent."""
-        load = self.builder.load(self._lent_place(thread, index), typ=I64, align=8)
-        self.context.metadata.frame(load)
-        return load
-
-    def _lent_place(self, thread: ir.Value, index: int) -> ir.Value:
-        """Return the place of a lent integer: in the frame, after the slots of registers."""
-        slot = ir.Constant(I64, 8 * (self.context.first_lent_slot + index))
-        start = self.builder.mul(self.builder.zext(self.threads, I64), slot)
-        place = self.builder.add(start, self.builder.mul(self.builder.zext(thread, I64), ir.Constant(I64, 8)))
-        return self.offset_pointer(self.block_pointer("frame"), place)
-
-    def _store_slot(self, field: str, value: ir.Value, size: int) -> None:
-        place = self.builder.mul(self.builder.zext(self.thread_linear, I64), ir.Constant(I64, size))
-        store = self.builder.store(value, self.offset_pointer(self.block_pointer(field), place), align=size)
-        self.context.metadata.frame(store)
-
     # --- functions ----------------------------------------------------------------------------------
 
-    def intrinsic(
-        self, name: str, return_type: ir.Type, argument_types: Sequence[ir.Type], convergent: bool = False
-    ) -> ir.Function:
-        """Declare an LLVM intrinsic by its full name (``llvm.fma.f32``) and return it."""
-        return self._declare(name, return_type, argument_types)
+    def declare(self, name: str, return_type: ir.Type, argument_types: Sequence[ir.Type]) -> ir.Function:
+        """Declare a function and return it.
 
-    def runtime(self, name: str, return_type: ir.Type, argument_types: Sequence[ir.Type]) -> ir.Function:
-        """Declare a function of the C runtime or of libm and return it; it does not unwind."""
-        return self._declare(name, return_type, argument_types)
+        That is an LLVM intrinsic by its full name (``llvm.fma.f32``), or one of the C runtime or of libm,
+        which does not unwind.
+        """
+        found = self.module.globals.get(name)
+        if isinstance(found, ir.Function):
+            return found
+        function = ir.Function(self.module, ir.FunctionType(return_type, list(argument_types)), name)
+        if not name.startswith("llvm."):
+            function.attributes.add("nounwind")
+        return function
 
     def call(self, function: ir.Function, arguments: Sequence[ir.Value]) -> ir.Value:
         """Call a declared function."""
         return self.builder.call(function, list(arguments))
-
-    def _declare(self, name: str, return_type: ir.Type, arguments: Sequence[ir.Type]) -> ir.Function:
-        found = self.module.globals.get(name)
-        if isinstance(found, ir.Function):
-            return found
-        function = ir.Function(self.module, ir.FunctionType(return_type, list(arguments)), name)
-        if not name.startswith("llvm."):
-            function.attributes.add("nounwind")
-        return function
 
     def unsupported(self, reason: str) -> NoReturn:
         """Raise Unsupported for the instruction being lowered."""
@@ -485,11 +394,3 @@ class Emitter:
     def finish(self) -> None:
         """Close the entry block; nothing can be emitted afterwards."""
         self._entry.branch(self.function.basic_blocks[1])
-
-
-def _scalar_width(kind: ir.Type) -> int:
-    if isinstance(kind, ir.IntType):
-        return int(kind.width)
-    if isinstance(kind, ir.HalfType):
-        return 16
-    return 32 if isinstance(kind, ir.FloatType) else 64

@@ -91,7 +91,7 @@ def _lane_mask(e: Emitter, *, below: bool, itself: bool) -> ir.Value:
 
 
 def _cycles(e: Emitter) -> ir.Value:
-    return e.call(e.intrinsic("llvm.readcyclecounter", I64, []), [])
+    return e.call(e.declare("llvm.readcyclecounter", I64, []), [])
 
 
 def _total_shared(e: Emitter) -> ir.Value:
@@ -126,10 +126,10 @@ _SINGLES: dict[str, Callable[[Emitter], ir.Value]] = {
     "clock": lambda e: e.builder.trunc(_cycles(e), I32),
     "clock_hi": lambda e: e.builder.trunc(e.builder.lshr(_cycles(e), ir.Constant(I64, 32)), I32),
     "clock64": _cycles,
-    "globaltimer": lambda e: e.call(e.runtime("pg_globaltimer", I64, []), []),
-    "globaltimer_lo": lambda e: e.builder.trunc(e.call(e.runtime("pg_globaltimer", I64, []), []), I32),
+    "globaltimer": lambda e: e.call(e.declare("pg_globaltimer", I64, []), []),
+    "globaltimer_lo": lambda e: e.builder.trunc(e.call(e.declare("pg_globaltimer", I64, []), []), I32),
     "globaltimer_hi": lambda e: e.builder.trunc(
-        e.builder.lshr(e.call(e.runtime("pg_globaltimer", I64, []), []), ir.Constant(I64, 32)), I32
+        e.builder.lshr(e.call(e.declare("pg_globaltimer", I64, []), []), ir.Constant(I64, 32)), I32
     ),
     "dynamic_smem_size": lambda e: e.block_field("dynamic_shared"),
     "total_smem_size": _total_shared,

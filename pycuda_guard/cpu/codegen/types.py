@@ -47,6 +47,15 @@ def value_type(ptx_type: str) -> ir.Type:
     return _VALUE_TYPES.get(ptx_type) or bits_type(ptx_type)
 
 
+def scalar_width(kind: ir.Type) -> int:
+    """Bits of an LLVM scalar: an integer or a floating-point number."""
+    if isinstance(kind, ir.IntType):
+        return int(kind.width)
+    if isinstance(kind, ir.HalfType):
+        return 16
+    return 32 if isinstance(kind, ir.FloatType) else 64
+
+
 def is_signed(ptx_type: str) -> bool:
     """Whether the type is a signed integer."""
     return ptx_type.startswith("s")

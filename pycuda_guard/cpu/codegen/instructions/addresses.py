@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pycuda_guard.cpu.codegen import spaces
 from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers
 from pycuda_guard.cpu.codegen.instructions.values import extend
 from pycuda_guard.cpu.codegen.types import width
@@ -45,7 +46,7 @@ def convert_address(e: Emitter, i: Instruction, m: Modifiers) -> None:
         space, address = e.symbol_address(source.name, source.offset)
     else:
         address = extend(e, e.read(source, kind), 64, False)
-    result = (e.from_generic if to_space else e.to_generic)(address, space)
+    result = (spaces.from_generic if to_space else spaces.to_generic)(e, address, space)
     e.write(i.operands[0], extend(e, result, width(kind), False), kind)
 
 
@@ -56,7 +57,7 @@ def is_in_space(e: Emitter, i: Instruction, m: Modifiers) -> None:
     source = i.operands[1]
     if not isinstance(source, Register):
         e.unsupported("address that is no register")
-    e.write(i.operands[0], e.is_in_space(e.read(source, "u64"), space), "pred")
+    e.write(i.operands[0], spaces.is_in_space(e, e.read(source, "u64"), space), "pred")
 
 
 @lowers("mapa")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pycuda_guard.cpu.codegen import spaces
 from pycuda_guard.cpu.codegen.instructions.addresses import take_space
 from pycuda_guard.cpu.codegen.instructions.floating import canonical, flush
 from pycuda_guard.cpu.codegen.instructions.memory import take_hints
@@ -145,7 +146,7 @@ def _is_shared(e: Emitter, address: Operand) -> ir.Value:
     """Whether (``i1``) a generic address is one of shared memory."""
     if not isinstance(address, Address):
         e.unsupported("operand that is no address")
-    return e.is_in_space(e.read(address.base, "u64"), Space.SHARED)
+    return spaces.is_in_space(e, e.read(address.base, "u64"), Space.SHARED)
 
 
 def _half_operation(e: Emitter, name: str, operand: Operand, kind: str) -> Callable[[ir.Value], ir.Value]:

@@ -210,7 +210,7 @@ def _by_environment(e: Emitter, name: str, mode: str, values: list[ir.Value]) ->
     kind = values[0].type
     if name in _BUILDERS:
         return by_environment(e, name, mode, values, _BUILDERS[name])
-    function = e.intrinsic(f"llvm.{name}.{kind.intrinsic_name}", kind, [kind] * len(values))
+    function = e.declare(f"llvm.{name}.{kind.intrinsic_name}", kind, [kind] * len(values))
     return by_environment(e, name, mode, values, lambda b, arguments: b.call(function, arguments))
 
 
@@ -331,5 +331,5 @@ def test_property(e: Emitter, i: Instruction, m: Modifiers) -> None:
     mask = _CLASSES[m.one_of(*_CLASSES)]
     kind = m.type("f32", "f64")
     value = e.read(i.operands[1], kind)
-    function = e.intrinsic(f"llvm.is.fpclass.{kind}", I1, [value_type(kind), I32])
+    function = e.declare(f"llvm.is.fpclass.{kind}", I1, [value_type(kind), I32])
     e.write(i.operands[0], e.call(function, [value, integer(32, mask)]), "pred")

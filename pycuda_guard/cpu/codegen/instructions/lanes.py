@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from llvmlite import ir
 
 from pycuda_guard.cpu.abi import Suspension
+from pycuda_guard.cpu.codegen import exchange, spaces
 from pycuda_guard.cpu.codegen.instructions.fragments import Shape
 from pycuda_guard.cpu.codegen.instructions.values import extend, integer, minimum
 from pycuda_guard.cpu.codegen.special import THREAD_TYPES, thread_of
@@ -41,7 +42,7 @@ def take_flags(m: Modifiers) -> None:
 
 def wait_for_warp(e: Emitter) -> Suspension:
     """State that all lanes of the warp take part, and why the thread stops."""
-    e.set_members(integer(32, _EVERYBODY))
+    exchange.set_members(e, integer(32, _EVERYBODY))
     return Suspension.WARP
 
 
@@ -111,7 +112,7 @@ def generic_address(e: Emitter, operand: Operand, space: Space) -> ir.Value:
     else:
         address = e.read(operand.base, "u64")
     address = e.builder.add(address, integer(64, operand.offset))
-    return e.to_generic(address, space) if space is Space.SHARED else address
+    return spaces.to_generic(e, address, space) if space is Space.SHARED else address
 
 
 def take_shape(e: Emitter, i: Instruction, m: Modifiers) -> Shape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pycuda_guard.cpu.codegen import exchange
 from pycuda_guard.cpu.codegen.instructions.addresses import take_space
 from pycuda_guard.cpu.codegen.instructions.lanes import (
     elements,
@@ -51,7 +52,7 @@ def _row_places(e: Emitter, matrix: int, transposed: bool) -> list[ir.Value]:
     for neighbour in range(2):
         beside = b.add(two, integer(32, neighbour))
         row, column = (beside, group_index(e)) if transposed else (group_index(e), beside)
-        start = e.given(thread_of_lane(e, b.add(row, integer(32, 8 * matrix))))
+        start = exchange.given(e, thread_of_lane(e, b.add(row, integer(32, 8 * matrix))))
         offset = b.shl(b.zext(column, I64), integer(64, 1))
         found.append(e.offset_pointer(e.translate(start, _ROW_BYTES), offset))
     return found
@@ -62,7 +63,7 @@ def give_row(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
     """Give the address of a row."""
     _, _, space = _take_small(e, m)
     place = i.operands[1 if i.opcode == "ldmatrix" else 0]
-    e.give(generic_address(e, place, space))
+    exchange.give(e, generic_address(e, place, space))
     return wait_for_warp(e)
 
 
@@ -89,7 +90,7 @@ def store_matrices(e: Emitter, i: Instruction, m: Modifiers) -> None:
 def give_cell(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
     """Give the lane's two numbers."""
     m.flag(*i.modifiers)
-    e.give(e.read(i.operands[1], "b32"))
+    exchange.give(e, e.read(i.operands[1], "b32"))
     return wait_for_warp(e)
 
 
@@ -106,7 +107,7 @@ def transpose(e: Emitter, i: Instruction, m: Modifiers) -> None:
         row = b.add(b.shl(index_in_group(e), integer(32, 1)), integer(32, neighbour))
         column = group_index(e)
         lane = b.add(b.shl(row, integer(32, 2)), b.lshr(column, integer(32, 1)))
-        word = b.trunc(e.given(thread_of_lane(e, lane)), I32)
+        word = b.trunc(exchange.given(e, thread_of_lane(e, lane)), I32)
         place = b.shl(b.and_(column, integer(32, 1)), integer(32, 4))
         numbers.append(b.trunc(b.lshr(word, place), I16))
     e.write(i.operands[0], packed(e, numbers)[0], "b32")

@@ -11,7 +11,7 @@ from pycuda_guard.cpu.codegen.instructions.addresses import take_space
 from pycuda_guard.cpu.codegen.instructions.mbarrier import arrive
 from pycuda_guard.cpu.codegen.instructions.moves import read_bits
 from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers
-from pycuda_guard.cpu.codegen.types import I8, I64, bits_type, width
+from pycuda_guard.cpu.codegen.types import I8, I32, I64, bits_type, width
 from pycuda_guard.kernels.ptx.ir import Address, Space, Symbol, Vector
 
 if TYPE_CHECKING:
@@ -117,11 +117,20 @@ def take_local_memory(e: Emitter, i: Instruction, m: Modifiers) -> None:
     up = b.add(e.read(top, "u64"), ir.Constant(I64, alignment - 1))
     start = b.and_(up, ir.Constant(I64, -alignment))
     nbytes = e.read(size, "u64")
-    room = b.sub(e.local_end, start)
-    fits = b.and_(b.icmp_unsigned("<=", start, e.local_end), b.icmp_unsigned("<=", nbytes, room))
+    end = _end_of_local_memory(e)
+    room = b.sub(end, start)
+    fits = b.and_(b.icmp_unsigned("<=", start, end), b.icmp_unsigned("<=", nbytes, room))
     poison = ir.Constant(I64, abi.POISON)
     for target, value in zip(_elements(targets), (start, b.add(start, nbytes)), strict=True):
         e.write(target, b.select(fits, value, poison), "u64")
+
+
+def _end_of_local_memory(e: Emitter) -> ir.Value:
+    """Return the device address (``i64``) where the thread's local memory ends."""
+    b = e.builder
+    following = b.add(e.thread_linear, ir.Constant(I32, 1))
+    stride = b.zext(e.block_field("local_stride"), I64)
+    return b.add(e.block_field("local"), b.mul(b.zext(following, I64), stride))
 
 
 @lowers("prefetch", "prefetchu", "applypriority", "discard", limits="has no effect")

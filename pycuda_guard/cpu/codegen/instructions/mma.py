@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pycuda_guard.cpu.codegen import exchange
 from pycuda_guard.cpu.codegen.instructions.floating import canonical
 from pycuda_guard.cpu.codegen.instructions.fragments import COLUMNS, Fragment, accumulator, factor
 from pycuda_guard.cpu.codegen.instructions.lanes import (
@@ -85,7 +86,7 @@ def lend_factors(e: Emitter, i: Instruction, product: Product) -> None:
         if len(registers) < fragment.tiles:
             e.unsupported(f"{len(registers)} registers")
         words += [e.read(register, kind) for register in registers[: fragment.tiles]]
-    e.lend(words)
+    exchange.lend(e, words)
 
 
 def multiply(e: Emitter, i: Instruction, product: Product) -> None:
@@ -132,7 +133,7 @@ def _numbers(
     thread = thread_of_lane(e, lane)
     found = []
     for tile in range(fragment.tiles):
-        word = e.lent(thread, first + tile)
+        word = exchange.lent(e, thread, first + tile)
         word = word if product.bits == 64 else e.builder.trunc(word, I32)
         kind = product.first if first == 0 else product.second
         found.append([_number(e, part, kind) for part in unpacked(e, word, product.bits)])

@@ -208,7 +208,7 @@ def _fill(
     numbers = _ENVIRONMENT.get(platform.machine())
     if numbers is None:
         e.unsupported(f"rounding .{mode} on a processor of kind {platform.machine()}")
-    set_mode = e.runtime("fesetround", I32, [I32])
+    set_mode = e.declare("fesetround", I32, [I32])
     b = ir.IRBuilder(function.append_basic_block("entry"))
     kind = function.return_value.type
     slots = [b.alloca(kind) for _ in function.args]

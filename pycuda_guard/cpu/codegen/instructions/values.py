@@ -41,19 +41,19 @@ def _mangled(kind: ir.Type) -> str:
 def intrinsic(e: Emitter, name: str, *arguments: ir.Value) -> ir.Value:
     """Call ``llvm.<name>`` overloaded on, and returning, the type of the first argument."""
     kind = arguments[0].type
-    function = e.intrinsic(f"llvm.{name}.{_mangled(kind)}", kind, [value.type for value in arguments])
+    function = e.declare(f"llvm.{name}.{_mangled(kind)}", kind, [value.type for value in arguments])
     return e.call(function, arguments)
 
 
 def convert(e: Emitter, name: str, value: ir.Value, kind: ir.Type) -> ir.Value:
     """Call ``llvm.<name>`` overloaded on its result ``kind`` and its argument."""
-    function = e.intrinsic(f"llvm.{name}.{_mangled(kind)}.{_mangled(value.type)}", kind, [value.type])
+    function = e.declare(f"llvm.{name}.{_mangled(kind)}.{_mangled(value.type)}", kind, [value.type])
     return e.call(function, [value])
 
 
 def runtime(e: Emitter, name: str, return_type: ir.Type, arguments: Sequence[ir.Value]) -> ir.Value:
     """Call a function of the C runtime or of libm."""
-    return e.call(e.runtime(name, return_type, [value.type for value in arguments]), arguments)
+    return e.call(e.declare(name, return_type, [value.type for value in arguments]), arguments)
 
 
 def extend(e: Emitter, value: ir.Value, width: int, signed: bool) -> ir.Value:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from llvmlite import ir
 
 from pycuda_guard.cpu.abi import EXCHANGED_WORDS, Suspension
+from pycuda_guard.cpu.codegen import exchange
 from pycuda_guard.cpu.codegen.instructions.comparison import destinations
 from pycuda_guard.cpu.codegen.instructions.registry import Modifiers, lowers, resumes, suspends
 from pycuda_guard.cpu.codegen.instructions.values import extend, integer, minimum, runtime
@@ -40,7 +41,7 @@ def give_for_shuffle(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
     m.one_of("up", "down", "bfly", "idx")
     m.type("b32", "u32", "s32", "f32")
     _give_word(e, e.read(i.operands[1], "b32"))
-    e.set_members(e.read(i.operands[4], "b32"))
+    exchange.set_members(e, e.read(i.operands[4], "b32"))
     return Suspension.WARP
 
 
@@ -147,8 +148,8 @@ def give_for_vote(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
     mode = m.one_of("all", "any", "uni", "ballot")
     m.type("pred", "b32")
     vote = e.read(i.operands[1], "pred")
-    e.give(e.builder.not_(vote) if mode == "all" else vote)
-    e.set_members(e.read(i.operands[2], "b32"))
+    exchange.give(e, e.builder.not_(vote) if mode == "all" else vote)
+    exchange.set_members(e, e.read(i.operands[2], "b32"))
     return Suspension.WARP
 
 
@@ -188,8 +189,8 @@ def give_for_match(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
     _require_sync(e, m)
     m.one_of("any", "all")
     kind = m.type("b32", "b64")
-    e.give(e.read(i.operands[1], kind))
-    e.set_members(e.read(i.operands[2], "b32"))
+    exchange.give(e, e.read(i.operands[1], kind))
+    exchange.set_members(e, e.read(i.operands[2], "b32"))
     return Suspension.WARP
 
 
@@ -218,8 +219,8 @@ def give_for_reduction(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
     _require_sync(e, m)
     m.one_of(*_REDUCTIONS)
     m.type("u32", "s32", "b32")
-    e.give(e.read(i.operands[1], "b32"))
-    e.set_members(e.read(i.operands[2], "b32"))
+    exchange.give(e, e.read(i.operands[1], "b32"))
+    exchange.set_members(e, e.read(i.operands[2], "b32"))
     return Suspension.WARP
 
 
@@ -238,7 +239,7 @@ def reduce(e: Emitter, i: Instruction, m: Modifiers) -> None:
 def give_for_election(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
     """Wait for the other candidates."""
     _require_sync(e, m)
-    e.set_members(e.read(i.operands[1], "b32"))
+    exchange.set_members(e, e.read(i.operands[1], "b32"))
     return Suspension.WARP
 
 
@@ -247,7 +248,7 @@ def elect(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``elect.sync``: the lowest lane of the mask is the leader."""
     m.flag("sync")
     members = e.read(i.operands[1], "b32")
-    function = e.intrinsic("llvm.cttz.i32", I32, [I32, I1])
+    function = e.declare("llvm.cttz.i32", I32, [I32, I1])
     leader = e.call(function, [members, ir.Constant(I1, 0)])
     results = (leader, e.builder.icmp_unsigned("==", leader, e.lane))
     for destination, result, kind in zip(destinations(i.operands[0]), results, ("b32", "pred"), strict=False):
@@ -281,7 +282,7 @@ def stop_at_barrier(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
         return _cluster(e, m)
     if m.flag("warp"):
         _require_sync(e, m)
-        e.set_members(e.read(i.operands[0], "b32"))
+        exchange.set_members(e, e.read(i.operands[0], "b32"))
         return Suspension.WARP
     if m.flag("red"):
         return _give_for_vote(e, i, m)
@@ -298,7 +299,7 @@ def _set_barrier(e: Emitter, barrier: Operand, count: Operand | None) -> None:
     """State which barrier the thread is at, and for how many threads that is (None: the whole block)."""
     threads = e.read(count, "u32") if count is not None else integer(32, 0)
     number = e.builder.and_(e.read(barrier, "u32"), integer(32, 15))
-    e.set_members(e.builder.or_(e.builder.shl(threads, integer(32, 4)), number))
+    exchange.set_members(e, e.builder.or_(e.builder.shl(threads, integer(32, 4)), number))
 
 
 def _is_zero(operand: Operand) -> bool:
@@ -329,7 +330,7 @@ def _give_for_vote(e: Emitter, i: Instruction, m: Modifiers) -> Suspension:
     m.one_of(*_VOTES)
     m.type("u32", "pred")
     _, barrier, *count, vote = i.operands
-    e.give(e.read(vote, "pred"))
+    exchange.give(e, e.read(vote, "pred"))
     if _is_vote_of_block(i):
         return Suspension.VOTE_BARRIER
     _set_barrier(e, barrier, count[0] if count else None)
@@ -355,7 +356,7 @@ def leave_barrier(e: Emitter, i: Instruction, m: Modifiers) -> None:
 def _outcome(e: Emitter, name: str) -> ir.Value:
     """Return the outcome (``i32``) of a vote of which the thread was given the votes and the voters."""
     b = e.builder
-    counts = e.given(e.thread_linear)
+    counts = exchange.given(e, e.thread_linear)
     votes, voters = b.trunc(counts, I32), b.trunc(b.lshr(counts, integer(64, 32)), I32)
     if name == "and":
         return b.zext(b.icmp_unsigned("==", votes, voters), I32)

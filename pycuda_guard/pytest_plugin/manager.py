@@ -7,39 +7,32 @@ carry them, and under xdist bring them home.
 
 from __future__ import annotations
 
-import json
-import os
 import tempfile
 import unittest
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pycuda_guard.errors import GuardError, StartError
+from pycuda_guard.errors import StartError
 from pycuda_guard.findings import Finding, Severity, fails
 from pycuda_guard.pytest_plugin import summary
 from pycuda_guard.pytest_plugin.current import Current, PycudaGuard
 from pycuda_guard.pytest_plugin.expectations import Expectations
 from pycuda_guard.pytest_plugin.marks import asks_for_races
-from pycuda_guard.pytest_plugin.tally import ATTRIBUTE, Parcel, Tally, parcel_of
-from pycuda_guard.reports.files import check_writable, replace_text
-from pycuda_guard.reports.json_report import JsonReport
-from pycuda_guard.reports.run import merged_pairs
+from pycuda_guard.pytest_plugin.results import Results
+from pycuda_guard.pytest_plugin.tally import ATTRIBUTE, Parcel, parcel_of
 from pycuda_guard.reports.terminal import last_line, render
 from pycuda_guard.session import devices
 from pycuda_guard.session.uncaught import trim
-from pycuda_guard.suppressions import UNUSED, Outcome, write_baseline
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator
     from typing import TextIO
 
     from pycuda_guard.config import Config
-    from pycuda_guard.reports.run import Run
     from pycuda_guard.session import Session
-    from pycuda_guard.suppressions import Suppressed
+    from pycuda_guard.suppressions import Outcome
 
 #: how a test is left that has neither passed nor failed: what it did before was no failure of its own
 ABANDONED = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
@@ -52,26 +45,14 @@ class Manager:
     """The plugin object of one guarded process: pytest itself, xdist's controller, or a worker."""
 
     def __init__(self, session: Session, options: Config, html: str, stderr: TextIO | None) -> None:
-        #: sentences, each of which makes the run fail
-        self.failures: list[str] = []
+        self.results = Results(session, options, html, self._pending)
         self._session = session
         self._options = options
-        self._json_file = options.json
-        self._baseline = os.path.abspath(options.write_baseline) if options.write_baseline else ""
-        self._page = os.path.abspath(html) if html else ""
-        self._recordings = [options.record] if options.record else []
         self._stderr = stderr
-        self._json: JsonReport | None = None
         self._part = session.open_part()
         self._current: Current | None = None
-        self._tests = Tally()
-        self._outside = Tally()
-        self._suppressed: list[Suppressed] = []
-        self._remarks: dict[str, bool] = {}
-        self._blind: list[str] = []
-        self._workers: dict[str, str] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._is_finished = self._is_partial = False
+        self._is_finished = False
         self._expectations = Expectations(session.uncaught.expect)
 
     # -- the run ----------------------------------------------------------------------------------
@@ -79,16 +60,12 @@ class Manager:
     def pytest_configure(self, config: pytest.Config) -> None:
         """Write the empty JSON file; raises UsageError where a file can't be written."""
         self._is_worker = hasattr(config, "workerinput")
-        self._is_partial = any("::" in argument for argument in config.args)
+        self.results.is_partial = any("::" in argument for argument in config.args)
+        json_file = self._options.json
         if self._is_worker:
-            self._json_file = config.workerinput.get(INPUT)  # type: ignore[attr-defined]
+            json_file = config.workerinput.get(INPUT)  # type: ignore[attr-defined]
         try:
-            if self._json_file:
-                self._json = JsonReport(self._json_file)
-            if self._baseline:
-                check_writable(Path(self._baseline), "the baseline")
-            if self._page:
-                check_writable(Path(self._page), "the page")
+            self.results.open_files(json_file)
         except StartError as error:
             raise pytest.UsageError(str(error)) from error
 
@@ -106,15 +83,15 @@ class Manager:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the summary."""
-        run = self._run()
+        results, run = self.results, self.results.run()
         summary.write(
             terminalreporter,
-            self._tests,
-            self._outside,
+            results.tests,
+            results.outside,
             summary.Rest(
                 run.suppressed,
-                [text for text, holds in self._remarks.items() if holds],
-                self.failures,
+                [text for text, holds in results.remarks.items() if holds],
+                results.failures,
                 last_line(run),
             ),
             verbosity=-2 if self._options.quiet else terminalreporter.config.get_verbosity(),
@@ -214,7 +191,7 @@ class Manager:
 
     def pytest_deselected(self) -> None:
         """Note that not all tests run: that an ignore matches nothing says little then."""
-        self._is_partial = True
+        self.results.is_partial = True
 
     def pytest_exception_interact(
         self, node: pytest.Item | pytest.Collector, call: pytest.CallInfo[Any]
@@ -237,9 +214,7 @@ class Manager:
             return
         parcel = parcel_of(report)
         if parcel is not None:
-            self._tests.add(parcel.findings, is_shown=report.failed)
-            self._suppressed += parcel.suppressed
-            self._write_json()
+            self.results.add_test(parcel, is_shown=report.failed)
 
     # -- xdist ------------------------------------------------------------------------------------
 
@@ -251,32 +226,19 @@ class Manager:
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="pycuda-guard-")
         path = Path(self._folder.name) / f"{node.gateway.id}.json"
-        node.workerinput[INPUT] = self._workers[node.gateway.id] = str(path)
+        node.workerinput[INPUT] = self.results.workers[node.gateway.id] = str(path)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take what a worker has found outside of tests, or left behind when it died."""
         packed = getattr(node, "workeroutput", {}).get(OUTPUT)
-        if packed is not None:
-            self._workers.pop(node.gateway.id, None)
-            parcel = Parcel.unpack(packed)
-            self._outside.add(parcel.findings)
-            self._suppressed += parcel.suppressed
-            self._blind += parcel.blind
-            self._note(parcel.remarks)
-            self._recordings += [parcel.recording] if parcel.recording else []
-            self.failures += parcel.failures
-        elif node.gateway.id in self._workers:
-            path = Path(self._workers[node.gateway.id])
-            if path.exists():
-                left = json.loads(path.read_text(encoding="utf-8"))["findings"]
-                self._tests.add_unknown(Finding.from_json(finding) for finding in left)
+        self.results.add_worker(node.gateway.id, None if packed is None else Parcel.unpack(packed))
 
     # -- what the session calls ---------------------------------------------------------------------
 
     def found(self, finding: Finding) -> None:
         """Take a new error or warning at once, on any thread: the call may kill the process."""
-        self._write_json()
+        self.results.write_json()
         if self._session.is_dying and self._stderr is not None:
             print(f"\n{render(finding)}", file=self._stderr, flush=True)
 
@@ -315,7 +277,7 @@ class Manager:
 
     def _fails(self, finding: Finding, fail_on: str = "") -> bool:
         level = fail_on or self._options.fail_on
-        return not self._baseline and fails(finding, level, strict=self._options.strict)
+        return not self._options.write_baseline and fails(finding, level, strict=self._options.strict)
 
     def _take(self) -> Outcome:
         return self._session.take(self._part)
@@ -324,7 +286,7 @@ class Manager:
         """Notice a test that ends the guarding: nothing after it is guarded."""
         if self._session.is_over and not self._is_finished:
             self._is_finished = True
-            self.failures.append(
+            self.results.failures.append(
                 f"{item.nodeid} ended the guarding (pycuda_guard.finish() or disable()): "
                 "nothing after it was checked"
             )
@@ -332,92 +294,33 @@ class Manager:
     def _take_outside(self) -> None:
         if self._current is not None:
             found, suppressed = self._current.hand_over()
-            self._outside.add([finding for _, finding in found])
-            self._suppressed += suppressed
+            self.results.add_outside([finding for _, finding in found], suppressed)
             self._current = None
         outcome = self._take()
-        self._outside.add(outcome.kept)
-        self._suppressed += outcome.suppressed
+        self.results.add_outside(outcome.kept, outcome.suppressed)
 
-    def _note(self, remarks: Mapping[str, bool]) -> None:
-        """Take in what one process has to say of the ignores: it holds if it does for all that say it."""
-        for text, holds in remarks.items():
-            holds = holds and not (self._is_partial and text.endswith(UNUSED))
-            self._remarks[text] = self._remarks.get(text, True) and holds
+    def _pending(self) -> list[Finding]:
+        """Return what was found and no test has brought yet."""
+        found = [] if self._current is None else [finding for _, finding in self._current.found]
+        return found + self._session.peek(self._part).kept
 
     def _finish(self, session: pytest.Session) -> None:
         """Apply the rules for the end of a run, and settle the exit status."""
         self._is_finished = True
         self._session.finish()
         self._take_outside()
-        self._note(self._session.remarks())
+        results = self.results
+        results.note(self._session.remarks())
         if self._is_worker:
-            parcel = Parcel(
-                tuple(self._outside.findings),
-                blind=tuple(self._session.blind_spots()),
-                failures=tuple(self.failures),
-                suppressed=tuple(self._suppressed),
-                remarks=self._remarks,
-                recording=os.path.abspath(self._options.record) if self._options.record else "",
-            )
-            session.config.workeroutput[OUTPUT] = parcel.pack()  # type: ignore[attr-defined]
+            session.config.workeroutput[OUTPUT] = results.parcel().pack()  # type: ignore[attr-defined]
             return
-        self._blind += self._session.blind_spots()
-        count = sum(self._fails(finding) for finding in self._outside.findings)
+        count = sum(self._fails(finding) for finding in results.outside.findings)
         if count:
-            self.failures.append(f"{count} finding{'s' if count > 1 else ''} outside of tests")
-        self._write_json()
-        self._write_baseline()
-        self._write_page()
-        if self.failures and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            results.failures.append(f"{count} finding{'s' if count > 1 else ''} outside of tests")
+        results.write()
+        is_well = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        if results.failures and is_well:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def _write_baseline(self) -> None:
-        if not self._baseline:
-            return
-        try:
-            outcome = Outcome(self._all(), list(merged_pairs(self._suppressed)))
-            self._remarks[write_baseline(self._baseline, outcome)] = True
-        except GuardError as error:
-            self.failures.append(str(error))
-
-    def _write_page(self) -> None:
-        if not self._page:
-            return
-        from pycuda_guard.events.reader import read
-        from pycuda_guard.reports import html
-
-        try:
-            recordings = tuple(read(path) for path in self._recordings if os.path.exists(path))
-            run = replace(self._run(), recordings=recordings)
-            replace_text(Path(self._page), html.page(run))
-        except (GuardError, OSError) as error:
-            self.failures.append(f"the page can't be written: {error}")
-
-    def _run(self) -> Run:
-        """Return the whole run, its workers included."""
-        blind = [*self._blind, *(f"the end of worker {name}" for name in self._workers)]
-        run = self._session.as_run(self._all(), merged_pairs(self._suppressed), list(dict.fromkeys(blind)))
-        return replace(run, has_ended=not self._workers)
-
-    def _all(self) -> list[Finding]:
-        """Return everything that is known now."""
-        every = Tally()
-        every.add(self._tests.findings)
-        every.add(self._outside.findings)
-        if self._current is not None:
-            every.add([finding for _, finding in self._current.found])
-        every.add(self._session.peek(self._part).kept)
-        return every.findings
-
-    def _write_json(self) -> None:
-        if self._json is None:
-            return
-        try:
-            self._json.write(self._all(), merged_pairs(self._suppressed))
-        except OSError as error:
-            self._json = None
-            self.failures.append(f"{self._json_file} can't be written: {error.strerror}")
 
 
 def _failure(text: str) -> pytest.ExceptionInfo[BaseException]:

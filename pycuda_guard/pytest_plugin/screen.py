@@ -24,7 +24,7 @@ class Screen:
     def complain(self, text: str) -> None:
         """Have the run fail: the guard is broken."""
         if self.manager is not None:
-            self.manager.failures.append(text)
+            self.manager.results.failures.append(text)
 
     def show(self, finding: Finding) -> None:
         """Take a new finding before the driver sees the call."""

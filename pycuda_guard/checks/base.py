@@ -69,8 +69,9 @@ class Rule:
     only_odd: ClassVar[frozenset[type[model.Event]]] = frozenset()
     #: which of the copies that are not odd can be any of its business
     copies: ClassVar[frozenset[model.CopyKind]] = frozenset(model.CopyKind)
-    #: whether it need not look again at a launch that equals one of which it said nothing (``state.plan``)
-    only_new: ClassVar[bool] = False
+    #: the launches and copies of which it need not look again at one that equals another of which it said
+    #: nothing (``state.plan``, ``state.move``)
+    only_new: ClassVar[frozenset[type[model.Event] | model.CopyKind]] = frozenset()
 
     def __init__(self, state: State, collector: Collector) -> None:
         self.state = state

@@ -191,7 +191,8 @@ class Collector:
         entry = self._places.get((code, severity, site, kernel))
         if entry is None or (self._parts and not all(part.knows(entry) for part in self._parts)):
             return False
-        self._explain(entry.finding, event)
+        if severity is _ERROR:
+            self._explain(entry.finding, event)
         self._see(entry, event, entry.finding, failure)
         return True
 

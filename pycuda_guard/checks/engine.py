@@ -53,7 +53,8 @@ class Engine:
         self._handlers: dict[type[Event], Handlers] = {}
         # of events that are not odd; those of copies are sorted by what is copied where
         self._ordinary: dict[type[Event] | CopyKind, Handlers] = {}
-        self._repeated: Handlers = ()  # of launches that equal earlier ones, of which nothing was said
+        # of launches, copies and memsets that equal earlier ones, of which nothing was said
+        self._repeated: dict[type[Event] | CopyKind, Handlers] = {}
         for kind, name in HANDLERS.items():
             taking = [rule for rule in instances if hasattr(rule, name)]
             apply = self.state.appliers.get(kind)
@@ -61,13 +62,15 @@ class Engine:
             self._handlers[kind] = (*[getattr(rule, name) for rule in taking], *after)
             if kind in self._lookers:
                 always = [rule for rule in taking if kind not in rule.only_odd]
-                self._ordinary[kind] = (*[getattr(rule, name) for rule in always], *after)
-                for way in CopyKind if kind is Copy else ():
-                    looking = [getattr(rule, name) for rule in always if way in rule.copies]
-                    self._ordinary[way] = (*looking, *after)
-                if kind is Launch:
-                    self._repeated = (*[getattr(rule, name) for rule in always if not rule.only_new], *after)
-                    self._ordinary[kind] += (self._settle,)
+                for way in CopyKind if kind is Copy else (kind,):
+                    looking = [rule for rule in always if kind is not Copy or way in rule.copies]
+                    rest = [rule for rule in looking if way not in rule.only_new]
+                    self._ordinary[way] = (*[getattr(rule, name) for rule in looking], *after)
+                    self._repeated[way] = (*[getattr(rule, name) for rule in rest], *after)
+                    if kind is Launch:
+                        self._ordinary[way] += (self._settle,)
+                    elif kind is Copy:
+                        self._ordinary[way] += (self._settle_move,)
         self._handlers[CallFailed] += (self._call_failed,)
         self._handlers[RunEnded] += (self._end,)
         self._handlers[Forked] += (self._forked,)
@@ -104,10 +107,11 @@ class Engine:
             try:
                 look(event)
                 if not state.odd:
-                    if kind is Launch and state.plan.is_settled:
-                        handlers = self._repeated
+                    if type(event) is Copy:
+                        handlers = (self._repeated if state.move.is_settled else self._ordinary)[event.kind]
                     else:
-                        handlers = self._ordinary[event.kind if type(event) is Copy else kind]
+                        is_settled = kind is Launch and state.plan.is_settled
+                        handlers = (self._repeated if is_settled else self._ordinary)[kind]
             except Exception as error:
                 self._handler_failed(look, error, event)
         for handler in handlers:
@@ -123,6 +127,11 @@ class Engine:
         plan.is_settled = (
             event.arguments is not None and not plan.varies and self._collector.last is not event
         )
+
+    def _settle_move(self, event: Copy) -> None:
+        """Note the same of a copy."""
+        move = self.state.move
+        move.is_settled = not move.varies and self._collector.last is not event
 
     def _call_failed(self, event: CallFailed) -> None:
         if event.announced:

@@ -21,6 +21,10 @@ class Plain(msgspec.Struct, array_like=True, gc=False):
     """
 
 
+class Value(msgspec.Struct, array_like=True, gc=False, frozen=True, cache_hash=True):
+    """A record of plain data by which something is looked up."""
+
+
 class Word(Enum):
     """An Enum that is quick to look for in a set: that of the standard library hashes in Python."""
 
@@ -60,7 +64,7 @@ class CopyKind(Word):
     MIXED = "2D or 3D"
 
 
-class Extent(Plain):
+class Extent(Value, frozen=True):
     """Bytes that an operand spans: ``rows`` rows of ``width`` bytes, ``slices`` slices of rows.
 
     ``offset`` is the distance in bytes of the first byte from the operand's address. A plain
@@ -82,7 +86,7 @@ class Extent(Plain):
         return self.offset + (self.slices - 1) * self.slice_pitch + (self.rows - 1) * self.pitch + self.width
 
 
-class DeviceOperand(Plain, tag=True):
+class DeviceOperand(Value, frozen=True, tag=True):
     """Device memory named in a call. ``type_name`` is the Python type that was passed.
 
     ``known`` is the driver's answer (``mem_get_address_range``) for an address in no allocation that
@@ -98,7 +102,7 @@ class DeviceOperand(Plain, tag=True):
     known: bool | None = None
 
 
-class HostOperand(Plain, tag=True):
+class HostOperand(Value, frozen=True, tag=True):
     """A host buffer named in a call; ``nbytes`` is the size of the whole buffer."""
 
     address: Address
@@ -113,7 +117,7 @@ class HostOperand(Plain, tag=True):
     writable: bool = True
 
 
-class ArrayOperand(Plain, tag=True):
+class ArrayOperand(Value, frozen=True, tag=True):
     """A CUDA array named in a call; ``nbytes`` is its whole size."""
 
     handle: int
@@ -121,7 +125,7 @@ class ArrayOperand(Plain, tag=True):
     nbytes: int
 
 
-class OddOperand(Plain, tag=True):
+class OddOperand(Value, frozen=True, tag=True):
     """Something that is neither: a type the call does not take."""
 
     type_name: str

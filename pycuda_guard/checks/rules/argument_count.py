@@ -65,7 +65,7 @@ class ArgumentCount(Rule):
     code: ClassVar[str] = "PG402"
     name: ClassVar[str] = "argument-count"
     severity: ClassVar[Severity] = Severity.ERROR
-    only_new = True
+    only_new = frozenset({Launch})
 
     def on_launch(self, event: Launch) -> None:
         """Compare the number of arguments with the kernel's."""

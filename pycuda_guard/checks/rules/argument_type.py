@@ -112,7 +112,7 @@ class ArgumentType(Rule):
     code: ClassVar[str] = "PG401"
     name: ClassVar[str] = "argument-type"
     severity: ClassVar[Severity] = Severity.ERROR
-    only_new = True
+    only_new = frozenset({Launch})
 
     def on_launch(self, event: Launch) -> None:
         """Compare the arguments of a launch with the kernel's parameters."""

@@ -67,6 +67,7 @@ class ArrayOrder(Rule):
     name: ClassVar[str] = "array-order"
     severity: ClassVar[Severity] = Severity.WARNING
     copies = frozenset({CopyKind.HTOD, CopyKind.DTOH, CopyKind.MIXED})
+    only_new = frozenset(copies)
 
     def on_copy(self, event: Copy) -> None:
         """Compare the orders of the two arrays of a copy."""
@@ -81,6 +82,7 @@ class ArrayOrder(Rule):
             return
         other: DeviceOperand | HostOperand = device
         if region is not None and device.order is None:
+            self.state.move.varies = True  # what is in the memory by then decides
             contents = region.contents
             fresh = region.copied > max(region.written, self.state.memory.blind)
             if contents is None or not fresh or device.address != region.base:

@@ -56,7 +56,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages, streams
-from pycuda_guard.checks.state.accesses import PAGE_LOCKED
+from pycuda_guard.checks.state.moves import PAGE_LOCKED
 from pycuda_guard.events.model import DEFAULT_STREAM, MemoryKind
 from pycuda_guard.findings import Severity
 

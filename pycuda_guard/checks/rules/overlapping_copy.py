@@ -59,6 +59,7 @@ class OverlappingCopy(Rule):
     name: ClassVar[str] = "overlapping-copy"
     severity: ClassVar[Severity] = Severity.ERROR
     copies = frozenset({CopyKind.DTOD, CopyKind.PEER, CopyKind.MIXED})
+    only_new = frozenset(copies)
 
     def on_copy(self, event: Copy) -> None:
         """Compare the ranges of a device-to-device copy."""

@@ -65,6 +65,7 @@ class PageableAsyncCopy(Rule):
     name: ClassVar[str] = "pageable-async-copy"
     severity: ClassVar[Severity] = Severity.NOTE
     copies = frozenset({CopyKind.HTOD, CopyKind.DTOH, CopyKind.ARRAY, CopyKind.MIXED})
+    only_new = frozenset(copies)
 
     def on_copy(self, event: Copy) -> None:
         """Look at the host memory of an asynchronous copy."""

@@ -53,12 +53,12 @@ from typing import TYPE_CHECKING, ClassVar
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
 from pycuda_guard.checks.messages import ITEM_SIZES
-from pycuda_guard.events.model import ArgumentKind
+from pycuda_guard.events.model import ArgumentKind, Launch
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
     from pycuda_guard.checks.state.allocations import Region
-    from pycuda_guard.events.model import Argument, Launch, Parameter
+    from pycuda_guard.events.model import Argument, Parameter
 
 _FLOATS = frozenset({"float", "double"})
 _SMALLER = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
@@ -70,7 +70,7 @@ class PointeeType(Rule):
     code: ClassVar[str] = "PG403"
     name: ClassVar[str] = "pointee-type"
     severity: ClassVar[Severity] = Severity.WARNING
-    only_new = True
+    only_new = frozenset({Launch})
 
     def on_launch(self, event: Launch) -> None:
         """Compare the dtypes of the arrays behind pointers with what the parameters point to."""

@@ -55,7 +55,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
-from pycuda_guard.events.model import DeviceOperand, HostOperand, MemoryKind
+from pycuda_guard.events.model import CopyKind, DeviceOperand, HostOperand, MemoryKind
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class ResultNeverRead(Rule):
     name: ClassVar[str] = "result-never-read"
     severity: ClassVar[Severity] = Severity.NOTE
     source: ClassVar[str] = "exit"
+    only_new = frozenset({CopyKind.HTOD})
 
     def __init__(self, state: State, collector: Collector) -> None:
         super().__init__(state, collector)

@@ -61,13 +61,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
+from pycuda_guard.events.model import Launch
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
     from pycuda_guard.checks.state.allocations import Region
     from pycuda_guard.checks.state.coverage import Meant
     from pycuda_guard.checks.state.modules import Kernel
-    from pycuda_guard.events.model import Launch
 
 
 class UndersizedBuffer(Rule):
@@ -77,7 +77,7 @@ class UndersizedBuffer(Rule):
     name: ClassVar[str] = "undersized-buffer"
     severity: ClassVar[Severity] = Severity.WARNING
     source: ClassVar[str] = "kernel"
-    only_new = True
+    only_new = frozenset({Launch})
 
     def on_launch(self, event: Launch) -> None:
         """Compare the end of what a launch is certain to write with the end of each buffer."""

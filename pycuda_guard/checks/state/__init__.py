@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pycuda_guard.checks.state.accesses import Work, goes_on
+from pycuda_guard.checks.state.accesses import Work
 from pycuda_guard.checks.state.allocations import SHARED, Memory
 from pycuda_guard.checks.state.devices import Devices
-from pycuda_guard.checks.state.footprints import of_extent
 from pycuda_guard.checks.state.modules import Modules
+from pycuda_guard.checks.state.moves import Moves
 from pycuda_guard.checks.state.outputs import Outputs
 from pycuda_guard.checks.state.owners import Owners
 from pycuda_guard.checks.state.pending import Pending
@@ -22,8 +22,6 @@ from pycuda_guard.events.model import (
     ContextChanged,
     ContextReplaced,
     Copy,
-    CopyKind,
-    DeviceOperand,
     Event,
     EventCreated,
     EventDestroyed,
@@ -33,7 +31,6 @@ from pycuda_guard.events.model import (
     Footprint,
     Freed,
     FunctionLimits,
-    HostKind,
     HostOperand,
     HostTouched,
     LateStart,
@@ -41,7 +38,6 @@ from pycuda_guard.events.model import (
     LaunchFinished,
     Memset,
     ModuleLoaded,
-    OddOperand,
     PoolEmptied,
     StreamCreated,
     StreamDestroyed,
@@ -53,13 +49,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycuda_guard.checks.state.allocations import Region
-    from pycuda_guard.checks.state.footprints import Range
-    from pycuda_guard.checks.state.plans import Plan, Touch
-    from pycuda_guard.events.model import Argument, KernelSignature, Operand
+    from pycuda_guard.checks.state.moves import Move
+    from pycuda_guard.checks.state.plans import Plan
+    from pycuda_guard.events.model import Argument, KernelSignature
 
 _RING = 4096
-_PEER = CopyKind.PEER  # reading a member off an Enum class is slow enough to matter here
-_PAGEABLE = HostKind.PAGEABLE
 
 
 class State:
@@ -68,9 +62,9 @@ class State:
     ``appliers`` has, for each type of event, the method that takes such an event in, after the rules
     have seen it. ``lookers`` has those that look it up before, once for all rules:
 
-    - of a copy or memset, ``destination`` and ``source`` are the live memory at its ends (None for
-      host memory and for addresses in no live memory);
-    - of a launch, ``plan`` is what is known of it and of those that equal it;
+    - of a copy or memset, ``move`` is what is known of it and of those that equal it; ``destination`` and
+      ``source`` are the live memory at its ends (None for host memory and for addresses in no live memory);
+    - of a launch, ``plan`` is the same;
     - of a free, ``freed`` is the live memory that it is about;
     - ``stray`` tells that an address is in no live memory, and ``inside`` that every operand of a
       copy stays within the bounds of its memory. With either amiss, or with work that it conflicts with, an
@@ -87,15 +81,16 @@ class State:
         self.streams = Streams()
         self.pending = Pending(self.streams)
         self.plans = Plans(self.memory, self.modules)
-        self.work = Work(self.memory, self.modules, self.plans)
+        self.moves = Moves(self.memory)
+        self.work = Work(self.memory, self.modules, self.plans, self.moves)
         self.outputs = Outputs()
         self.late = False
         self._ring: list[Event | None] = [None] * _RING
         self.destination: Region | None = None
         self.source: Region | None = None
         self.plan: Plan
+        self.move: Move
         self.freed: Region | None = None
-        self._touches: list[Touch] = []  # what a copy or memset touches, the destination first
         self.stray = False
         self.inside = True
         self.odd = False
@@ -159,56 +154,22 @@ class State:
     # --- before the rules: what an event is about ---
 
     def _look_at_copy(self, event: Copy) -> None:
-        work = self.work
-        self.stray, self.inside = False, True
-        touches = self._touches = []
-        self.destination = self._look_at("write", event.destination, touches)
-        self.source = self._look_at("read", event.source, touches)
-        if event.asynchronous and not work.active and goes_on(event):
-            work.activate()
-        if work.active:
-            is_plain = self.inside and event.kind is not _PEER
-            work.look(event, touches if is_plain else work.touches(event))
-        self.odd = not self.inside or bool(work.conflicts) or self.owners.are_unusual
+        move = self.move = self.moves.of_copy(event)
+        if move.goes_on and not self.work.active:
+            self.work.activate()
+        self._look_at_move(event, move)
 
     def _look_at_memset(self, event: Memset) -> None:
-        work = self.work
-        self.stray, self.inside = False, True
-        touches = self._touches = []
-        self.destination = self._look_at("write", event.destination, touches)
-        if work.active:
-            work.look(event, touches if self.inside else work.touches(event))
-        self.odd = not self.inside or bool(work.conflicts) or self.owners.are_unusual
+        move = self.move = self.moves.of_memset(event)
+        self._look_at_move(event, move)
 
-    def _look_at(self, kind: str, operand: Operand, touches: list[Touch]) -> Region | None:
-        """Return the memory of an operand, and add the bytes that the device touches there to ``touches``."""
-        # This runs twice a copy: exact types are quicker to tell than isinstance() is.
-        if type(operand) is OddOperand:
-            return None
-        extent = operand.extent  # type: ignore[union-attr]
-        width, offset = extent.width, extent.offset
-        end = offset + width if extent.rows == 1 and extent.slices == 1 else extent.end
-        if width < 0 or offset < 0:
-            self.inside = False
-        if type(operand) is DeviceOperand:
-            address = operand.address
-            region = self.memory.find(address)
-            if region is None:
-                self.stray, self.inside = True, False
-            elif address + end > region.end:
-                self.inside = False
-            else:
-                touched = of_extent(address, extent)
-                if touched is not None:
-                    touches.append((kind, touched, region))
-            return region
-        if end > operand.nbytes:  # type: ignore[union-attr]
-            self.inside = False
-        if type(operand) is HostOperand and operand.kind is not _PAGEABLE:
-            touch = self.work.touch(kind, operand)
-            if touch is not None:
-                touches.append(touch)
-        return None
+    def _look_at_move(self, event: Copy | Memset, move: Move) -> None:
+        self.stray, self.inside = move.stray, move.inside
+        self.destination, self.source = move.destination, move.source
+        work = self.work
+        if work.active:
+            work.look(event, move)
+        self.odd = not move.inside or bool(work.conflicts) or self.owners.are_unusual
 
     def _look_at_launch(self, event: Launch) -> None:
         plan = self.plan = self.plans.of_launch(event)
@@ -217,7 +178,9 @@ class State:
         if self._has_shared and not work.active and any(region.is_shared for _, region in plan.pointers):
             work.activate()
         if work.active:
-            work.look(event, self.plans.touches(plan) if plan.touches is None else plan.touches)
+            if plan.touches is None:
+                self.plans.touches(plan)
+            work.look(event, plan)
             if plan.is_vague:
                 work.look_at_vague(event, [region for _, region in plan.pointers], plan.goes_anywhere)
         self.odd = plan.stray or bool(work.conflicts) or self.owners.are_unusual
@@ -245,59 +208,55 @@ class State:
         self.memory.free(event)
 
     def _copy(self, event: Copy) -> None:
-        self._ring[event.sequence % _RING] = event
+        sequence = event.sequence
+        self._ring[sequence % _RING] = event
+        move = self.move
         if self.work.active:
-            self.work.enter(event)
+            self.work.enter(event, move.waits)
         else:
             self.work.notes.append(event)
-        region, source = self.destination, event.source
+        region = move.destination
         if region is None:
             if type(event.destination) is HostOperand:
                 self.work.settle()
             self.pending.copy(event)
             return
-        self._fill(event, region)
+        if move.written is not None:
+            self.outputs.fill(sequence, region, move.written)
         before = region.contents
-        self._before = event.sequence, region, before, region.copied, region.written
-        if type(source) is HostOperand and event.destination.address == region.base:  # type: ignore[union-attr]
+        self._before = sequence, region, before, region.copied, region.written
+        if move.fills_base:
+            source: HostOperand = event.source  # type: ignore[assignment]
             if before is None or before.dtype != source.dtype:
                 self.memory.version += 1
-            region.contents, region.copied = source, event.sequence
+            region.contents, region.copied = source, sequence
         else:
-            region.written = event.sequence
+            region.written = sequence
 
     def _memset(self, event: Memset) -> None:
         self._ring[event.sequence % _RING] = event
+        move = self.move
         if self.work.active:
-            self.work.enter(event)
+            self.work.enter(event, move.waits)
         else:
             self.work.notes.append(event)
-        if self.destination is not None:
-            self.destination.written = event.sequence
-            self._fill(event, self.destination)
-
-    def _fill(self, event: Copy | Memset, region: Region) -> None:
-        """Note what a copy or memset writes, within its memory or not."""
-        operand = event.destination
-        if self._touches and self._touches[0][0] == "write":
-            touched: Range | None = self._touches[0][1]
-        else:
-            touched = of_extent(operand.address, operand.extent)  # type: ignore[union-attr]
-        if touched is not None:
-            self.outputs.fill(event.sequence, region, touched)
+        if move.destination is not None:
+            move.destination.written = event.sequence
+            if move.written is not None:
+                self.outputs.fill(event.sequence, move.destination, move.written)
 
     def _launch(self, event: Launch) -> None:
         self._ring[event.sequence % _RING] = event
         self.pending.launch(event)
+        plan = self.plan
         if self.work.active:
-            self.work.enter(event)
+            self.work.enter(event, plan.waits)
         else:
             self.work.notes.append(event)
         self.memory.launches += 1
         if event.arguments is None:
             self.memory.blind = event.sequence
             return
-        plan = self.plan
         missing = self.plans.missing(plan) if plan.missing is None else plan.missing
         if missing:
             self.outputs.launch(event, missing, plan.regions)

@@ -14,44 +14,50 @@ from typing import TYPE_CHECKING
 from pycuda_guard.checks.state import footprints
 from pycuda_guard.checks.state.clocks import Clocks, Track
 from pycuda_guard.checks.state.conflicts import NOBODY, Access, Conflict, Operation
+from pycuda_guard.checks.state.moves import PAGE_LOCKED, Wait
 from pycuda_guard.checks.state.shared import Shared
 from pycuda_guard.checks.state.vague import VagueLaunches
 from pycuda_guard.events.model import (
     Allocated,
     Copy,
-    CopyKind,
-    DeviceOperand,
     EventRecorded,
     EventTimed,
     Footprint,
     Freed,
-    HostKind,
-    HostOperand,
     Launch,
     MemoryKind,
-    Memset,
     StreamWaited,
     Synchronized,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from pycuda_guard.checks.state.allocations import Memory, Region
     from pycuda_guard.checks.state.footprints import Range
     from pycuda_guard.checks.state.modules import Modules
-    from pycuda_guard.checks.state.plans import Plans, Touch
-    from pycuda_guard.events.model import ContextId, Operand
+    from pycuda_guard.checks.state.moves import Move, Moves
+    from pycuda_guard.checks.state.plans import Plan, Plans, Touch
+    from pycuda_guard.events.model import ContextId
 
 _MAX_NOTES = 256
 _MAX_A_REGION = 64
 _MAX_LOOSE = 256
 _MAX_GLANCE = 8  #: with more accesses to a region, those that are over are dropped first
 
-PAGE_LOCKED = frozenset({MemoryKind.PINNED, MemoryKind.REGISTERED})
-_ASYNCHRONOUS_HOST = frozenset({HostKind.PINNED, HostKind.REGISTERED})
-_PEER = CopyKind.PEER  # reading a member off an Enum class is slow enough to matter here
-_PAGEABLE = HostKind.PAGEABLE
+# reading a member off an Enum class is slow enough to matter here
+_PINNED = MemoryKind.PINNED
+_NOTHING, _EARLIER, _ISSUED = Wait.NOTHING, Wait.EARLIER, Wait.ISSUED
+
+
+class _Uses(list[Access]):
+    """The accesses to a region. Of ``sole`` it is known that all of them are its own, and to that region."""
+
+    __slots__ = ("sole",)
+
+    def __init__(self, accesses: Iterable[Access], sole: Track | None = None) -> None:
+        super().__init__(accesses)
+        self.sole = sole
 
 
 class Work:
@@ -60,7 +66,7 @@ class Work:
     Until :attr:`active`, operations need not be looked at and go into :attr:`notes` instead.
     """
 
-    def __init__(self, memory: Memory, modules: Modules, plans: Plans) -> None:
+    def __init__(self, memory: Memory, modules: Modules, plans: Plans, moves: Moves) -> None:
         self.clocks = Clocks()
         self.conflicts: list[Conflict] = []
         #: what a footprint has shown: by operation its conflicts, and what was freed too early
@@ -69,11 +75,12 @@ class Work:
         self.vague = VagueLaunches(self.clocks, memory)
         self._memory = memory
         self._plans = plans
+        self._moves = moves
         self.active = False
         self.notes: deque[Operation | EventRecorded | EventTimed | Synchronized] = deque(maxlen=_MAX_NOTES)
-        self._accesses: dict[Region, list[Access]] = {}
+        self._accesses: dict[Region, _Uses] = {}
         self._loose: deque[Access] = deque(maxlen=_MAX_LOOSE)  # of blocks that are back in a pool
-        self._new: list[Access] = []
+        self._new: Sequence[Access] = ()
         self._track: Track | None = None
         self._pooled: set[int] = set()  # addresses of page-locked blocks of a pool
         self.shared = Shared(self.clocks, modules)
@@ -81,38 +88,71 @@ class Work:
 
     # --- before the rules ---
 
-    def look(self, event: Operation, touches: Iterable[Touch]) -> None:
-        """Find the conflicts of an operation with unfinished ones; ``touches`` are its own."""
+    def look(self, event: Operation, plan: Move | Plan, touches: Iterable[Touch] | None = None) -> None:
+        """Find the conflicts of an operation with unfinished ones.
+
+        ``plan`` is what is known of it; it touches what that says, unless told.
+        """
         self.conflicts = []
-        new = self._new = []
-        track = self._track = self.clocks.track(event.context, event.stream)
+        track = self._track = self.clocks.issue(event.context, event.stream)
         if track is None:
+            self._new = ()
             return
-        number = self.clocks.issue(track)
-        accesses = self._accesses
-        staged = type(event) is Copy and type(event.source) is HostOperand and event.source.kind is _PAGEABLE
-        for kind, touched, region in touches:
+        if track is not plan.track or touches is not None or not self._repeat(event, track, plan):
+            new: list[Access] = []
+            self._new = new
+            for kind, touched, region in plan.touches or () if touches is None else touches:
+                new.append(self._access(kind, touched, region, event, track, plan.is_staged))
+            if touches is None:
+                plan.track, plan.accesses = track, new
+        if self.vague.queues:
+            self.conflicts += self.vague.meet(track, self._new)
+
+    def _repeat(self, event: Operation, track: Track, plan: Move | Plan) -> bool:
+        """Give an operation the accesses of its equal, if no other stream uses the memory."""
+        accesses, new = self._accesses, plan.accesses
+        for access in new:
+            region = access.region
             known = accesses.get(region)
-            is_alone, access = True, None
-            if known:
-                is_alone = len(known) <= _MAX_GLANCE
-                for old in known if is_alone else ():
-                    if old.track is not track or old.region is not region:
-                        is_alone = False
-                        break
-                    if old.kind == kind and old.range == touched and old.staged is staged:
-                        access = old
-                if is_alone and access is not None and not region.is_shared:
+            if region.is_shared or (known and (known.sole is not track or len(known) > _MAX_GLANCE)):
+                return False
+        number = track.issued
+        for access in new:
+            access.event, access.number, access.accused = event, number, NOBODY
+        self._new = new
+        return True
+
+    def _access(
+        self,
+        kind: str,
+        touched: Range,
+        region: Region,
+        event: Operation,
+        track: Track,
+        is_staged: bool,
+    ) -> Access:
+        """Return the access of an operation to a region, compared with those before it."""
+        known, number = self._accesses.get(region), track.issued
+        is_alone, access = True, None
+        if known:
+            is_alone = len(known) <= _MAX_GLANCE
+            for old in known if is_alone else ():
+                if old.track is not track or old.region is not region:
+                    is_alone = False
+                    break
+                if old.kind == kind and old.range == touched and old.staged is is_staged:
+                    access = old
+            if is_alone:
+                known.sole = track
+                if access is not None and not region.is_shared:
                     # Only this stream uses the memory, and it did just this before, as in a loop: that
                     # access becomes the new one, which would take its place. Saves half of all this.
                     access.event, access.number, access.accused = event, number, NOBODY
-                    new.append(access)
-                    continue
-            access = Access(region, touched, kind, event, track, number, staged)
-            new.append(access)
-            if not is_alone:
-                self._check(access)
-        self.conflicts += self.vague.meet(track, new)
+                    return access
+        access = Access(region, touched, kind, event, track, number, is_staged)
+        if not is_alone:
+            self._check(access)
+        return access
 
     def look_at_vague(self, event: Launch, regions: Iterable[Region], goes_anywhere: bool) -> None:
         """Note that a launch that was looked at may touch more than is known of it."""
@@ -132,35 +172,12 @@ class Work:
         by_operation = groupby(conflicts, key=lambda conflict: conflict.later.event)
         self.late = [(operation, list(each)) for operation, each in by_operation]
 
-    def touches(self, event: Operation) -> Iterable[Touch]:
-        """Return how an operation certainly touches which bytes, as far as they are in live memory."""
-        if isinstance(event, Launch):
-            return self._plans.touches(self._plans.of_launch(event))
-        if isinstance(event, Memset):
-            found = [self.touch("write", event.destination)]
-        elif event.kind is _PEER:
-            return ()
-        else:
-            found = [self.touch("write", event.destination), self.touch("read", event.source)]
-        return [touch for touch in found if touch is not None]
-
-    def touch(self, kind: str, operand: Operand) -> Touch | None:
-        """Return what the device touches of a copy's operand, as far as it is in live memory."""
-        if type(operand) is HostOperand:
-            if operand.kind not in _ASYNCHRONOUS_HOST:
-                return None
-        elif type(operand) is not DeviceOperand:
-            return None
-        touched = footprints.of_extent(operand.address, operand.extent)
-        region = None if touched is None else self._memory.find(touched.start)
-        if touched is None or region is None or touched.end > region.end:
-            return None
-        return kind, touched, region
-
     def unfinished(self, region: Region) -> list[Access]:
         """Return the accesses to a region that the host has not waited for."""
-        known = self._accesses.get(region, ())
-        found = [a for a in known if a.region is region and not self.clocks.is_over(a.track, a.number)]
+        known = self._accesses.get(region)
+        if not known and not self.vague.queues:
+            return []
+        found = [a for a in known or () if a.region is region and not self.clocks.is_over(a.track, a.number)]
         return found + self.vague.unfinished(region)
 
     def is_pooled(self, region: Region) -> bool:
@@ -184,40 +201,43 @@ class Work:
             else:
                 # a region may have been allocated after an event that was only noted down
                 born, number = self._born, event.sequence
-                touches = [each for each in self.touches(event) if born.get(each[2].base, 0) <= number]
-                self.look(event, touches)
-                self.enter(event)
+                plan = self._plan(event)
+                touches = [each for each in plan.touches or () if born.get(each[2].base, 0) <= number]
+                self.look(event, plan, touches)
+                self.enter(event, plan.waits)
         self.conflicts = []
         self.notes.clear()
         self._born.clear()
 
-    def enter(self, event: Operation) -> None:
+    def enter(self, event: Operation, waits: Wait) -> None:
         """Take in an operation that was looked at, and what the host waits for with it."""
         track = self._track
         if track is None:
             return
-        kept = True
-        if type(event) is Copy:
-            kept = self._wait(event, track)
+        if waits is not _NOTHING:
+            self._wait(track, waits)
+        if self.shared.uses and type(event) is not Launch:
             self.shared.settle()
-        elif type(event) is Memset and any(a.region.kind in PAGE_LOCKED for a in self._new):
-            self.clocks.host_waits_for_issued(track)
-            self.shared.settle()
-            kept = False
-        for access in self._new if kept else ():
+        for access in self._new if waits is _NOTHING or waits is _EARLIER else ():
             known = self._accesses.get(access.region)
+            if known and known[-1] is access:
+                continue
             if known is None or access not in known:
                 self._keep(access, known)
-            elif known[-1] is not access:
+            else:
                 known.remove(access)
                 known.append(access)
 
-    def _keep(self, access: Access, known: list[Access] | None) -> None:
+    def _keep(self, access: Access, known: _Uses | None) -> None:
         """Put an access behind those ``known`` to its region, in the place of one that it stands for."""
         if known is None:
-            self._accesses[access.region] = [access]
+            self._accesses[access.region] = _Uses((access,), access.track)
         else:
             known[:] = [old for old in known if not access.stands_for(old)]
+            if not known:
+                known.sole = access.track
+            elif known.sole is not access.track:
+                known.sole = None
             known.append(access)
             if len(known) > _MAX_A_REGION:
                 del known[0]
@@ -243,17 +263,19 @@ class Work:
         """Take in new memory: unfinished accesses to a pool's block are its new owner's problem."""
         if not self.active:
             self._born[event.address] = event.sequence
-        self.shared.allocate(event)
-        self._pooled.discard(event.address)
-        if event.call.startswith("PageLockedMemoryPool"):
-            self._pooled.add(event.address)
+        if self.shared.uses:
+            self.shared.allocate(event)
+        if event.kind is _PINNED or self._pooled:
+            self._pooled.discard(event.address)
+            if event.call.startswith("PageLockedMemoryPool"):
+                self._pooled.add(event.address)
         if not self._loose or not (event.kind is MemoryKind.POOL or event.address in self._pooled):
             return
         region = self._memory.find(event.address)
         whole = footprints.Range(event.address, event.nbytes)
         if region is not None:
             inherited = [access for access in self._loose if footprints.overlap(_reach(access), whole)]
-            self._accesses[region] = inherited[-_MAX_A_REGION:]
+            self._accesses[region] = _Uses(inherited[-_MAX_A_REGION:])
             for access in inherited:
                 self._loose.remove(access)
 
@@ -261,10 +283,12 @@ class Work:
         """Take in that memory is freed: a pool's block stays loose, for other memory the driver waits."""
         if region is None:
             return
-        self.vague.free(event, region, self.is_pooled(region))
+        if self.vague.queues:
+            self.vague.free(event, region, self.is_pooled(region))
         self._born.pop(region.base, None)
         accesses = self._accesses.pop(region, None)
-        self.shared.free(region)
+        if self.shared.uses:
+            self.shared.free(region)
         if accesses and self.is_pooled(region):
             self._loose.extend(a for a in accesses if not self.clocks.is_over(a.track, a.number))
 
@@ -334,30 +358,22 @@ class Work:
                 self.conflicts.append(Conflict(old, later))
                 self.vague.accuse(self.conflicts[-1])
 
-    def _wait(self, event: Copy, track: Track) -> bool:
-        """Follow what the host waits for with a copy; tell whether the copy itself stays unfinished.
+    def _wait(self, track: Track, waits: Wait) -> None:
+        """Follow what the host waits for with the operation issued last."""
+        if waits is _EARLIER:
+            self.clocks.host_waits_for_earlier(track)
+        elif waits is _ISSUED:
+            self.clocks.host_waits_for_issued(track)
+        else:
+            self.clocks.host_waits_for_everything()
 
-        Where the driver's documentation leaves it open, the host counts as waiting.
-        """
-        clocks = self.clocks
-        if event.kind is _PEER:
-            clocks.host_waits_for_everything()
-            return False
-        destination, source = event.destination, event.source
-        host = destination if type(destination) is HostOperand else source
-        if type(host) is not HostOperand or (event.asynchronous and host.kind in _ASYNCHRONOUS_HOST):
-            return True
-        if host is source and host.kind is _PAGEABLE:
-            clocks.host_waits_for_earlier(track)
-            return True
-        clocks.host_waits_for_issued(track)
-        return False
-
-
-def goes_on(event: Copy) -> bool:
-    """Tell whether a copy uses host memory that it can go on with while the host does."""
-    ends = (event.destination, event.source)
-    return event.asynchronous and any(type(e) is HostOperand and e.kind in _ASYNCHRONOUS_HOST for e in ends)
+    def _plan(self, event: Operation) -> Move | Plan:
+        """Return what is known of an operation that was noted down."""
+        if isinstance(event, Launch):
+            plan = self._plans.of_launch(event)
+            self._plans.touches(plan)
+            return plan
+        return self._moves.of_copy(event) if isinstance(event, Copy) else self._moves.of_memset(event)
 
 
 def _meet(one: Access, other: Access) -> bool:

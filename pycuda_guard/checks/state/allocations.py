@@ -32,6 +32,7 @@ class Region:
     the last event that may have put something else there. ``freed`` is the event that freed it, or 0.
     ``launches`` is how many kernels had been launched when it was allocated, by the event ``born``.
     ``pool`` is the number of the pool that a block is of. ``is_shared``: the host can touch it, too.
+    ``is_live``: its addresses are its own.
     """
 
     base: Address
@@ -50,6 +51,7 @@ class Region:
     born: int = 0
     pool: int = 0
     is_shared: bool = False
+    is_live: bool = True
 
     @property
     def nbytes(self) -> int:
@@ -170,6 +172,7 @@ class Memory:
         if known is not None and known.end == end and known.kind is event.kind is MemoryKind.GLOBAL:
             return  # get_global() of the same variable once more
         for _, _, covered in self.live.put(start, end, region):
+            covered.is_live = False
             self._bases.pop(covered.base, None)
         if len(self.orphans):
             self.orphans.cut(start, end)
@@ -190,6 +193,7 @@ class Memory:
             return
         self.version += 1
         self.live.cut(region.base, region.end)
+        region.is_live = False
         region.freed, region.freed_site, region.freed_how = event.sequence, event.site, event.how
         if region.kind not in _REMEMBERED:
             return
@@ -204,6 +208,7 @@ class Memory:
             return
         self.version += 1
         self.freed.cut(region.base, region.end)
+        region.is_live = True
         region.freed, region.freed_site, region.freed_how = 0, None, ""
         self.live.add(region.base, region.end, region)
         self._bases[region.base] = region
@@ -213,6 +218,7 @@ class Memory:
         self.version += 1
         for region in [region for region in self.live if region.context == context]:
             self.live.cut(region.base, region.end)
+            region.is_live = False
             self._bases.pop(region.base, None)
             if gone and region.kind in _REMEMBERED:
                 self.orphans.cut(region.base, region.end)

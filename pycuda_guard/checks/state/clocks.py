@@ -181,8 +181,11 @@ class Clocks:
             track = self._defaults[context] = self._new(context, stream, 0, None)
         return track
 
-    def issue(self, track: Track) -> int:
-        """Give the next operation of a stream its number, and order it after what it waits for."""
+    def issue(self, context: ContextId, stream: StreamId) -> Track | None:
+        """Return the track of a stream that gets its next operation, ordered after what that waits for."""
+        track = self._tracks.get(stream) if stream else self._defaults.get(context)
+        if track is None and (track := self.track(context, stream)) is None:
+            return None
         changes = self._changes
         if track.changed == changes == track.refreshed + 1:
             # nothing has happened since it was refreshed for its last operation, but that operation
@@ -194,8 +197,8 @@ class Clocks:
         track.changed = changes
         if track.handle != DEFAULT_STREAM and not track.flags & NON_BLOCKING:
             self._changed[track.context] = changes
-        issued = track.issued = track.issued + 1
-        return issued
+        track.issued += 1
+        return track
 
     def is_ordered_after(self, later: Track, earlier: Track, number: int) -> bool:
         """Tell whether the operation issued last on ``later`` starts after one of ``earlier`` is over."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks.state.coverage import Coverages
 from pycuda_guard.checks.state.footprints import Footprints
+from pycuda_guard.checks.state.moves import Wait
 from pycuda_guard.events.model import ArgumentKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pycuda_guard.checks.state.allocations import Memory, Region
+    from pycuda_guard.checks.state.clocks import Track
+    from pycuda_guard.checks.state.conflicts import Access
     from pycuda_guard.checks.state.coverage import Meant
     from pycuda_guard.checks.state.footprints import Range, Touched
     from pycuda_guard.checks.state.modules import Kernel, Modules
@@ -35,7 +40,11 @@ class Plan:
     over; where it ``goes_anywhere``, that may be other memory than its arguments point into. ``is_settled``:
     the rules that look at nothing but all this (:attr:`~pycuda_guard.checks.base.Rule.only_new`) have looked
     at such a launch and said nothing; where it ``varies``, they may still say something of the next.
+    ``track`` and ``accesses`` are those of the last one.
     """
+
+    is_staged: ClassVar[bool] = False
+    waits: ClassVar[Wait] = Wait.NOTHING
 
     example: Launch
     kernel: Kernel | None
@@ -51,6 +60,8 @@ class Plan:
     varies: bool = False
     footprint: Touched | None = None
     touches: tuple[Touch, ...] | None = None
+    track: Track | None = None
+    accesses: Sequence[Access] = ()
     missing: tuple[Meant, ...] | None = None
 
 
@@ -140,6 +151,6 @@ class Plans:
             regions.append(region)
         plan.regions, plan.stray = tuple(regions), stray
         plan.pointers, plan.written = tuple(pointers), tuple(written)
-        plan.touches = None
+        plan.touches = plan.track = None
         plan.is_settled = plan.varies = False
         plan.version = self._memory.version

@@ -36,14 +36,14 @@ class Shared:
         self.watcher: Watcher | None = None
         self._clocks = clocks
         self._modules = modules
-        self._uses: list[Access] = []
+        self.uses: list[Access] = []  #: accesses that may not be over
 
     def find(self, address: Address, is_write: bool) -> Access | None:
         """Return the access that the host comes between by reading or writing a byte, if any."""
         is_over = self._clocks.is_over
         found = [
             use
-            for use in self._uses
+            for use in self.uses
             if footprints.holds(use.range, address) and not is_over(use.track, use.number)
         ]
         writing = next((use for use in found if use.kind == "write"), None)
@@ -61,40 +61,39 @@ class Shared:
                 return
         elif not event.asynchronous:
             return
-        replaced = [old for old in self._uses if access.stands_for(old)]
-        self._uses.append(access)
+        replaced = [old for old in self.uses if access.stands_for(old)]
+        self.uses.append(access)
         if self.watcher is not None:
             self.watcher.hold(access)
-        if replaced or len(self._uses) > _MOST:
-            self._drop(replaced or [self._uses[0]])
+        if replaced or len(self.uses) > _MOST:
+            self._drop(replaced or [self.uses[0]])
 
     def settle(self) -> None:
         """Let go what the host has waited for."""
-        if self._uses:
+        if self.uses:
             is_over = self._clocks.is_over
-            self._drop([use for use in self._uses if is_over(use.track, use.number)])
+            self._drop([use for use in self.uses if is_over(use.track, use.number)])
 
     def take_back(self, access: Access) -> None:
         """Let go an access whose call failed."""
-        if access in self._uses:
+        if access in self.uses:
             self._drop([access])
 
     def free(self, region: Region) -> None:
         """Let go memory that is freed: whoever has it next is not to blame."""
-        self._drop([use for use in self._uses if use.region is region])
+        self._drop([use for use in self.uses if use.region is region])
 
     def allocate(self, event: Allocated) -> None:
         """Let go memory that has a new owner, though no free was seen."""
-        if self._uses:
-            new = footprints.Range(event.address, event.nbytes)
-            self._drop([use for use in self._uses if footprints.overlap(use.range, new)])
+        new = footprints.Range(event.address, event.nbytes)
+        self._drop([use for use in self.uses if footprints.overlap(use.range, new)])
 
     def touch(self, event: HostTouched) -> None:
         """Let go what the host has touched: told once, for all that it does before it waits."""
-        self._drop([use for use in self._uses if footprints.holds(use.range, event.address)])
+        self._drop([use for use in self.uses if footprints.holds(use.range, event.address)])
 
     def _drop(self, uses: Iterable[Access]) -> None:
         for use in uses:
-            self._uses.remove(use)
+            self.uses.remove(use)
             if self.watcher is not None:
                 self.watcher.drop(use)

@@ -70,7 +70,7 @@ class VagueLaunches:
     def __init__(self, clocks: Clocks, memory: Memory) -> None:
         self._clocks = clocks
         self._memory = memory
-        self._open: dict[Track, deque[VagueLaunch]] = {}  # that the host has not waited for
+        self.queues: dict[Track, deque[VagueLaunch]] = {}  #: those that the host has not waited for
         self._silent: dict[int, VagueLaunch] = {}  # by their number among the events
 
     def meet(self, track: Track, new: Iterable[Access]) -> list[Conflict]:
@@ -106,7 +106,7 @@ class VagueLaunches:
         for other in self._unordered(track):
             launch.launches.append(other)
             other.launches.append(launch)
-        self._open.setdefault(track, deque(maxlen=_MAX_A_STREAM)).append(launch)
+        self.queues.setdefault(track, deque(maxlen=_MAX_A_STREAM)).append(launch)
         if len(self._silent) >= _MAX_SILENT:
             oldest = self._silent.pop(next(iter(self._silent)))
             oldest.others, oldest.launches = [], []  # else each would keep those before it
@@ -141,7 +141,7 @@ class VagueLaunches:
         """Return the accesses to a region, of launches that have told, that the host has not waited for."""
         return [
             access
-            for queue in self._open.values()
+            for queue in self.queues.values()
             for launch in queue
             if not self._clocks.is_over(launch.track, launch.number)
             for access, _ in launch.touched or ()
@@ -150,7 +150,7 @@ class VagueLaunches:
 
     def free(self, event: Freed, region: Region, is_pooled: bool) -> None:
         """Take in that memory is freed which launches may still use; a pool may hand it out again."""
-        for queue in self._open.values():
+        for queue in self.queues.values():
             for launch in queue:
                 if self._clocks.is_over(launch.track, launch.number):
                     continue
@@ -169,7 +169,7 @@ class VagueLaunches:
     def take_back(self, sequence: int) -> None:
         """Forget an operation that failed."""
         failed = self._silent.pop(sequence, None)
-        for queue in self._open.values():
+        for queue in self.queues.values():
             if failed is not None and failed in queue:
                 queue.remove(failed)
             for launch in queue:
@@ -183,12 +183,12 @@ class VagueLaunches:
         """Return the launches that the operation issued last on ``track`` need not wait for."""
         found: list[VagueLaunch] = []
         host = self._clocks.host
-        for other, queue in [*self._open.items()]:
+        for other, queue in [*self.queues.items()]:
             over = other.issued if other.over else host.get(other.number, 0)
             while queue and queue[0].number <= over:
                 queue.popleft()
             if other.over:
-                del self._open[other]
+                del self.queues[other]
             if other is not track and queue:
                 known = track.clock.get(other.number, 0)
                 found += [launch for launch in queue if launch.number > known]

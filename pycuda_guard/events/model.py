@@ -139,6 +139,8 @@ class KernelSignature(Plain):
     is_vague: bool = True
     #: whether it may do so in memory that none of its pointer parameters points into
     goes_anywhere: bool = False
+    #: whether loaded values decide what it accesses
+    is_by_data: bool = False
 
     @property
     def packed_size(self) -> int:

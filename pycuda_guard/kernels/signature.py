@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pycuda_guard.events.model import KernelSignature, Parameter, ParameterKind
 from pycuda_guard.kernels.analysis.accesses import certain_accesses, vague_accesses
 from pycuda_guard.kernels.analysis.coverage import meant_stores
+from pycuda_guard.kernels.analysis.loaded import is_by_data
 from pycuda_guard.kernels.analysis.pointers import followed_parameters
 from pycuda_guard.kernels.analysis.provenance import find_provenance
 from pycuda_guard.kernels.analysis.sources import ParameterWord
@@ -96,6 +97,7 @@ def read_signatures(
         look = follow_all or any(parameter.depth > 1 for parameter in parameters)
         body = _body(text, outline) if look or small else None
         vague = vague_accesses(body) if small and body else None
+        goes_anywhere, by_data = _addresses(body, vague) if body and vague else (False, False)
         signatures.append(
             KernelSignature(
                 header.name,
@@ -109,7 +111,8 @@ def read_signatures(
                 signals,
                 coverage=meant_stores(body, _pointers(parameters)) if small and body else None,
                 is_vague=vague is None or bool(vague) or _calls(body),
-                goes_anywhere=_goes_anywhere(body, vague or frozenset()),
+                goes_anywhere=goes_anywhere,
+                is_by_data=by_data,
             )
         )
     return tuple(signatures)
@@ -120,10 +123,11 @@ def _calls(body: FlatFunction | None) -> bool:
     return any(isinstance(entry, Instruction) and entry.opcode == "call" for entry in entries)
 
 
-def _goes_anywhere(body: FlatFunction | None, accesses: frozenset[int]) -> bool:
-    """Tell whether one of these accesses, by their identity, has an address of unknown origin."""
-    if body is None or not accesses:
-        return False
+def _addresses(body: FlatFunction, accesses: frozenset[int]) -> tuple[bool, bool]:
+    """Tell whether one of these accesses, by their identity, has an address of unknown origin.
+
+    And whether loaded values decide what they access.
+    """
     provenance = find_provenance(body)
     origins = [
         provenance.origin(operand)
@@ -132,7 +136,8 @@ def _goes_anywhere(body: FlatFunction | None, accesses: frozenset[int]) -> bool:
         for operand in entry.operands
         if isinstance(operand, Address)
     ]
-    return not all(origin and isinstance(origin.source, ParameterWord) for origin in origins)
+    goes_anywhere = not all(origin and isinstance(origin.source, ParameterWord) for origin in origins)
+    return goes_anywhere, is_by_data(body, accesses, provenance)
 
 
 def _pointers(parameters: tuple[Parameter, ...]) -> frozenset[int]:

@@ -142,7 +142,7 @@ class Launching:
         if state is None or event.context != variant.loaded.context:
             return neutral(variant, packed, shared)
         memo = variant.memos.get((packed, shared))
-        if memo is not None and not self.footprints.wants(variant.plan.kernel.tracing, event):
+        if memo is not None and not self.footprints.wants(variant.tracing, event):
             again = self._again(memo, state, event)
             if again is not None:
                 self._world.remember(variant.loaded, event, memo.told)
@@ -189,7 +189,7 @@ class Launching:
         chosen = self._that_checks(variant, roots, is_checked, event)
         if chosen:
             hidden += self._traced(
-                variant, state, kernel.tracing if chosen == "traced" else None, roots, table, event
+                variant, state, variant.tracing if chosen == "traced" else None, roots, table, event
             )
             asked = self._with_shadow(variant, chosen, shared) if is_checked else shared
             return Prepared(chosen, _joined(plan, packed, hidden), asked)
@@ -212,7 +212,7 @@ class Launching:
         In the form before CUDA 4 (no block is told), none can be.
         """
         kernel = variant.plan.kernel
-        if self.footprints.wants(kernel.tracing, event):
+        if self.footprints.wants(variant.tracing, event):
             traced = self._loader.traced_function(variant)
             if traced is not None and prod(event.block) <= variant.traced_threads:
                 self._world.remember(variant.traced_in, event, tuple(roots.told))

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _REGISTERS, _MOST_THREADS = 65_536, 1024
 #: launches of a kernel that are remembered: programs that work on two buffers in turn swap them
 _MOST_MEMOS = 32
+#: kernels of a module of PyCUDA's above which they do not tell what they touch: those of a generator of
+#: random numbers are many, and take long to compile
+_MOST_TOLD = 8
 #: whether kernels end waits that would not end on the CPU device, too, which does so itself
 watches_on_cpu = False
 
@@ -106,7 +109,7 @@ class Variant:
     __slots__ = (
         "_ask_room", "_room", "bare", "checked", "is_wanted", "loaded", "memos", "module",
         "most_shared", "name", "own_shared", "parameters", "plan", "proven", "proven_threads", "proving",
-        "races", "settings", "traced", "traced_in", "traced_threads",
+        "races", "settings", "traced", "traced_in", "traced_threads", "tracing",
     )  # fmt: skip
 
     def __init__(
@@ -128,6 +131,9 @@ class Variant:
         self.traced: Any = None
         self.traced_in = loaded  # the module that it is in
         self.traced_threads = 0  # that its blocks can have
+        self.tracing = (
+            None if loaded.library and len(loaded.image.plans) > _MOST_TOLD else plan.kernel.tracing
+        )
         self.proven: Any = None
         self.proven_threads = 0  # that its blocks can have
         proof = plan.kernel.proof
@@ -238,7 +244,7 @@ class Loader:
     def traced_function(self, variant: Variant) -> Any:
         """Return the variant that notes what it touches, got when it is first asked for; None without one."""
         if variant.traced is None:
-            tracing = variant.plan.kernel.tracing
+            tracing = variant.tracing
             if tracing is None or not variant.loaded.variables.keys() >= {*tracing.variables}:
                 return None  # the driver does not tell where a variable is
             twin = self._twin(variant.loaded)

@@ -70,8 +70,13 @@ class Footprints:
         return bool(self._prepared)
 
     def wants(self, tracing: Tracing | None, event: Launch) -> bool:
-        """Tell whether it may matter what a launch touches, and nobody knows that yet."""
-        return tracing is not None and bool(self.streams) and bool(event.block) and not event.library
+        """Tell whether it may matter what a launch touches, and nobody knows that yet.
+
+        Of PyCUDA's kernels it is asked only where the data decide it, as by indices of the operation.
+        """
+        if tracing is None or not self.streams or not event.block:
+            return False
+        return not event.library or tracing.is_by_data
 
     def prepare(
         self,

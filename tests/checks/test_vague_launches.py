@@ -25,6 +25,7 @@ MODULE = module(
     kernel("vague", "float *x", "int n", accesses=(), is_vague=True),
     kernel("follow", "float **rows", "int n", accesses=(), is_vague=True, goes_anywhere=True),
     kernel("clear", "float *x", "int n", accesses=(), is_vague=False),
+    kernel("indexed", "float *x", "int n", accesses=(), is_vague=True, is_by_data=True),
 )
 START = [MODULE, alloc(A, 400), alloc(B, 400), alloc(HOST, 400, PINNED)]
 ONE = [*START, stream(S1, 1)]
@@ -84,6 +85,9 @@ RACES: dict[str, list[Any]] = {
     "read and updated": [
         *TWO, k(S1), k(S2, line=20), synchronize(), Told(0, "atomic", LOW), Told(1, "read", LOW),
     ],
+    "an operation with indices": [
+        *TWO, k(S1, name="indexed", library=True), download(S2), synchronize(), Told(0, "write", LOW),
+    ],
     "by a pointer in memory": [
         *TWO, k(S1, B, "follow"), download(S2), synchronize(), Told(0, "write", LOW),
     ],
@@ -103,6 +107,12 @@ RACES: dict[str, list[Any]] = {
 }  # fmt: skip
 
 ORDERED: dict[str, list[Any]] = {
+    "an operation with indices, other half": [
+        *TWO, k(S1, name="indexed", library=True), download(S2), synchronize(), Told(0, "write", HIGH),
+    ],
+    "an operation without indices": [
+        *TWO, k(S1, library=True), download(S2), synchronize(), Told(0, "write", LOW),
+    ],
     "never told": [*TWO, k(S1), download(S2), synchronize()],
     "nothing touched": [*TWO, k(S1), download(S2), synchronize(), Told(0, "write")],
     "the other half": [*TWO, k(S1), download(S2), synchronize(), Told(0, "write", HIGH)],

@@ -87,7 +87,9 @@ class Plans:
             arguments = launch.arguments or ()
             is_opaque = any(each.table is not None or each.kind is _BYTES for each in arguments)
             signature = None if kernel is None else kernel.signature
-            is_vague = signature is not None and signature.is_vague and not launch.library
+            is_vague = signature is not None and signature.is_vague
+            if launch.library and signature is not None:
+                is_vague = is_vague and signature.is_by_data  # the others tell nothing of what they touched
             goes_anywhere = signature is not None and (is_opaque or signature.goes_anywhere)
             plan = self._known[key] = Plan(launch, kernel, is_opaque, is_vague, goes_anywhere)
         if plan.version != self._memory.version:

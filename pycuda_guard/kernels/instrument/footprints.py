@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.analysis.accesses import vague_accesses
+from pycuda_guard.kernels.analysis.loaded import is_by_data
 from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.kernels.instrument.accesses import accesses_of
 from pycuda_guard.kernels.instrument.builder import at, is_true
@@ -64,12 +65,14 @@ class Tracing:
     """What the host has to know of a variant that traces.
 
     ``start`` is where in the hidden parameter its words begin. ``looks_up``: it has extents.
-    ``variables`` of the program's module it uses at their addresses, in a module of its own.
+    ``is_by_data``: loaded values decide what it touches. ``variables`` of the program's module it uses at
+    their addresses, in a module of its own.
     """
 
     start: int
     maps: tuple[Map, ...]
     looks_up: bool
+    is_by_data: bool
     variables: tuple[str, ...] = ()
 
     @property
@@ -96,7 +99,8 @@ class Tracer:
         self._shifts = _shifts(frame, traced)
         self._maps = {key: index for index, key in enumerate(self._shifts)}
         maps = tuple(Map(root, kind, shift) for (root, kind), shift in self._shifts.items())
-        self.tracing = Tracing(start, maps, None in roots, variables)
+        by_data = is_by_data(frame.flat, self._vague, frame.provenance)
+        self.tracing = Tracing(start, maps, None in roots, by_data, variables)
 
     @property
     def is_needed(self) -> bool:

@@ -10,40 +10,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from dsl import (
-    CTX,
-    E1,
-    HOST,
-    HOST_B,
-    S1,
-    S2,
-    A,
-    B,
-    C,
-    alloc,
-    at,
-    codes,
-    collected,
-    copy2d,
-    dev,
-    dtod,
-    dtoh,
-    ended,
-    event,
-    failed,
-    free,
-    host,
-    htod,
-    kernel,
-    launch,
-    memset,
-    module,
-    ptr,
-    record,
-    stream,
-    synchronize,
-    wait,
-)
+from made_up.copies import copy2d, dtod, dtoh, host, htod
+from made_up.kernels import kernel, launch, module, ptr
+from made_up.memory import HOST, HOST_B, A, B, C, alloc, collected, dev, free, memset
+from made_up.places import CTX, at
+from made_up.process import ended, failed
+from made_up.streams import E1, S1, S2, event, record, stream, synchronize, wait
+from made_up.verdicts import codes
 
 from pycuda_guard.checks.engine import Engine
 from pycuda_guard.checks.state.moves import Moves

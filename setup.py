@@ -21,6 +21,7 @@ SOURCES = (
     "faults",
     "printf",
     "heap",
+    "launches",
     "resident",
     "scheduler",
     "pool",
@@ -53,7 +54,7 @@ hostfault = Extension(
 runtime = Extension(
     "pycuda_guard.cpu._runtime",
     sources=[f"{NATIVE}/{name}.c" for name in SOURCES],
-    depends=[f"{NATIVE}/runtime.h", f"{NATIVE}/block.h"],
+    depends=[f"{NATIVE}/{name}.h" for name in ("runtime", "block", "launches")],
     define_macros=[("Py_LIMITED_API", "0x030B0000")],
     extra_compile_args=["-std=gnu11", "-O3", "-Wall", "-Wextra", "-fvisibility=hidden"],
     extra_link_args=["-pthread"],

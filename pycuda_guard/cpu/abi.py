@@ -46,6 +46,21 @@ EXCHANGED_WORDS = 1024 * 8 + 32 * 4
 #: in-kernel heap); device memory is allocated below
 SCRATCH = WINDOW // 2
 
+#: address of the first kernel of a module, as kernels see it that launch others; those of the rest follow
+FIRST_KERNEL = 1 << 61
+KERNEL_BYTES = 16
+
+
+def kernel_address(number: int) -> int:
+    """Return the address of a module's kernel by its number among the kernels of the module."""
+    return FIRST_KERNEL + KERNEL_BYTES * number
+
+
+def kernel_number(address: int) -> int | None:
+    """Return which kernel of a module has this address; None if it is no such address."""
+    number, rest = divmod(address - FIRST_KERNEL, KERNEL_BYTES)
+    return None if rest or number < 0 else number
+
 
 class State(IntEnum):
     """What a region of a kernel returns instead of the number of the next region."""

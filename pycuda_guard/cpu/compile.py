@@ -1,7 +1,8 @@
 """Makes ``pycuda.compiler`` produce PTX, which is what the CPU device runs.
 
 PyCUDA asks nvcc for machine code of a GPU (``target="cubin"``). Here it asks for PTX with line numbers
-instead; everything else, PyCUDA's cache of compiled kernels included, stays as it is.
+instead; everything else, PyCUDA's cache of compiled kernels included, stays as it is. CUDA's device runtime,
+which kernels need that launch kernels, is part of the device: no library is searched for.
 """
 
 from __future__ import annotations
@@ -34,9 +35,12 @@ _REFUSED = ("-dlto", "--dlink-time-opt", "-lto")
 _DEBUG = ("-G", "--device-debug")
 _LINE_INFO = ("-lineinfo", "--generate-line-info")
 
+#: the library with which kernels launch kernels
+DEVICE_RUNTIME = "cudadevrt"
+
 
 def install() -> None:
-    """Wrap ``pycuda.compiler.compile``, now or when that module is imported."""
+    """Wrap what compiles and links in ``pycuda.compiler``, now or when that module is imported."""
     wrapt.register_post_import_hook(_wrap, "pycuda.compiler")
 
 
@@ -63,6 +67,15 @@ def _wrap(module: ModuleType) -> None:
         return wrapped(*call.args, **call.kwargs)
 
     wrapt.wrap_function_wrapper(module, "compile", compile_to_ptx)
+    wrapt.wrap_function_wrapper(module, "DynamicModule.add_stdlib", _add_library)
+
+
+def _add_library(
+    wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> object:
+    """Add a library of CUDA's to a link, unless the device has it."""
+    name = args[0] if args else kwargs.get("libname")
+    return instance if name == DEVICE_RUNTIME else wrapped(*args, **kwargs)
 
 
 def ptx_options(options: Iterable[str], debugging: bool = False) -> list[str]:

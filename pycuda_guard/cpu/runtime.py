@@ -17,18 +17,18 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from pycuda_guard.cpu.abi import FaultKind
+from pycuda_guard.cpu.abi import FaultKind, kernel_number
 from pycuda_guard.errors import GuardError, StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pycuda_guard.cpu.codegen.plan import KernelPlan
 
 Triple = tuple[int, int, int]
 
 #: version of the interface; equal to PG_ABI in native/runtime.h
-ABI = 7
+ABI = 8
 
 _DIMENSIONS = struct.Struct("6I")
 _OK, _FAULTED, _FORKED, _NO_MEMORY = range(4)
@@ -95,6 +95,36 @@ class _Kernel(Structure):
         ("frame_slots", c_uint32),
         ("reserved", c_uint32),
     )
+
+
+class _Child(Structure):
+    """The head of ``struct pg_child``; the bytes of the parameters follow."""
+
+    _fields_ = (
+        ("next", c_uint64),
+        ("kernel", c_uint64),
+        ("grid", c_uint32 * 3),
+        ("block", c_uint32 * 3),
+        ("shared", c_uint32),
+        ("nbytes", c_uint32),
+        ("is_tail", c_uint32),
+        ("reserved", c_uint32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A launch that a kernel has made: what of, by number in its module, and how.
+
+    ``is_tail``: to be run after all others and what they launch. ``shared`` is in bytes.
+    """
+
+    kernel: int | None
+    grid: Triple
+    block: Triple
+    shared: int
+    parameters: bytes
+    is_tail: bool
 
 
 class Kernel:
@@ -164,13 +194,16 @@ class Runtime:
         parameters: bytes,
         timeout: float = 0.0,
         stack: int = 0,
+        depth: int = 0,
+        children: list[Child] | None = None,
     ) -> Fault | None:
         """Run a kernel to its end and return how it failed, or None; the GIL is free meanwhile.
 
         ``grid`` and ``block`` are in blocks and threads, ``shared`` is dynamic shared memory in bytes.
         ``parameters`` is cut or padded with zeros to the kernel's size. After ``timeout`` seconds (0: never)
         the kernel is given up. One that recurses or has ``alloca`` gets ``stack`` bytes of local memory a
-        thread for that. Raises ForkedError, MemoryError.
+        thread for that. ``depth`` kernels have launched one another before it; what it launches itself is
+        appended to ``children``, in this order. Raises ForkedError, MemoryError.
         """
         if kernel.plan.unsupported:
             raise GuardError(f"kernel {kernel.name} cannot run: {kernel.plan.unsupported}")
@@ -178,9 +211,23 @@ class Runtime:
         fault = _Fault()
         stack = stack if kernel.plan.needs_stack else 0
         milliseconds = round(1000 * timeout)
+        first = c_void_p()
         result = self.library.pg_launch_kernel(
-            kernel.address, dimensions, shared, stack, parameters, len(parameters), milliseconds, fault
+            kernel.address,
+            dimensions,
+            shared,
+            stack,
+            parameters,
+            len(parameters),
+            milliseconds,
+            depth,
+            ctypes.byref(first),
+            fault,
         )
+        if first.value:
+            if children is not None:
+                children += _children(first.value)
+            self.library.pg_free_children(first)
         if result == _OK:
             return None
         if result == _FORKED:
@@ -278,6 +325,21 @@ def get_runtime() -> Runtime:
     return Runtime(library)
 
 
+def _children(address: int) -> Iterator[Child]:
+    """Yield the launches of a list."""
+    while address:
+        child = _Child.from_address(address)
+        yield Child(
+            kernel_number(child.kernel),
+            _triple(child.grid),
+            _triple(child.block),
+            child.shared,
+            ctypes.string_at(address + ctypes.sizeof(_Child), child.nbytes),
+            bool(child.is_tail),
+        )
+        address = child.next
+
+
 def _fault(fault: _Fault) -> Fault:
     return Fault(
         kind=FaultKind(fault.kind),
@@ -311,9 +373,21 @@ _PROTOTYPES: tuple[tuple[str, tuple[type, ...], type | None], ...] = (
     ("pg_heap_bytes", (), c_uint64),
     (
         "pg_launch_kernel",
-        (c_void_p, c_char_p, c_uint32, c_uint32, c_char_p, c_uint64, c_uint64, POINTER(_Fault)),
+        (
+            c_void_p,
+            c_char_p,
+            c_uint32,
+            c_uint32,
+            c_char_p,
+            c_uint64,
+            c_uint64,
+            c_uint32,
+            c_void_p,
+            POINTER(_Fault),
+        ),
         c_int,
     ),
+    ("pg_free_children", (c_void_p,), None),
     ("pg_cancel", (), None),
     ("pg_flush", (), None),
     ("pg_printf_resize", (c_uint64,), None),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from llvmlite import ir
 
-from pycuda_guard.cpu.abi import DYNAMIC_SHARED
+from pycuda_guard.cpu import abi
 from pycuda_guard.cpu.codegen.operands import space_of
 from pycuda_guard.cpu.codegen.types import I8, I32, I64, POINTER
 from pycuda_guard.kernels.ptx.ir import Address, Immediate, Register, Space, Symbol, Variable
@@ -195,6 +195,8 @@ class AddressModel:
         if variable is not None:
             address = self._global(e, layout.global_number[name])
             return variable.space, e.builder.add(address, ir.Constant(I64, offset))
+        if name in layout.kernel_number:
+            return Space.GLOBAL, ir.Constant(I64, abi.kernel_address(layout.kernel_number[name]))
         if name in layout.flat:
             return Space.GLOBAL, e.builder.ptrtoint(context.device_function(name), I64)
         e.unsupported(f"{name} is not defined in the module")
@@ -235,7 +237,7 @@ class AddressModel:
 
     def _shared_offset(self, variable: Variable) -> int:
         if self._context.layout.is_dynamic(variable):
-            return DYNAMIC_SHARED
+            return abi.DYNAMIC_SHARED
         return self._context.layout.shared_offset[variable.name]
 
     def _global(self, e: Emitter, number: int) -> ir.Value:

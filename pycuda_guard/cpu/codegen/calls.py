@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from llvmlite import ir
 
+from pycuda_guard.cpu.codegen import launches
 from pycuda_guard.cpu.codegen.errors import Unsupported
 from pycuda_guard.cpu.codegen.layout import align
 from pycuda_guard.cpu.codegen.special import THREAD_TYPES
@@ -28,9 +29,9 @@ def lower(e: Emitter, instruction: Instruction) -> None:
         _call(e, _checked_target(e, callee, len(memory)), memory)
     elif callee.name in e.context.layout.flat:
         _call(e, e.context.device_function(callee.name), memory)
-    elif callee.name in _PROVIDED:
+    elif provided := _PROVIDED.get(callee.name) or launches.provided(callee.name):
         count = len(returned)
-        _PROVIDED[callee.name](e, memory[:count], memory[count:])
+        provided(e, memory[:count], memory[count:])
     else:
         e.unsupported(f"call of {callee.name}, which the module does not define")
 

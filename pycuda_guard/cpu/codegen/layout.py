@@ -50,7 +50,14 @@ class ModuleLayout:
         owned = self._own_variables()
         self.globals = [v for v in self.variables.values() if v.space in (Space.GLOBAL, Space.CONST)]
         self.global_number = {variable.name: number for number, variable in enumerate(self.globals)}
-        self.mentions = {name: set(_symbols(flat)) for name, flat in self.flat.items()}
+        self.kernel_number = {
+            name: number
+            for number, name in enumerate(name for name in self.flat if self.functions[name].entry)
+        }
+        # a kernel that another launches is none that it calls
+        self.mentions = {
+            name: set(_symbols(flat)) - self.kernel_number.keys() for name, flat in self.flat.items()
+        }
         self.table = self._function_table()
         self.function_number = {name: number for number, name in enumerate(self.table)}
         self.shared_offset: dict[str, int] = {}

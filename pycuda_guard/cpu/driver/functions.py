@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from threading import current_thread, main_thread
+from functools import partial
 from typing import TYPE_CHECKING
 
-from pycuda_guard.cpu.abi import FaultKind
 from pycuda_guard.cpu.driver import contexts, state, streams
 from pycuda_guard.cpu.driver.attributes import (
     MAX_BLOCK,
@@ -16,8 +15,8 @@ from pycuda_guard.cpu.driver.attributes import (
     SHARED_PER_BLOCK_OPTIN,
 )
 from pycuda_guard.cpu.driver.cells import get_u64, put_i32
-from pycuda_guard.cpu.driver.errors import DriverError, InterruptedWaitError, Result
-from pycuda_guard.cpu.driver.faults import failure
+from pycuda_guard.cpu.driver.errors import DriverError, Result
+from pycuda_guard.cpu.driver.running import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,14 +40,22 @@ _EXTRA_END, _EXTRA_POINTER, _EXTRA_SIZE = 0, 1, 2  # CU_LAUNCH_PARAM_*
 class Function:
     """A kernel of a context, with what callers have set for it."""
 
-    def __init__(self, context: contexts.Context, outline: KernelPlan, find: Callable[[], Kernel]) -> None:
+    def __init__(
+        self,
+        context: contexts.Context,
+        outline: KernelPlan,
+        find: Callable[[], Kernel],
+        sibling: Callable[[int], Function | None],
+    ) -> None:
         """``outline`` has the limits of a launch.
 
-        ``find`` returns the kernel; it is called when something is asked that needs its code.
+        ``find`` returns the kernel; it is called when something is asked that needs its code. ``sibling``
+        returns a kernel of the same module by its number there.
         """
         self.context = context
         self.outline = outline
         self._find = find
+        self.sibling = sibling
         self._kernel: Kernel | None = None
         self._max_dynamic_shared = -1  # not set
         self.carveout = -1
@@ -103,8 +110,8 @@ class Function:
         if x * y * z > self.max_threads:
             raise DriverError(Result.INVALID_VALUE)
 
-    def launch(self, grid: Triple, block: Triple, shared: int, queue: Queue, parameters: bytes) -> None:
-        """Check the extents and queue the kernel. ``shared`` is in bytes."""
+    def check(self, grid: Triple, block: Triple, shared: int) -> None:
+        """Raise unless the kernel can be launched so. ``shared`` is in bytes."""
         self.check_block(block)
         if not (0 < grid[0] <= MAX_GRID[0] and 0 < grid[1] <= MAX_GRID[1] and 0 < grid[2] <= MAX_GRID[2]):
             raise DriverError(Result.INVALID_VALUE)
@@ -117,17 +124,10 @@ class Function:
                 f"kernel {kernel.name} cannot run on the CPU device: {kernel.plan.unsupported}",
             )
 
-        stack = self.context.stack_bytes
-
-        def run() -> None:
-            timeout = state.options.kernel_timeout
-            fault = state.runtime.launch(kernel, grid, block, shared, parameters, timeout, stack)
-            if fault is not None:
-                state.fail(failure(kernel.name, fault))
-                if fault.kind is FaultKind.INTERRUPTED and current_thread() is main_thread():
-                    raise InterruptedWaitError
-
-        queue.enqueue(run)
+    def launch(self, grid: Triple, block: Triple, shared: int, queue: Queue, parameters: bytes) -> None:
+        """Check the extents and queue the kernel. ``shared`` is in bytes."""
+        self.check(grid, block, shared)
+        queue.enqueue(partial(run, self, grid, block, shared, parameters))
 
 
 handles = state.Handles(0x6000_0000)

@@ -1,12 +1,14 @@
 """The linker, for what it can do here: make one PTX module of several.
 
-Linking with libraries of machine code is not supported.
+Of libraries, which are machine code, it takes CUDA's device runtime, as the device has its own.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 
+from pycuda_guard.cpu.compile import DEVICE_RUNTIME
 from pycuda_guard.cpu.driver import contexts, state
 from pycuda_guard.cpu.driver.cells import get_text, put_u64
 from pycuda_guard.cpu.driver.errors import DriverError, Result
@@ -14,7 +16,7 @@ from pycuda_guard.cpu.driver.logs import Logs
 from pycuda_guard.kernels.ptx import PtxSyntaxError
 from pycuda_guard.kernels.ptx.linking import PtxLinkError, link as join_modules
 
-_PTX = 1  # CU_JIT_INPUT_PTX
+_PTX, _LIBRARY = 1, 4  # CU_JIT_INPUT_*
 
 
 class Link:
@@ -62,6 +64,8 @@ def add_file(handle: int, kind: int, path: int, _count: int, _options: int, _val
 
 
 def _add(link: Link, kind: int, data: bytes, name: str) -> None:
+    if kind == _LIBRARY and os.path.basename(name) == f"lib{DEVICE_RUNTIME}.a":
+        return
     if kind != _PTX:
         _refuse(link, f"{name} is machine code of a GPU, and the CPU device runs PTX only")
     link.inputs.append(data.rstrip(b"\0"))

@@ -43,9 +43,15 @@ class Module:
             outline = self.loaded.outlines.get(name)
             if outline is None:
                 raise DriverError(Result.NOT_FOUND)
-            function = functions.Function(self.context, outline, partial(_kernel, self.loaded, name))
+            find = partial(_kernel, self.loaded, name)
+            function = functions.Function(self.context, outline, find, self._numbered)
             self._functions[name] = functions.handles.add(function)
         return self._functions[name]
+
+    def _numbered(self, number: int) -> functions.Function | None:
+        """Return a kernel by its number in the module; None if it has none of that number."""
+        names = list(self.loaded.outlines)
+        return functions.lookup(self.function(names[number])) if number < len(names) else None
 
     def unload(self) -> None:
         """Free code and variables; the handles become invalid."""

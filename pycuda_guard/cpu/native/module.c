@@ -5,7 +5,7 @@
 #endif
 #include <Python.h>
 
-#include "runtime.h"
+#include "launches.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static void note_fork(void)
 
 int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *dimensions, uint32_t dynamic_shared,
                      uint32_t stack_bytes, const void *parameters, uint64_t nbytes, uint64_t timeout_ms,
-                     struct pg_fault *fault)
+                     uint32_t depth, struct pg_child **children, struct pg_fault *fault)
 {
     if (is_forked_child)
         return PG_FORKED;
@@ -38,6 +38,7 @@ int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *dimensions,
     if (given)
         memcpy(copy, parameters, given);
     memset(copy + given, 0, capacity - given);
+    struct pg_launches launches = {.depth = depth};
     struct pg_launch launch = {
         .kernel = kernel,
         .parameters = copy,
@@ -45,12 +46,15 @@ int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *dimensions,
         .block = {dimensions[3], dimensions[4], dimensions[5]},
         .dynamic_shared = dynamic_shared,
         .stack_bytes = stack_bytes,
+        .launches = &launches,
     };
     pg_arm();
     fault->kind = PG_NO_FAULT;
     int result = pg_run(&launch, timeout_ms, fault);
     if (copy != buffer)
         free(copy);
+    free(launches.errors);
+    *children = launches.first;
     return result;
 }
 

@@ -100,6 +100,20 @@ struct pg_launch {
     uint32_t block[3];
     uint32_t dynamic_shared;
     uint32_t stack_bytes; /* local memory a thread beyond the kernel's, for calls that recurse; 0: none does */
+    struct pg_launches *launches; /* what the kernel launches itself */
+};
+
+/* A kernel that another launched, to be run when that has ended; one of a list. */
+struct pg_child {
+    struct pg_child *next;
+    uint64_t kernel; /* its address as generated code knows it */
+    uint32_t grid[3];
+    uint32_t block[3];
+    uint32_t shared; /* bytes of dynamic shared memory */
+    uint32_t nbytes;
+    uint32_t is_tail; /* to be run after all others and what they launch */
+    uint32_t reserved;
+    char parameters[];
 };
 
 /* How a launch failed. */
@@ -192,6 +206,19 @@ PG_EXPORT uint64_t pg_heap_bytes(void);
 PG_EXPORT uint64_t pg_malloc(uint64_t nbytes); /* device address, 16-byte aligned; 0 when it is full */
 PG_EXPORT void pg_free(uint64_t device_address);
 
+/* -- launches.c ----------------------------------------------------------------------------------------- */
+
+/* CUDA's device runtime. Memory for `nbytes` of parameters of a launch, 0 where it can't be made; the launch; and
+ * the last error of the thread, forgotten if `reset`. The latter return a cudaError_t. */
+PG_EXPORT uint64_t pg_parameter_buffer(const struct pg_block *block, uint32_t thread, uint64_t kernel,
+                                       const uint32_t *grid, const uint32_t *threads, uint32_t shared,
+                                       uint32_t nbytes);
+PG_EXPORT int32_t pg_launch_device(const struct pg_block *block, uint32_t thread, uint64_t buffer,
+                                   uint64_t stream);
+PG_EXPORT int32_t pg_device_error(const struct pg_block *block, uint32_t thread, int32_t reset);
+
+PG_EXPORT void pg_free_children(struct pg_child *first);
+
 /* -- pool.c --------------------------------------------------------------------------------------------- */
 
 enum pg_launch_result { PG_OK = 0, PG_FAULTED = 1, PG_FORKED = 2, PG_NO_MEMORY = 3 };
@@ -233,14 +260,16 @@ void pg_raise_interruption(void);
 
 /* Changed with every change of what runtime.py or generated code relies on, so that a stale build is noticed;
  * equal to runtime.ABI. */
-#define PG_ABI 7
+#define PG_ABI 8
 PG_EXPORT int pg_abi(void);
 
 /* pg_run with the parameters copied, aligned and padded with zeros to the kernel's size. `dimensions` are the
- * three of the grid and the three of the block. Return an enum pg_launch_result. */
+ * three of the grid and the three of the block. `*children` are the kernels that it has launched, to be freed with
+ * pg_free_children; `depth` kernels have launched one another before it. Return an enum pg_launch_result. */
 PG_EXPORT int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *dimensions,
                                uint32_t dynamic_shared, uint32_t stack_bytes, const void *parameters, uint64_t nbytes,
-                               uint64_t timeout_ms, struct pg_fault *fault);
+                               uint64_t timeout_ms, uint32_t depth, struct pg_child **children,
+                               struct pg_fault *fault);
 
 /* Offsets of the fields of struct pg_block in order, then its size: a test compares them with abi.py. */
 PG_EXPORT const uint32_t *pg_block_layout(void);

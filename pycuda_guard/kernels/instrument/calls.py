@@ -71,8 +71,10 @@ def plan_calls(module: Module, flat: Mapping[str, FlatFunction]) -> CallPlan:
         if name in module.functions
     }  # fmt: skip
     calls = {name: _callees(each) for name, each in flat.items()}
+    launched = sorted(name for name in taken & flat.keys() if flat[name].function.entry)
     own = {name: _own_reason(each, module) for name, each in flat.items()}
-    left_out: dict[str, str] = {}
+    # who launches it knows nothing of the hidden parameter
+    left_out = dict.fromkeys(launched, "a kernel launches it")
     reached: dict[str, frozenset[str]] = {}
     heap = set()
     for name in flat:
@@ -80,7 +82,7 @@ def plan_calls(module: Module, flat: Mapping[str, FlatFunction]) -> CallPlan:
         reached[name] = frozenset(reach & functions.keys())
         reasons = [own[each] for each in sorted(reach | {name}) if own.get(each)]
         if reasons:
-            left_out[name] = reasons[0]
+            left_out.setdefault(name, reasons[0])
         if any(each in HEAP for each in reach):
             heap.add(name)
     _leave_recursive_out(left_out, reached)

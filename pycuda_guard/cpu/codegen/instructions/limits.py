@@ -22,8 +22,8 @@ END = "<!-- end of the instructions -->"
 _WITHOUT_LOWERING = {
     "bra": "",
     "brx": "",
-    "call": "of CUDA's runtime vprintf, malloc, free and __assertfail; of its device runtime launches, streams, "
-    "events, errors, cudaMalloc and cudaFree",
+    "call": "of CUDA's runtime vprintf, malloc, free and __assertfail; of its device runtime launches, "
+    "streams, events, errors, cudaMalloc and cudaFree",
     "exit": "",
     "ret": "",
     "trap": "",

@@ -29,6 +29,7 @@ from pycuda_guard.kernels.source import SourceParameter, find_kernels, match_ker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pycuda_guard.events.model import CertainAccess
     from pycuda_guard.kernels.ptx.ir import FlatFunction, Function, Variable
 
 # comments and strings come first, so that nothing inside them counts
@@ -96,8 +97,9 @@ def read_signatures(
         parameters = tuple(_parameters(header, declared, converted))
         look = follow_all or any(parameter.depth > 1 for parameter in parameters)
         body = _body(text, outline) if look or small else None
+        certain = certain_accesses(body) if small and body else None
         vague = vague_accesses(body) if small and body else None
-        goes_anywhere, by_data = _addresses(body, vague) if body and vague else (False, False)
+        goes_anywhere, by_data = _addresses(body, vague, certain or ()) if body and vague else (False, False)
         signatures.append(
             KernelSignature(
                 header.name,
@@ -107,7 +109,7 @@ def read_signatures(
                 None,
                 kernel.line if kernel else None,
                 followed_parameters(body) if look and body else (),
-                certain_accesses(body) if small and body else None,
+                certain,
                 signals,
                 coverage=meant_stores(body, _pointers(parameters)) if small and body else None,
                 is_vague=vague is None or bool(vague) or _calls(body),
@@ -123,10 +125,13 @@ def _calls(body: FlatFunction | None) -> bool:
     return any(isinstance(entry, Instruction) and entry.opcode == "call" for entry in entries)
 
 
-def _addresses(body: FlatFunction, accesses: frozenset[int]) -> tuple[bool, bool]:
+def _addresses(
+    body: FlatFunction, accesses: frozenset[int], certain: tuple[CertainAccess, ...]
+) -> tuple[bool, bool]:
     """Tell whether one of these accesses, by their identity, has an address of unknown origin.
 
-    And whether loaded values decide what they access.
+    ``certain`` is what the kernel is certain to access. Second comes whether loaded values decide what
+    they access.
     """
     provenance = find_provenance(body)
     origins = [
@@ -137,7 +142,7 @@ def _addresses(body: FlatFunction, accesses: frozenset[int]) -> tuple[bool, bool
         if isinstance(operand, Address)
     ]
     goes_anywhere = not all(origin and isinstance(origin.source, ParameterWord) for origin in origins)
-    return goes_anywhere, is_by_data(body, accesses, provenance)
+    return goes_anywhere, is_by_data(body, accesses, certain, provenance)
 
 
 def _pointers(parameters: tuple[Parameter, ...]) -> frozenset[int]:

@@ -45,6 +45,38 @@ __global__ void sometimes(const int *x, int *y) { if (x[threadIdx.x] > 3) y[x[th
 __global__ void of_two(const int *x, char *y, size_t n) { y[n + x[0]] = 1; }
 __global__ void shared(int *y) { __shared__ int s[64]; s[threadIdx.x] = 1; }
 __global__ void optional(int *y, const int *mask, int use) { if (use) y[threadIdx.x] = mask[threadIdx.x]; }
+__global__ void rows(const int *start, const float *x, float *y, int n) {
+    int i = I;
+    float sum = 0;
+    if (i < n) {
+        for (int k = start[i]; k < start[i + 1]; k++) sum += x[k];
+        y[i] = sum;
+    }
+}
+__global__ void counted(const int *x, int *y, int m) {
+    int sum = 0;
+#pragma unroll 1
+    for (int k = 0; k < m; k++) { if (x[k] > 3) sum += x[k] * m; __syncthreads(); }
+    if (threadIdx.x == 0) y[blockIdx.x] = sum;
+}
+__global__ void found(const int *x, int *y) { int k = 0; while (x[k]) k++; y[k] = 1; }
+__global__ void left(const int *x, int *y) {
+    int sum = 0;
+    for (int k = 0; k < 9; k++) { if (x[k] > 3) return; sum += x[k]; __syncthreads(); }
+    y[threadIdx.x] = sum;
+}
+__global__ void trapped(const int *x, int *y) { if (x[threadIdx.x] > 3) __trap(); y[threadIdx.x] = 1; }
+__global__ void moved(const int *x, int *y, int *z) {
+    int *p = y;
+    for (int k = 0; k < x[0]; k++) { if (x[k] > 3) p = z + x[k]; __syncthreads(); }
+    p[threadIdx.x] = 1;
+}
+__global__ void polled(volatile int *flag, int *y) { while (!*flag) {} y[threadIdx.x] = 1; }
+__global__ void locked(int *lock, int *y) { while (atomicExch(lock, 1)) {} y[threadIdx.x] = 1; }
+__global__ void fenced(const int *x, int *y) {
+    for (int k = 0; k < x[0]; k++) __threadfence();
+    y[threadIdx.x] = 1;
+}
 __global__ void wide(float4 *y, int n) { int i = I; if (i < n) y[i] = make_float4(1, 2, 3, 4); }
 }
 """
@@ -105,6 +137,24 @@ I4 = ((-9, 4), (-7, 4))
         ("of_two", {("read", 4, 0, ((0, 1),))}),
         ("shared", set()),
         ("optional", {("write", 4, 0, ((-7, 4), (0, 1))), ("read", 4, 0, ((-7, 4), (1, 1)))}),
+        # after a loop, whatever the data say
+        (
+            "rows",
+            {
+                ("read", 4, 0, (*I4, (0, 1))),
+                ("read", 4, 4, (*I4, (0, 1))),
+                ("write", 4, 0, (*I4, (2, 1))),
+            },
+        ),
+        ("counted", {*(("read", 4, at, ((0, 1),)) for at in (0, 4, 8)), ("write", 4, 0, ((-8, 4), (1, 1)))}),
+        # but where it depends on them, where some leave, or where another kernel may be waited for
+        ("found", {("read", 4, 0, ((0, 1),)), ("write", 4, 0, ((ANYWHERE, 1), (1, 1)))}),
+        ("left", {("read", 4, 0, ((0, 1),))}),
+        ("trapped", {("read", 4, 0, ((-7, 4), (0, 1)))}),
+        ("moved", {("read", 4, 0, ((0, 1),))}),
+        ("polled", set()),
+        ("locked", {("atomic", 4, 0, ((0, 1),))}),
+        ("fenced", {("read", 4, 0, ((0, 1),))}),
         ("wide", {("write", 16, 0, ((-9, 16), (-7, 16), (0, 1)))}),
     ],
 )

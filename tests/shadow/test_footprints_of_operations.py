@@ -118,6 +118,41 @@ def test_what_is_apart_or_in_order_is_not_told(case, program, recorder, cuda):
     assert not _found(recorder, cuda)
 
 
+def _event(p, result):
+    done = p.cuda.Event()
+    done.record(p.s)
+    done.synchronize()
+    return result.get()
+
+
+RESULTS = {
+    "NON_BLOCKING stream": (1, lambda p, result: result.get(), True),
+    "stream": (0, lambda p, result: result.get(), False),
+    "synchronized": (1, lambda p, result: (p.s.synchronize(), result.get()), False),
+    "event": (1, _event, False),
+    "same stream": (1, lambda p, result: result.get_async(p.s), False),
+}
+
+
+@pytest.mark.parametrize(("flags", "read", "expected"), RESULTS.values(), ids=RESULTS)
+@pytest.mark.parametrize("operation", ["reduction", "sin"])
+def test_results_that_are_read_on_the_default_stream(
+    operation, flags, read, expected, program, recorder, cuda
+):
+    from pycuda.elementwise import ElementwiseKernel
+    from pycuda.reduction import ReductionKernel
+
+    program.s = cuda.Stream(flags)
+    if operation == "reduction":
+        total = ReductionKernel(np.float32, "0", "a+b", "x[i]", "float *x")
+        read(program, total(program.x, stream=program.s))
+    else:
+        sine = ElementwiseKernel("float *z, float *x", "z[i] = sin(x[i])", "sine")
+        sine(program.z, program.x, stream=program.s)
+        read(program, program.z)
+    assert [each.code for each in _found(recorder, cuda)] == ["PG103"] * expected
+
+
 def test_operations_without_indices_tell_nothing(program, recorder, cuda):
     program.chosen(program.z, program.x, stream=program.s)
     assert (program.x + 2 * program.x).get()[3] == 9

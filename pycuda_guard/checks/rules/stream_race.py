@@ -51,8 +51,8 @@ Known limits
 ------------
 Where kernels are not instrumented (`--no-kernels`, PG901), in PyCUDA's generators of random numbers, in
 its other kernels where no loaded index or mask decides, and in those that fence, lock or swap in memory, an
-access counts if its address and the branches before it are linear in the thread's x index and the
-arguments. Of memory that a kernel reaches through a pointer that was itself loaded, or chosen, the first
+access counts if its address and the branches that decide about it are linear in the thread's x index and
+the arguments. Of memory that a kernel reaches through a pointer that was itself loaded, or chosen, the first
 and the last byte touched are known. Two atomic operations are no race.
 Where a stream or an event is older than the guard, it is taken to order everything.
 Waiting through another library is not seen.

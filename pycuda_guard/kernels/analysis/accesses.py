@@ -4,8 +4,9 @@ The kernel is run symbolically for the threads whose z indices are 0, and once m
 indices are 0, too, of which more may be known. A register holds a linear form of the parameters, the extents
 of the launch and the thread's x and y index; or an address that is known but for its offset to a pointer
 parameter; or it is unknown. At a branch on a form both ways are taken, each under its condition; a path ends
-at a branch on anything else, such as loaded data. So every access that is found does happen in a launch for
-which its conditions hold. What is not found may happen all the same.
+at a branch on anything else, such as loaded data, or goes on where the ways come together, without what they
+may have written to registers. So every access that is found does happen in a launch for which its conditions
+hold. What is not found may happen all the same.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pycuda_guard.events.model import ANYWHERE, CertainAccess, LinearForm
+from pycuda_guard.kernels.analysis.joins import Joins
 from pycuda_guard.kernels.analysis.linear import ROWS, SPECIAL, plus
 from pycuda_guard.kernels.analysis.symbolic import ADDING, COMPUTE, Compared, Path, Somewhere, is_integer
 from pycuda_guard.kernels.ptx.ir import (
@@ -28,7 +30,7 @@ from pycuda_guard.kernels.ptx.ir import (
 from pycuda_guard.kernels.ptx.opcodes import definitions
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Iterable
 
     from pycuda_guard.kernels.analysis.symbolic import Value
     from pycuda_guard.kernels.ptx.ir import FlatFunction, Operand
@@ -42,13 +44,17 @@ _NOT_GLOBAL = frozenset({"shared", "local", "param", "const"})
 _ORDERED = frozenset({"volatile", "relaxed", "acquire", "release", "acq_rel", "mmio"})
 _INDICES = {**SPECIAL, **ROWS}
 _ZERO_INDICES = frozenset({"%tid.z", "%ctaid.z"})
+#: what an instruction names that orders nothing beyond its block
+_NEAR = frozenset({"cta", "shared", "shared::cta", "shared::cluster", "local", "param"})
 _ACCESSING = frozenset({"ld", "ldu", "st", "atom", "red"})
 
 
 def certain_accesses(function: FlatFunction) -> tuple[CertainAccess, ...]:
     """Return the accesses to global memory that launches of a kernel are certain to make.
 
-    Takes time proportional to the bounds of the search at most, whatever the kernel.
+    Where not all paths can be followed, also those that come after a branch whichever way it goes; unless
+    the kernel may have waited for another by then, whose accesses come before in that case. Takes time
+    proportional to the bounds of the search at most, and to the square of the number of branches.
     """
     found: dict[CertainAccess, None] = {}
     rows = _names(function, ROWS)
@@ -56,7 +62,43 @@ def certain_accesses(function: FlatFunction) -> tuple[CertainAccess, ...]:
         search = _Search(function, zero)
         search.run()
         found.update(search.found)
-    return tuple(found)
+        if search.is_cut_short and not (orders_others(function) or _has_calls(function)):
+            search = _Search(function, zero, Joins(function))
+            search.run()
+            found.update(search.found)
+    return _weakest(found)
+
+
+def _has_calls(function: FlatFunction) -> bool:
+    return any(isinstance(entry, Instruction) and entry.opcode == "call" for entry in function.body)
+
+
+def orders_others(function: FlatFunction) -> bool:
+    """Tell whether a kernel may be in order with others that run beside it: by fences, locks, flags."""
+    return any(_orders(entry) for entry in function.body if isinstance(entry, Instruction))
+
+
+def _orders(instruction: Instruction) -> bool:
+    """Tell whether an instruction may order accesses to global memory with those of other kernels."""
+    words = {*instruction.modifiers}
+    if words & _NEAR:
+        return False
+    if instruction.opcode in ("membar", "fence"):
+        return True
+    if instruction.opcode == "atom" and words & {"cas", "exch"}:
+        return True
+    return instruction.opcode in ("ld", "st", "atom", "red") and not _ORDERED.isdisjoint(words)
+
+
+def _weakest(accesses: Iterable[CertainAccess]) -> tuple[CertainAccess, ...]:
+    """Return accesses without those that are made under more conditions than another one of them."""
+    alike: dict[tuple[str, int, LinearForm], list[CertainAccess]] = {}
+    for each in accesses:
+        known = alike.setdefault((each.kind, each.width, each.address), [])
+        if not any({*each.conditions} >= {*other.conditions} for other in known):
+            known[:] = [other for other in known if not {*other.conditions} >= {*each.conditions}]
+            known.append(each)
+    return tuple(each for known in alike.values() for each in known)
 
 
 def vague_accesses(function: FlatFunction) -> frozenset[int]:
@@ -93,10 +135,14 @@ def _names(function: FlatFunction, registers: Container[str]) -> bool:
 
 
 class _Search:
-    """Follows the paths of one kernel, for the threads whose indices named in ``zero`` are 0."""
+    """Follows the paths of one kernel, for the threads whose indices named in ``zero`` are 0.
 
-    def __init__(self, function: FlatFunction, zero: frozenset[str]) -> None:
+    With ``joins`` also those from a branch to where its ways come together.
+    """
+
+    def __init__(self, function: FlatFunction, zero: frozenset[str], joins: Joins | None = None) -> None:
         self.zero = zero
+        self.joins = joins
         self.body = function.body
         self.labels = {entry.name: at for at, entry in enumerate(self.body) if isinstance(entry, Label)}
         self.parameters = {
@@ -138,8 +184,11 @@ class _Search:
         if instruction.guard is not None:
             taken = path.values.get(instruction.guard.register)
             if isinstance(taken, Compared):
-                return self.fork(path, instruction.guard.register, taken)
+                self.fork(path, instruction.guard.register, taken)
+                self.skip(path, instruction)
+                return False
             if not isinstance(taken, bool):
+                self.skip(path, instruction)
                 self.forget(path, instruction)
                 self.vague.add(id(instruction))
                 self.is_cut_short |= opcode in ("bra", "brx", "ret", "exit")
@@ -199,6 +248,16 @@ class _Search:
                     self.paths.append(other)
                 self.is_cut_short |= other.is_cut_short
         return False
+
+    def skip(self, path: Path, instruction: Instruction) -> None:
+        """Put aside, to be followed next, the path that goes on where the ways of a branch come together."""
+        join = None
+        if self.joins is not None and instruction.opcode == "bra":
+            join = self.joins.of_branch(path.at - 1)
+        if join is not None:
+            other = path.fork(join.at)
+            other.values.update(dict.fromkeys(join.written))
+            self.paths.append(other)
 
     def jump(self, path: Path, instruction: Instruction) -> bool:
         """Go on at a label; False where there is none."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pycuda_guard.kernels.analysis.accesses import certain_accesses
-from pycuda_guard.kernels.analysis.provenance import ParameterWord, VariableAddress
+from pycuda_guard.kernels.analysis.sources import ParameterWord, VariableAddress
 from pycuda_guard.kernels.ptx.ir import Address, Instruction, Register
 from pycuda_guard.kernels.ptx.opcodes import definitions, uses
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Iterable
 
+    from pycuda_guard.events.model import CertainAccess
     from pycuda_guard.kernels.analysis.provenance import Provenance
     from pycuda_guard.kernels.ptx.ir import FlatFunction
 
@@ -20,21 +20,28 @@ _LOADS = frozenset({"ld", "ldu", "atom", "tex", "tld4", "suld", "call"})
 _KNOWN = frozenset({"param", "param::entry", "const"})
 
 
-def is_by_data(function: FlatFunction, accesses: Container[int], provenance: Provenance) -> bool:
+def is_by_data(
+    function: FlatFunction,
+    accesses: Container[int],
+    certain: Iterable[CertainAccess],
+    provenance: Provenance,
+) -> bool:
     """Tell whether loaded values decide what a kernel accesses by some instructions, by their identity.
 
-    They decide an address, or whether memory that a parameter points into is accessed at all. Turns of loops
-    that are nothing but turns do not count. Takes a time proportional to the function's length for each turn;
-    turns end when nothing changes, most often at the second.
+    ``certain`` is what it is certain to access. They decide an address, or whether memory that a parameter
+    points into is accessed at all. Turns of loops that are nothing but turns do not count. Takes a time
+    proportional to the function's length for each turn; turns end when nothing changes, most often at the
+    second.
     """
-    return _follows_data(function, accesses, provenance) or _is_nowhere_certain(
-        function, accesses, provenance
-    )
+    known = {symbol for access in certain for symbol, _ in access.address.terms}
+    is_uncertain = _goes_through_another(function, accesses, known, provenance)
+    return is_uncertain or _follows_data(function, accesses, provenance)
 
 
-def _is_nowhere_certain(function: FlatFunction, accesses: Container[int], provenance: Provenance) -> bool:
-    """Tell whether these instructions go through a parameter that no access is certain to go through."""
-    known = {symbol for access in certain_accesses(function) for symbol, _ in access.address.terms}
+def _goes_through_another(
+    function: FlatFunction, accesses: Container[int], known: Container[int], provenance: Provenance
+) -> bool:
+    """Tell whether one of these instructions goes through a parameter whose position is not ``known``."""
     for entry in function.body:
         if isinstance(entry, Instruction) and id(entry) in accesses:
             for operand in entry.operands:

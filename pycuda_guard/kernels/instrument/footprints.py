@@ -16,7 +16,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pycuda_guard.kernels.analysis.accesses import vague_accesses
+from pycuda_guard.kernels.analysis.accesses import certain_accesses, orders_others, vague_accesses
 from pycuda_guard.kernels.analysis.loaded import is_by_data
 from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.kernels.instrument.accesses import accesses_of
@@ -45,9 +45,6 @@ EXTENT = struct.Struct("<6Q16x")
 KINDS = ("read", "write", "atomic")
 
 _WIDEST_SHIFT = 4
-#: what an instruction names that orders nothing beyond its block
-_NEAR = frozenset({"cta", "shared", "shared::cta", "shared::cluster", "local", "param"})
-_ORDERED = frozenset({"volatile", "relaxed", "acquire", "release", "acq_rel", "mmio"})
 _TOUCHED = 0x01010101
 
 
@@ -91,15 +88,14 @@ class Tracer:
 
     def __init__(self, frame: Frame, start: int, variables: tuple[str, ...] = ()) -> None:
         self._vague = vague_accesses(frame.flat)
-        self._orders_itself = any(
-            _orders(entry) for entry in frame.flat.body if isinstance(entry, Instruction)
-        )
+        self._orders_itself = orders_others(frame.flat)
         traced = list(self._traced(frame))
         roots = {frame.root_of(access): access for access in traced}
         self._shifts = _shifts(frame, traced)
         self._maps = {key: index for index, key in enumerate(self._shifts)}
         maps = tuple(Map(root, kind, shift) for (root, kind), shift in self._shifts.items())
-        by_data = is_by_data(frame.flat, self._vague, frame.provenance)
+        certain = certain_accesses(frame.flat) if traced else ()
+        by_data = is_by_data(frame.flat, self._vague, certain, frame.provenance)
         self.tracing = Tracing(start, maps, None in roots, by_data, variables)
 
     @property
@@ -163,18 +159,6 @@ class Tracer:
         place = self.tracing.start + WORD.size * index
         frame.builder.emit("ld.param.b64", target, at(Symbol(abi.LAUNCH_PARAMETER), place))
         return target
-
-
-def _orders(instruction: Instruction) -> bool:
-    """Tell whether an instruction may order accesses to global memory with those of other kernels."""
-    words = {*instruction.modifiers}
-    if words & _NEAR:
-        return False
-    if instruction.opcode in ("membar", "fence"):
-        return True
-    if instruction.opcode == "atom" and words & {"cas", "exch"}:
-        return True
-    return instruction.opcode in ("ld", "st", "atom", "red") and not _ORDERED.isdisjoint(words)
 
 
 def _shifts(frame: Frame, traced: list[Access]) -> dict[tuple[int, str], int]:

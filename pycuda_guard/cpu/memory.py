@@ -292,10 +292,6 @@ class DeviceMemory:
                         return None
         return allocation
 
-    def is_device_address(self, address: int) -> bool:
-        """Whether ``address`` lies in the device or the host window."""
-        return abi.is_region_address(address, self.base)
-
     def translate(self, address: int, nbytes: int = 1) -> int:
         """Return where the memory behind ``nbytes`` at ``address`` is; raise AddressRangeError.
 

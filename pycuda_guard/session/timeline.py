@@ -51,11 +51,6 @@ class Timeline:
             self._template = recorder.template_of(self._config.record)
             self._recorder = self._record(is_child=is_worker)
 
-    @property
-    def is_recording(self) -> bool:
-        """Whether there is a recording that events go to."""
-        return self._recorder is not None and self._recorder.is_open
-
     def add(self, event: Event) -> None:
         """Keep ``event``. When this returns, it is in the recording. Never raises."""
         self._last.append(event)

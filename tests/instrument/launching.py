@@ -128,7 +128,7 @@ class Launcher:
         ring = cuda.mem_alloc(abi.RING_HEADER + abi.RING_CAPACITY * abi.RECORD.size)
         cuda.memset_d8(ring, 0, abi.RING_HEADER + abi.RING_CAPACITY * abi.RECORD.size)
         counters, nbytes = self.loaded.get_global(abi.SITE_COUNTERS)
-        assert nbytes >= self.result.counters_bytes
+        assert nbytes >= len(self.result.sites) * abi.SITE_COUNTER.size
         cuda.memset_d8(counters, 0, nbytes)
         buffers = [a for a in arguments if isinstance(a, Buffer)]
         for buffer in buffers:

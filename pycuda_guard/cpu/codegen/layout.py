@@ -59,7 +59,6 @@ class ModuleLayout:
             name: set(_symbols(flat)) - self.kernel_number.keys() for name, flat in self.flat.items()
         }
         self.table = self._function_table()
-        self.function_number = {name: number for number, name in enumerate(self.table)}
         self.shared_offset: dict[str, int] = {}
         self._place_common_shared(owned)
         self._owned = owned

@@ -80,10 +80,8 @@ def emit_answered(frame: Frame, access: Access, done: Register, guarded: bool = 
     builder.keep(replace(access.instruction, guard=None))
     _note(frame, access, None, address)
     builder.place_label(following)
-    with builder.outlined():
-        builder.place_label(skipped)
+    with builder.outlined(skipped, following):
         emit_zeros(frame, access, access.guard if guarded else None)
-        builder.branch(following)
 
 
 def _note(frame: Frame, access: Access, guard: Guard | None, address: Register | None = None) -> None:

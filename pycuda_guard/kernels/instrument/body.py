@@ -133,8 +133,6 @@ def _emit_copy(frame: Frame, read: Access, written: Access, added: AtAccess | No
     place = check_in_variable(frame, written, variable, slow)
     emit_access(frame, read, added)
     builder.place_label(following)
-    with builder.outlined():
-        builder.place_label(slow)
+    with builder.outlined(slow, following):
         builder.mark(read.instruction.source)
         report_variable(frame, written, place)
-        builder.branch(following)

@@ -90,11 +90,26 @@ class Builder:
             yield
 
     @contextmanager
-    def outlined(self) -> Iterator[None]:
-        """Put what is emitted in a new piece of outlined code: from a label to a branch."""
+    def outlined(self, start: str, following: str = "") -> Iterator[None]:
+        """Put what is emitted in a new piece of outlined code, behind the label ``start``.
+
+        It ends with a branch to the label ``following``; without one it has to end the thread itself.
+        """
         piece: list[Statement] = []
         self._outlined.append(piece)
         with self._at(piece):
+            self.place_label(start)
+            yield
+            if following:
+                self.branch(following)
+
+    @contextmanager
+    def rarely(self, guard: Guard) -> Iterator[None]:
+        """Put what is emitted in outlined code, to which threads go for which ``guard`` holds."""
+        start, following = self.label(), self.label()
+        self.branch(start, guard)
+        self.place_label(following)
+        with self.outlined(start, following):
             yield
 
     @property

@@ -66,11 +66,9 @@ def emit_careful(frame: Frame, access: Access, added: AtAccess) -> None:
     builder.keep(access.instruction)
     added(frame, access, place_in(known, offset), access.guard)
     builder.place_label(following)
-    with builder.outlined():
-        builder.place_label(slow)
+    with builder.outlined(slow, following):
         emit_asked(frame, access, guarded=False)
         added(frame, access, None, None)
-        builder.branch(following)
 
 
 def _emit_looked_up(frame: Frame, access: Access, added: AtAccess) -> None:
@@ -87,14 +85,10 @@ def _emit_looked_up(frame: Frame, access: Access, added: AtAccess) -> None:
     builder.branch(plain, is_true(builder.value("setp.eq.u64", "pred", found, reports.ELSEWHERE)))
     added(frame, access, _place_found(frame, address, found), None)
     builder.place_label(following)
-    with builder.outlined():
-        builder.place_label(plain)
+    with builder.outlined(plain, following):
         added(frame, access, None, None)
-        builder.branch(following)
-    with builder.outlined():
-        builder.place_label(skipped)
+    with builder.outlined(skipped, following):
         emit_zeros(frame, access)
-        builder.branch(following)
 
 
 def add_write(frame: Frame, access: Access, place: Place | None, guard: Guard | None) -> None:

@@ -103,11 +103,9 @@ def note_all(frame: Frame, written: list[tuple[Access, Span]], join: str) -> Non
         known = roots[span.root]
         place, start = code_place(frame, access, span, known, known.expected)
         store_code(frame, place, start, access.width, known.expected, known.code)
-    with builder.outlined():
-        builder.place_label(other)
+    with builder.outlined(other, join):
         for access, span in written:
             note(frame, access, span)
-        builder.branch(join)
 
 
 def note(frame: Frame, access: Access, span: Span) -> None:

@@ -136,8 +136,7 @@ def _emit_group(frame: Frame, displacements: Displacements, group: Group) -> Non
             note(frame, access, span)
     note_all(frame, written, join)
     builder.place_label(join)
-    with builder.outlined():
-        builder.place_label(careful)
+    with builder.outlined(careful, join):
         builder.mark(group.rest[0].source)
         answers = ask(frame, group.accesses, notes=True)
         for instruction in group.rest:
@@ -147,4 +146,3 @@ def _emit_group(frame: Frame, displacements: Displacements, group: Group) -> Non
                 emit_answered(frame, access, done)
             else:
                 builder.keep(instruction)
-        builder.branch(join)

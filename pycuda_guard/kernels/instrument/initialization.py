@@ -135,14 +135,9 @@ class Initialization:
         builder = frame.builder
         if guard is not None:
             found = holds_too(frame, found, guard)
-        slow, following = builder.label(), builder.label()
-        builder.branch(slow, is_true(found))
-        builder.place_label(following)
-        with builder.outlined():
-            builder.place_label(slow)
+        with builder.rarely(is_true(found)):
             for start, element in copies:
                 self._forget(frame, access.element, place, start, element)
-            builder.branch(following)
 
     def _may_be_copy(self, element: Operand) -> bool:
         state = self.definedness.taint.of(element)

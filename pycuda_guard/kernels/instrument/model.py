@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pycuda_guard.kernels.instrument import abi
-
 if TYPE_CHECKING:
     from pycuda_guard.kernels.instrument.bounds import Bound
     from pycuda_guard.kernels.instrument.footprints import Tracing
@@ -131,8 +129,3 @@ class Instrumented:
     kernels: dict[str, InstrumentedKernel]
     sites: tuple[Site, ...]
     left_out: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def counters_bytes(self) -> int:
-        """Size of the array of site counters."""
-        return len(self.sites) * abi.SITE_COUNTER.size

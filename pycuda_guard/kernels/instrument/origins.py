@@ -74,25 +74,15 @@ class Origins:
         """Emit a report where the predicate ``used`` holds; ``use`` is the number of the use's site."""
         origin = self.of(name)
         builder = self.frame.builder
-        slow, following = builder.label(), builder.label()
-        builder.branch(slow, is_true(used))
-        builder.place_label(following)
-        with builder.outlined():
-            builder.place_label(slow)
+        with builder.rarely(is_true(used)):
             reports.call_report(self.frame, origin.site, origin.reason, origin.address, use)
-            builder.branch(following)
 
     def report_atomic(self, used: Register, access: Access, address: Register) -> None:
         """Emit a report, where the predicate ``used`` holds, of an atomic operation on global memory."""
         builder = self.frame.builder
-        slow, following = builder.label(), builder.label()
-        builder.branch(slow, is_true(used))
-        builder.place_label(following)
-        with builder.outlined():
-            builder.place_label(slow)
+        with builder.rarely(is_true(used)):
             site = load_site(self.frame, access, False)
             reports.call_report(self.frame, site, int(abi.Reason.UNINITIALIZED), address, site)
-            builder.branch(following)
 
 
 def load_site(frame: Frame, access: Access, shared: bool) -> int:

@@ -325,17 +325,12 @@ class SharedMemory:
         found = self.masks.any_of(tuple(stored(access)))
         if found is None:
             return
-        slow, following = self.builder.label(), self.builder.label()
-        self.builder.branch(slow, is_true(self.masks.bits("and", 1, found, holds)))
-        self.builder.place_label(following)
-        with self.builder.outlined():
-            self.builder.place_label(slow)
+        with self.builder.rarely(is_true(self.masks.bits("and", 1, found, holds))):
             data = access.instruction.operands[1]
             elements = data.elements if isinstance(data, Vector) else (data,)
             for index, element in enumerate(elements):
                 if isinstance(element, Register) and element.name in self.masks.registers:
                     self._carry(access, place, access.element * index, element, holds)
-            self.builder.branch(following)
 
     def _write(self, access: Access, place: SharedPlace, width: int, holds: Register) -> None:
         count = max(1, width // self.shadow.granule)
@@ -432,12 +427,8 @@ class SharedMemory:
         site = load_site(self.frame, access, shared=True)
         origins = self.definedness.origins
         registers = [register for _, register in read_elements(access) if register.name in masks.registers]
-        slow, following = builder.label(), builder.label()
         origin = None if atomic else origins.of(registers[0].name)
-        builder.branch(slow, is_true(found))
-        builder.place_label(following)
-        with builder.outlined():
-            builder.place_label(slow)
+        with builder.rarely(is_true(found)):
             where = self._offset(variable, address)
             of_global = masks.any(32, masks.bits("and", 32, codes, _BYTES * GLOBAL))
             assert of_global is not None
@@ -457,7 +448,6 @@ class SharedMemory:
                 builder.emit("mov.b32", origin.site, place)
                 builder.emit("mov.b32", origin.reason, reason)
                 builder.emit("mov.b64", origin.address, where)
-            builder.branch(following)
 
     def offset_of(self, access: Access, address: Register) -> Register:
         """Return the offset of an access in its variable, or in the shared window, in 64 bits."""

@@ -95,12 +95,10 @@ def emit_in_variable(frame: Frame, access: Access, variable: Variable) -> None:
     place = check_in_variable(frame, access, variable, slow)
     builder.keep(access.instruction)
     builder.place_label(following)
-    with builder.outlined():
-        builder.place_label(slow)
+    with builder.outlined(slow, following):
         builder.mark(access.instruction.source)
         report_variable(frame, access, place)
         emit_zeros(frame, access)
-        builder.branch(following)
 
 
 def check_in_variable(frame: Frame, access: Access, variable: Variable, slow: str) -> VariableOffset:

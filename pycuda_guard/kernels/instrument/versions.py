@@ -65,10 +65,8 @@ def emit_region(
         if access is not None:
             _note(frame, checks, access, early[id(statement)])
     builder.place_label(join)
-    with builder.outlined():
-        builder.place_label(careful)
+    with builder.outlined(careful, join):
         emit_careful(_with_new_labels(frame, region.body))
-        builder.branch(join)
     displacements.clear()
 
 

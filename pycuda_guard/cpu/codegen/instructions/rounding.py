@@ -17,14 +17,8 @@ from typing import TYPE_CHECKING
 
 from llvmlite import ir
 
-from pycuda_guard.cpu.codegen.instructions.values import (
-    FLOAT_WIDTHS,
-    integer,
-    intrinsic,
-    is_nan,
-    number,
-)
-from pycuda_guard.cpu.codegen.types import DOUBLE, FLOAT, HALF, I16, I32
+from pycuda_guard.cpu.codegen.instructions.values import integer, intrinsic, is_nan, number
+from pycuda_guard.cpu.codegen.types import DOUBLE, FLOAT, HALF, I16, I32, scalar_width
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +83,7 @@ def round_pair(e: Emitter, pair: Pair, target: str, mode: str) -> ir.Value:
 def to_odd(e: Emitter, pair: Pair) -> ir.Value:
     """The pair as one number whose last bit is set if it is not exact, so that rounding it again is right."""
     f = e.builder
-    size = FLOAT_WIDTHS[pair.value.type]
+    size = scalar_width(pair.value.type)
     bits = ir.IntType(size)
     pattern = f.bitcast(pair.value, bits)
     inexact = f.fcmp_ordered("!=", pair.error, ir.Constant(pair.error.type, 0.0))
@@ -131,7 +125,7 @@ def _directed(e: Emitter, pair: Pair, nearest: ir.Value, nearest_double: ir.Valu
         down = above if mode == "rm" else None
         up = below if mode == "rp" else None
     kind = nearest.type
-    pattern = nearest if isinstance(kind, ir.IntType) else f.bitcast(nearest, ir.IntType(FLOAT_WIDTHS[kind]))
+    pattern = nearest if isinstance(kind, ir.IntType) else f.bitcast(nearest, ir.IntType(scalar_width(kind)))
     result = pattern
     if down is not None:
         result = f.select(down, _next(e, pattern, negative_step=True), result)

@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING
 
 from llvmlite import ir
 
-from pycuda_guard.cpu.codegen.types import DOUBLE, FLOAT
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pycuda_guard.cpu.codegen.emitter import Emitter
-
-FLOAT_WIDTHS = {FLOAT: 32, DOUBLE: 64}
 
 
 def integer(width: int, value: int) -> ir.Constant:
@@ -27,11 +23,6 @@ def integer(width: int, value: int) -> ir.Constant:
 def number(like: ir.Value, value: int) -> ir.Constant:
     """An integer constant of the type of ``like``."""
     return integer(like.type.width, value)
-
-
-def from_bits(e: Emitter, kind: ir.Type, pattern: int) -> ir.Value:
-    """A float or double by its IEEE bit pattern."""
-    return e.builder.bitcast(integer(FLOAT_WIDTHS[kind], pattern), kind)
 
 
 def _mangled(kind: ir.Type) -> str:

@@ -117,14 +117,9 @@ class Barriers:
 
     def _report_where(self, predicate: Register, number: int, other: Operand | int) -> None:
         """Emit a report of a barrier where a predicate holds, with the number of the other one."""
-        slow, following = self.builder.label(), self.builder.label()
-        self.builder.branch(slow, is_true(predicate))
-        self.builder.place_label(following)
-        with self.builder.outlined():
-            self.builder.place_label(slow)
+        with self.builder.rarely(is_true(predicate)):
             site = self._numbering.sites[number]
             reports.call_report(self.frame, site, int(abi.Reason.DIVERGENCE), 0, other)
-            self.builder.branch(following)
 
     def _holds(self, instruction: Instruction) -> Register:
         return self.room if instruction.guard is None else holds_too(self.frame, self.room, instruction.guard)

@@ -266,16 +266,13 @@ class Races:
         watched = self.builder.value("setp.ne.u64", "pred", cells, 0)
         if guard is not None:
             watched = holds_too(frame, watched, guard)
-        slow, following = self._leave(watched)
-        with self.builder.outlined():
+        with self.builder.rarely(is_true(watched)):
             value = self.builder.value
-            self.builder.place_label(slow)
             index = value("shr.u64", "b64", place.offset, shift)
             first = value("mad.lo.u64", "b64", index, CELLS, cells)
             what = value("mad.lo.u32", "b32", shift, 1 << SHIFT_BITS, access.width)
             address = value("add.u64", "b64", place.base, place.offset)
             self._enter(access, first, address, what, strength_of(access, in_shared=False), root[0])
-            self.builder.branch(following)
 
     def _enter_by_address(self, access: Access, address: Register, guard: Guard | None) -> None:
         """Emit the entry of an access whose cells the table tells, if it has any."""
@@ -286,11 +283,8 @@ class Races:
         watched = value("setp.ne.u32", "pred", is_there, 0)
         if guard is not None:
             watched = holds_too(self.frame, watched, guard)
-        slow, following = self._leave(watched)
-        with self.builder.outlined():
-            self.builder.place_label(slow)
+        with self.builder.rarely(is_true(watched)):
             self._enter(access, 0, address, access.width, strength_of(access, in_shared=False), None)
-            self.builder.branch(following)
 
     def in_shared(self, access: Access, place: SharedPlace, address: Register, guard: Guard | None) -> None:
         """Emit what an access to shared memory adds, whose codes are at ``place``."""
@@ -299,10 +293,8 @@ class Races:
         watched = self.builder.value("and.pred", "pred", place.valid, self._watched)
         if guard is not None:
             watched = holds_too(self.frame, watched, guard)
-        slow, following = self._leave(watched)
-        with self.builder.outlined():
+        with self.builder.rarely(is_true(watched)):
             value = self.builder.value
-            self.builder.place_label(slow)
             index = value("sub.u32", "b32", place.address, self.shared.start)
             where = value("mad.lo.u32", "b32", index, CELLS, self.cells)
             first = value("cvta.shared.u64", "b64", value("cvt.u64.u32", "b64", where))
@@ -310,14 +302,6 @@ class Races:
             what = access.width | shift << SHIFT_BITS | SHARED
             offset = self.shared.offset_of(access, address)
             self._enter(access, first, offset, what, strength_of(access, in_shared=True), None)
-            self.builder.branch(following)
-
-    def _leave(self, watched: Register) -> tuple[str, str]:
-        """Branch to outlined code where a predicate holds; return its label and that of the way back."""
-        slow, following = self.builder.label(), self.builder.label()
-        self.builder.branch(slow, is_true(watched))
-        self.builder.place_label(following)
-        return slow, following
 
     def _enter(
         self,

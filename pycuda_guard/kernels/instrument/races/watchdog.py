@@ -130,9 +130,8 @@ class Watchdog:
             return
         self.builder.branch(slow, is_true(noted))
         self.builder.place_label(following)
-        with self.builder.outlined():
+        with self.builder.outlined(slow):
             value = self.builder.value
-            self.builder.place_label(slow)
             self._store_note(self._round)
             ending = self.builder.register("b32")
             self.builder.emit("ld.volatile.shared.b32", ending, at(self.area, AREA_FIELDS["ending"]))
@@ -150,8 +149,7 @@ class Watchdog:
         self.builder.branch(slow, is_true(watched))
         self.builder.place_label(following)
         number = self._numbering.number(instruction, "barrier")
-        with self.builder.outlined():
-            self.builder.place_label(slow)
+        with self.builder.outlined(slow, following):
             self.builder.mark(instruction.source)
             if barrier.threads is None:
                 assert isinstance(barrier.number, Immediate)
@@ -160,7 +158,6 @@ class Watchdog:
                 place, generation = self._arrive(barrier.number, barrier.threads)
                 if barrier.waits:
                     self._wait(number, Note.AT_COUNTED, place, generation, following)
-            self.builder.branch(following)
 
     def _meet(self, number: int) -> Register:
         """Emit the coming to a barrier of all threads; return where they are counted."""
@@ -234,10 +231,8 @@ class Watchdog:
         self.builder.place_label(following)
         self.builder.place_label(unwatched)
         number = self._numbering.number(instruction, "warp")
-        with self.builder.outlined():
-            self.builder.place_label(slow)
+        with self.builder.outlined(slow, following):
             self._store_note(self._next_round(number, Note.AT_OPERATION))
-            self.builder.branch(following)
 
     # --- the end ----------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ TESTS = (
     "tests/cpu/test_runtime_region.py",
     "tests/cpu/test_runtime_faults.py",
     "tests/cpu/test_scheduler_blocks.py",
+    "tests/cpu/test_device_launches.py::test_hostile_launches",
     "tests/recorder/test_recording_records.py",
     "tests/session/test_host_fault.py::test_after_a_launch",
     "tests/session/test_host_fault.py::test_on_another_thread",

@@ -13,11 +13,11 @@ import pycuda.driver as cuda
 from pycuda.compiler import DEFAULT_NVCC_FLAGS, DynamicModule, DynamicSourceModule
 
 KERNELS = r"""
-struct Mixed { char c; double d; };
+struct Mixed { char c; double d; float4 v; };
 __global__ void fill(int *x, char c, Mixed m, int n)
 {
     extern __shared__ int part[];
-    part[threadIdx.x] = c + (int)m.d;
+    part[threadIdx.x] = c + (int)(m.d + m.v.w);
     __syncthreads();
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < n) x[i] = part[blockDim.x - 1 - threadIdx.x] + m.c;

@@ -56,3 +56,55 @@ def test_guarded_programs_compute_the_same_and_are_told_what_is_not_checked(opti
     findings = json.loads((tmp_path / "found.json").read_text())["findings"]
     assert {finding["severity"] for finding in findings} == {"note"}
     assert any(finding["code"] == "PG901" and "launch" in finding["message"] for finding in findings)
+
+
+HOSTILE = '''
+import numpy as np, pycuda.autoinit, pycuda.driver as cuda
+from pycuda.compiler import DynamicSourceModule
+module = DynamicSourceModule("""
+__global__ void add(int *x, int n) { atomicAdd(x, n); }
+__global__ void forged(int *x)
+{
+    void *buffer = cudaGetParameterBufferV2((void *)add, dim3(1), dim3(1), 0);
+    memset((char *)buffer - 64, 255, 64);
+    x[0] = cudaLaunchDeviceV2(buffer, 0);
+    x[1] = cudaLaunchDeviceV2(x, 0);
+    x[2] = cudaLaunchDeviceV2(0, 0);
+    x[3] = cudaLaunchDeviceV2((char *)buffer + (1 << 30), 0);
+    *(void **)(x + 4) = buffer;
+}
+__global__ void kept(int *x) { x[6] = cudaLaunchDeviceV2(*(void **)(x + 4), 0); }
+__global__ void many(int *x) { for (int i = 0; i < 1000; i++) add<<<1, 1>>>(x, 1); }
+__global__ void refused(int *x)
+{
+    for (int i = 0; i < 20000; i++) many<<<0, 1>>>(x);
+    x[0] = cudaGetLastError();
+}
+__global__ void anywhere(int *x) { cudaLaunchDeviceV2(cudaGetParameterBufferV2(x, dim3(1), dim3(1), 0), 0); }
+__global__ void much_shared(int *x) { add<<<1, 1, 1 << 20>>>(x, 1); }
+""")
+for name, threads in (("forged", 1), ("kept", 1), ("many", 64), ("refused", 32), (LAST, 1)):
+    x = np.zeros(8, np.int32)
+    try:
+        module.get_function(name)(cuda.InOut(x), block=(threads, 1, 1))
+        print(name, *x[[0, 1, 2, 3, 6]])
+    except cuda.Error as error:
+        print(error)
+'''
+
+
+@pytest.mark.parametrize(
+    ("last", "error"),
+    [
+        ("anywhere", "kernel anywhere: there is no kernel at the address that it launches"),
+        ("much_shared", "kernel much_shared launches add: INVALID_VALUE"),
+    ],
+)
+def test_hostile_launches(last, error, tmp_path):
+    script = tmp_path / "hostile.py"
+    script.write_text(HOSTILE.replace("LAST", repr(last)))
+    command = [sys.executable, "-X", "dev", "-m", "pycuda_guard", "run", "--device", "cpu", "--bare"]
+    done = subprocess.run([*command, str(script)], capture_output=True, text=True, timeout=300)
+    lines = done.stdout.splitlines()
+    assert lines[:4] == ["forged 1 1 1 1 0", "kept 0 0 0 0 1", "many 64000 0 0 0 0", "refused 9 0 0 0 0"]
+    assert error in lines[4]

@@ -20,14 +20,17 @@
 /* numbers of cudaError_t */
 enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_CONFIGURATION = 9, DEPTH = 65, PENDING = 69 };
 
+#define ALIGNMENT 64 /* of parameters */
+
 /* Before the parameters, in device memory: a kernel can destroy it, so nothing in it is trusted. */
 struct head {
     uint64_t kernel;
     uint32_t grid[3], block[3];
     uint32_t shared;
     uint32_t nbytes;
-    uint64_t reserved[2];
+    uint64_t reserved[3];
 };
+_Static_assert(sizeof(struct head) % ALIGNMENT == 0, "parameters follow at a multiple of their alignment");
 
 struct thread_error {
     uint64_t block;
@@ -147,7 +150,7 @@ uint64_t pg_parameter_buffer(const struct pg_block *block, uint32_t thread, uint
         fail(block, thread, INVALID_CONFIGURATION);
         return 0;
     }
-    uint64_t size = (sizeof head + nbytes + 63) & ~(uint64_t)63;
+    uint64_t size = (sizeof head + nbytes + ALIGNMENT - 1) & ~(uint64_t)(ALIGNMENT - 1);
     pg_enter();
     pthread_mutex_lock(&lock);
     uint64_t address = take(launches, size);
@@ -165,7 +168,7 @@ int32_t pg_launch_device(const struct pg_block *block, uint32_t thread, uint64_t
 {
     struct pg_launches *launches = launches_of(block);
     uint64_t offset = buffer - sizeof(struct head) - area;
-    if (!area || offset % 64 || offset >= launches->used)
+    if (!area || offset % ALIGNMENT || offset >= launches->used)
         return fail(block, thread, INVALID_VALUE);
     struct head head;
     memcpy(&head, PG_HOST(area + offset), sizeof head);

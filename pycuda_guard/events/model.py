@@ -83,8 +83,9 @@ class LinearForm(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     A symbol from 0 up is the value of that parameter; -1 to -3 are ``blockDim.x`` to ``.z``, -4 to -6
     ``gridDim.x`` to ``.z``, -7 ``threadIdx.x``, -8 ``blockIdx.x`` and -9 ``blockIdx.x * blockDim.x``;
-    -10 to -12 are the last three of ``y``, and :func:`product` gives those of products. A pointer plus
-    :data:`ANYWHERE` is some address in the memory that it points into.
+    -10 to -12 are the last three of ``y``, and :func:`product` gives those of products. From
+    :data:`VARIABLES` up, it is the address of that one of :attr:`KernelSignature.variables`. A pointer, or
+    such an address, plus :data:`ANYWHERE` is some address in the memory that it points into.
     """
 
     constant: int
@@ -92,6 +93,7 @@ class LinearForm(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 ANYWHERE = -13  #: the symbol of an offset that nobody knows
+VARIABLES = 4096  #: the symbol of the address of the first variable
 
 
 def product(symbol: int, parameter: int) -> int:
@@ -141,6 +143,8 @@ class KernelSignature(Plain):
     goes_anywhere: bool = False
     #: whether loaded values decide what it accesses
     is_by_data: bool = False
+    #: the variables of its module whose addresses are symbols of ``accesses``
+    variables: tuple[str, ...] = ()
 
     @property
     def packed_size(self) -> int:

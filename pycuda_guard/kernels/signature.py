@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from pycuda_guard.events.model import KernelSignature, Parameter, ParameterKind
-from pycuda_guard.kernels.analysis.accesses import certain_accesses, vague_accesses
+from pycuda_guard.events.model import VARIABLES, KernelSignature, Parameter, ParameterKind
+from pycuda_guard.kernels.analysis.accesses import certain_accesses, named_variables, vague_accesses
 from pycuda_guard.kernels.analysis.coverage import meant_stores
 from pycuda_guard.kernels.analysis.loaded import is_by_data
 from pycuda_guard.kernels.analysis.pointers import followed_parameters
@@ -115,6 +115,7 @@ def read_signatures(
                 is_vague=vague is None or bool(vague) or _calls(body),
                 goes_anywhere=goes_anywhere,
                 is_by_data=by_data,
+                variables=_variables(body, certain or ()) if body else (),
             )
         )
     return tuple(signatures)
@@ -123,6 +124,12 @@ def read_signatures(
 def _calls(body: FlatFunction | None) -> bool:
     entries = () if body is None else body.body
     return any(isinstance(entry, Instruction) and entry.opcode == "call" for entry in entries)
+
+
+def _variables(body: FlatFunction, accesses: tuple[CertainAccess, ...]) -> tuple[str, ...]:
+    """Return the variables whose addresses are symbols of accesses, up to the last one that is."""
+    last = max((symbol for each in accesses for symbol, _ in each.address.terms), default=0)
+    return named_variables(body)[: max(0, last - VARIABLES + 1)]
 
 
 def _addresses(

@@ -61,7 +61,7 @@ def test_no_byte_is_claimed_that_no_thread_touches(
             touched |= set(range(start, start + width))
     claimed = set()
     signature = kernel("k", "char *x", "int n", accesses=(access,))
-    for _, found in Footprints().of_launch(event, signature):
+    for _, found in Footprints().of_launch(event, signature, {}):
         claimed |= bytes_of(found)
     assert claimed <= touched
 
@@ -72,10 +72,10 @@ def test_rows_of_an_image_are_told() -> None:
     access = m.CertainAccess("write", 1, address, ((">=", below),))
     signature = kernel("k", "char *x", "int n", accesses=(access,))
     event = launch("k", ptr(A), arg("int32", 100), block=(16, 4, 1), grid=(7, 3))
-    ((_, found),) = Footprints().of_launch(event, signature)
+    ((_, found),) = Footprints().of_launch(event, signature, {})
     assert found == Range(A, 1200)
     narrow = launch("k", ptr(A), arg("int32", 100), block=(16, 4, 1), grid=(2, 3))
-    ((_, found),) = Footprints().of_launch(narrow, signature)
+    ((_, found),) = Footprints().of_launch(narrow, signature, {})
     assert found == Range(A, 32, 12, 100)
 
 

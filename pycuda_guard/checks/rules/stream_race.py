@@ -54,6 +54,7 @@ its other kernels where no loaded index or mask decides, and in those that fence
 access counts if its address and the branches that decide about it are linear in the thread's x index and
 the arguments. Of memory that a kernel reaches through a pointer that was itself loaded, or chosen, the first
 and the last byte touched are known. Two atomic operations are no race.
+Variables of modules count from when the program has asked for their address (`get_global`).
 Where a stream or an event is older than the guard, it is taken to order everything.
 Waiting through another library is not seen.
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pycuda_guard.callsite import Site
-    from pycuda_guard.events.model import Address, Allocated, ContextId, Freed, HostOperand
+    from pycuda_guard.events.model import Address, Allocated, ContextId, Freed, HostOperand, ModuleId
 
 #: Kinds whose freed addresses stay meaningless until the driver hands them out again. Host memory
 #: is not among them: its addresses go back to the C library, which reuses them unseen.
@@ -139,6 +139,8 @@ class Memory:
         #: memory of contexts that are gone
         self.orphans = Intervals()
         self.arrays: dict[int, Region] = {}
+        #: the addresses of variables of modules that the program has asked for, by module and name
+        self.variables: dict[tuple[ModuleId, str], Address] = {}
         #: the last event after which the contents of no region are known (a launch of unknown arguments)
         self.blind = 0
         #: kernels launched so far
@@ -165,6 +167,8 @@ class Memory:
         region.born = event.sequence
         region.pool = event.pool
         region.is_shared = event.kind in SHARED
+        if event.kind is MemoryKind.GLOBAL and event.module:
+            self.variables[event.module, event.name] = start
         if event.kind is MemoryKind.ARRAY:
             self.arrays[start] = region
             return

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pycuda_guard.events.model import ANYWHERE, CertainAccess, LinearForm, factors
+from pycuda_guard.events.model import ANYWHERE, VARIABLES, CertainAccess, LinearForm, factors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pycuda_guard.events.model import (
         Address,
         Extent,
         KernelSignature,
         Launch,
+        ModuleId,
     )
 
 _MAX_KNOWN = 4096
@@ -101,8 +102,13 @@ class Footprints:
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], Touched] = {}
 
-    def of_launch(self, launch: Launch, signature: KernelSignature) -> Touched:
-        """Return the kinds and ranges of what a launch certainly touches, each once."""
+    def of_launch(
+        self, launch: Launch, signature: KernelSignature, variables: Mapping[tuple[ModuleId, str], Address]
+    ) -> Touched:
+        """Return the kinds and ranges of what a launch certainly touches, each once.
+
+        ``variables`` are the addresses of those of modules, as far as the program has asked for them.
+        """
         arguments = launch.arguments
         if not signature.accesses or arguments is None or len(arguments) != len(signature.parameters):
             return ()
@@ -113,6 +119,10 @@ class Footprints:
             fits = argument.size == parameter.size and argument.offset == parameter.offset
             if fits and type(argument.value) is int:
                 symbols[position] = argument.value
+        for index, name in enumerate(signature.variables):
+            address = variables.get((launch.module, name))
+            if address is not None:
+                symbols[VARIABLES + index] = address
         key = (launch.module, launch.function, launch.block, launch.grid, *symbols.items())
         found = self._known.get(key)
         if found is None:

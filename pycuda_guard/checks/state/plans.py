@@ -104,7 +104,10 @@ class Plans:
         """Return how a launch certainly touches which bytes."""
         if plan.footprint is None:
             signature = None if plan.kernel is None else plan.kernel.signature
-            plan.footprint = () if signature is None else self._footprints.of_launch(plan.example, signature)
+            variables = self._memory.variables
+            plan.footprint = (
+                () if signature is None else self._footprints.of_launch(plan.example, signature, variables)
+            )
         return plan.footprint
 
     def touches(self, plan: Plan) -> tuple[Touch, ...]:
@@ -154,5 +157,7 @@ class Plans:
         plan.regions, plan.stray = tuple(regions), stray
         plan.pointers, plan.written = tuple(pointers), tuple(written)
         plan.touches = plan.track = None
+        if plan.kernel is not None and plan.kernel.signature.variables:
+            plan.footprint = None  # the program may have asked for their addresses since
         plan.is_settled = plan.varies = False
         plan.version = self._memory.version

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pycuda_guard.events.model import ANYWHERE, CertainAccess, LinearForm
+from pycuda_guard.events.model import ANYWHERE, VARIABLES, CertainAccess, LinearForm
 from pycuda_guard.kernels.analysis.joins import Joins
 from pycuda_guard.kernels.analysis.linear import ROWS, SPECIAL, plus
 from pycuda_guard.kernels.analysis.symbolic import ADDING, COMPUTE, Compared, Path, Somewhere, is_integer
@@ -46,6 +46,8 @@ _INDICES = {**SPECIAL, **ROWS}
 _ZERO_INDICES = frozenset({"%tid.z", "%ctaid.z"})
 #: what an instruction names that orders nothing beyond its block
 _NEAR = frozenset({"cta", "shared", "shared::cta", "shared::cluster", "local", "param"})
+#: what names functions and labels
+_NAMING_CODE = frozenset({"bra", "brx", "call"})
 _ACCESSING = frozenset({"ld", "ldu", "st", "atom", "red"})
 
 
@@ -101,6 +103,19 @@ def _weakest(accesses: Iterable[CertainAccess]) -> tuple[CertainAccess, ...]:
     return tuple(each for known in alike.values() for each in known)
 
 
+def named_variables(function: FlatFunction) -> tuple[str, ...]:
+    """Return what a kernel names that may be variables of its module, in the order of their symbols."""
+    own = {*function.variables, *(each.name for each in function.function.parameters)}
+    found: dict[str, None] = {}
+    for entry in function.body:
+        if isinstance(entry, Instruction) and entry.opcode not in _NAMING_CODE:
+            for operand in entry.operands:
+                base = operand.base if isinstance(operand, Address) else operand
+                if isinstance(base, Symbol) and base.name not in own:
+                    found[base.name] = None
+    return tuple(found)
+
+
 def vague_accesses(function: FlatFunction) -> frozenset[int]:
     """Return the instructions, by their identity, of whose accesses :func:`certain_accesses` may miss some.
 
@@ -150,10 +165,11 @@ class _Search:
             for position, parameter in enumerate(function.function.parameters)
             if not parameter.dims and parameter.vector == 1
         }
-        #: the positions of those that may be pointers
+        self.variables = {name: VARIABLES + at for at, name in enumerate(named_variables(function))}
+        #: the symbols of what may be pointers
         self.wide = {
             at for at, kind in self.parameters.values() if TYPE_SIZES[kind] == 8 and kind[0] in "usb"
-        }
+        }.union(self.variables.values())
         self.found: dict[CertainAccess, None] = {}
         self.vague: set[int] = set()  # instructions, by identity, that nobody knows what they access
         self.is_cut_short = False  # a path was not followed to its end
@@ -283,6 +299,8 @@ class _Search:
             if operand.name in _INDICES:
                 return LinearForm(0, ((_INDICES[operand.name], 1),))
             return path.values.get(operand.name)
+        if isinstance(operand, Symbol) and operand.name in self.variables:
+            return LinearForm(operand.offset, ((self.variables[operand.name], 1),))
         return None
 
     def access(self, path: Path, instruction: Instruction) -> None:
@@ -292,7 +310,7 @@ class _Search:
         self.forget(path, instruction)
         if address is None:
             return
-        if isinstance(address.base, Symbol):
+        if isinstance(address.base, Symbol) and address.base.name not in self.variables:
             known = self.parameters.get(address.base.name)
             target = instruction.operands[0]
             if instruction.opcode == "ld" and known and not address.offset and isinstance(target, Register):
@@ -302,7 +320,9 @@ class _Search:
                 if same and kind[0] in "usb" and loaded[0] in "usb":
                     path.values[target.name] = LinearForm(0, ((position, 1),))
             return
-        first = None if modifiers & _NOT_GLOBAL else _place(self.read(path, address.base), address.offset)
+        first = _place(self.read(path, address.base), address.offset)
+        if modifiers & _NOT_GLOBAL and not ("const" in modifiers and _is_in_variable(first)):
+            first = None
         width = TYPE_SIZES.get(instruction.modifiers[-1], 0)
         for operand in instruction.operands:
             if isinstance(operand, Vector):
@@ -321,6 +341,10 @@ def _place(base: Value, offset: int) -> LinearForm | None:
     if not isinstance(base, LinearForm) or not base.terms:
         return None
     return plus(base, LinearForm(offset))
+
+
+def _is_in_variable(place: LinearForm | None) -> bool:
+    return place is not None and any(symbol >= VARIABLES for symbol, _ in place.terms)
 
 
 def _kind(instruction: Instruction) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pycuda_guard.events.model import LinearForm, product
+from pycuda_guard.events.model import VARIABLES, LinearForm, product
 
 #: the symbols of special registers of the launch, and of the indices of a thread
 SPECIAL = {
@@ -45,7 +45,7 @@ def times(left: LinearForm, right: LinearForm) -> LinearForm | None:
 
 def _product(low: int, high: int) -> int | None:
     """Return the symbol of the product of two; None where it has none."""
-    if high >= 0 and low >= -12 and not -7 < low < 0:
+    if 0 <= high < VARIABLES and low >= -12 and not -7 < low < 0:
         return product(low, high)
     return _PRODUCTS.get((low, high))
 

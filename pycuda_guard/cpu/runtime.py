@@ -194,16 +194,16 @@ class Runtime:
         parameters: bytes,
         timeout: float = 0.0,
         stack: int = 0,
-        depth: int = 0,
         children: list[Child] | None = None,
+        most_children: int = 0,
     ) -> Fault | None:
         """Run a kernel to its end and return how it failed, or None; the GIL is free meanwhile.
 
         ``grid`` and ``block`` are in blocks and threads, ``shared`` is dynamic shared memory in bytes.
         ``parameters`` is cut or padded with zeros to the kernel's size. After ``timeout`` seconds (0: never)
         the kernel is given up. One that recurses or has ``alloca`` gets ``stack`` bytes of local memory a
-        thread for that. ``depth`` kernels have launched one another before it; what it launches itself is
-        appended to ``children``, in this order. Raises ForkedError, MemoryError.
+        thread for that. What it launches itself, ``most_children`` at most, is appended to ``children``, in
+        this order. Raises ForkedError, MemoryError.
         """
         if kernel.plan.unsupported:
             raise GuardError(f"kernel {kernel.name} cannot run: {kernel.plan.unsupported}")
@@ -220,7 +220,7 @@ class Runtime:
             parameters,
             len(parameters),
             milliseconds,
-            depth,
+            most_children,
             ctypes.byref(first),
             fault,
         )

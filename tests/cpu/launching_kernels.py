@@ -55,12 +55,7 @@ __global__ void order(int *x)
 __global__ void descend(int *x, int depth)
 {
     x[depth] = depth + 1;
-    descend<<<1, 1>>>(x, depth + 1);
-    if (cudaError_t error = cudaPeekAtLastError()) {
-        x[32] = error;
-        x[33] = cudaGetLastError();
-        x[34] = cudaGetLastError();
-    }
+    if (depth < 60) descend<<<1, 1>>>(x, depth + 1);
 }
 __global__ void nested(int *x)
 {
@@ -72,7 +67,9 @@ __global__ void refused(int *x)
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i % 2) append<<<1, 1025>>>(x, i);
     else if (i == 0) append<<<dim3(1, 65536), 1>>>(x, i);
-    x[4 + i] = cudaGetLastError();
+    x[4 + i] = cudaPeekAtLastError();
+    x[12 + i] = cudaGetLastError();
+    x[20 + i] = cudaGetLastError();
 }
 
 __global__ void take(int *x, int *from) { x[threadIdx.x] = from[threadIdx.x]; cudaFree(from); }

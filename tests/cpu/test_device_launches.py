@@ -15,8 +15,8 @@ PROGRAM = Path(__file__).with_name("launching_kernels.py")
 RIGHT = {
     "arguments": [15] * 40,
     "order": [6, 1, 2, 6, 7, 3, 9],
-    "nested": [0, *range(2, 26), *[0] * 7, 65, 65],
-    "refused": [0] * 4 + [9, 9, 0, 9, 0, 9, 0, 9],
+    "nested": [0, *range(2, 62)],
+    "refused": [0] * 4 + [9, 9, 0, 9, 0, 9, 0, 9] * 2,
     "in_heap": [0, 0],
     "own": list(range(8)),
     "linked": [40, 40, 41, 41, 42, 42, 43, 43],
@@ -75,6 +75,12 @@ __global__ void forged(int *x)
 }
 __global__ void kept(int *x) { x[6] = cudaLaunchDeviceV2(*(void **)(x + 4), 0); }
 __global__ void many(int *x) { for (int i = 0; i < 1000; i++) add<<<1, 1>>>(x, 1); }
+__global__ void chain(int *x)
+{
+    x[0]++;
+    chain<<<1, 1>>>(x);
+    if (cudaError_t error = cudaGetLastError()) x[1] = error;
+}
 __global__ void refused(int *x)
 {
     for (int i = 0; i < 20000; i++) many<<<0, 1>>>(x);
@@ -83,7 +89,7 @@ __global__ void refused(int *x)
 __global__ void anywhere(int *x) { cudaLaunchDeviceV2(cudaGetParameterBufferV2(x, dim3(1), dim3(1), 0), 0); }
 __global__ void much_shared(int *x) { add<<<1, 1, 1 << 20>>>(x, 1); }
 """)
-for name, threads in (("forged", 1), ("kept", 1), ("many", 64), ("refused", 32), (LAST, 1)):
+for name, threads in (("forged", 1), ("kept", 1), ("many", 64), ("chain", 1), ("refused", 32), (LAST, 1)):
     x = np.zeros(8, np.int32)
     try:
         module.get_function(name)(cuda.InOut(x), block=(threads, 1, 1))
@@ -106,5 +112,6 @@ def test_hostile_launches(last, error, tmp_path):
     command = [sys.executable, "-X", "dev", "-m", "pycuda_guard", "run", "--device", "cpu", "--bare"]
     done = subprocess.run([*command, str(script)], capture_output=True, text=True, timeout=300)
     lines = done.stdout.splitlines()
-    assert lines[:4] == ["forged 1 1 1 1 0", "kept 0 0 0 0 1", "many 64000 0 0 0 0", "refused 9 0 0 0 0"]
-    assert error in lines[4]
+    assert lines[:2] == ["forged 1 1 1 1 0", "kept 0 0 0 0 1"]
+    assert lines[2:5] == ["many 2048 0 0 0 0", "chain 2049 69 0 0 0", "refused 9 0 0 0 0"]
+    assert error in lines[5]

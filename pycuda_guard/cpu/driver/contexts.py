@@ -62,6 +62,11 @@ class Context:
         """Local memory of a thread for the calls of kernels that recurse."""
         return self.limits[_STACK_SIZE]
 
+    @property
+    def most_pending(self) -> int:
+        """Launches by kernels that may wait for their end."""
+        return self.limits[_PENDING_LAUNCHES]
+
     def destroy(self) -> None:
         """End the context when its work is done. Its handle stays known, as that of a destroyed context."""
         self.alive = False
@@ -245,7 +250,7 @@ def get_limit(out: int, limit: int) -> None:
 
 
 def set_limit(limit: int, value: int) -> None:
-    """Set a limit: those of recursion's stack, of the kernels' heap and of printf have an effect."""
+    """Set a limit: those of stack, heap, printf and pending launches have an effect."""
     context = current()
     if limit in _READ_ONLY_LIMITS:
         raise DriverError(Result.NOT_PERMITTED)

@@ -16,7 +16,7 @@ from pycuda_guard.cpu.driver.attributes import (
 )
 from pycuda_guard.cpu.driver.cells import get_u64, put_i32
 from pycuda_guard.cpu.driver.errors import DriverError, Result
-from pycuda_guard.cpu.driver.running import run
+from pycuda_guard.cpu.driver.running import Launch, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,7 +127,7 @@ class Function:
     def launch(self, grid: Triple, block: Triple, shared: int, queue: Queue, parameters: bytes) -> None:
         """Check the extents and queue the kernel. ``shared`` is in bytes."""
         self.check(grid, block, shared)
-        queue.enqueue(partial(run, self, grid, block, shared, parameters))
+        queue.enqueue(partial(run, Launch(self, grid, block, shared, parameters)))
 
 
 handles = state.Handles(0x6000_0000)

@@ -14,11 +14,10 @@
 #define AREA ((uint64_t)256 << 20) /* bytes of parameters that one launch's threads may ask for */
 #define COMMITTED_AT_ONCE ((uint64_t)2 << 20)
 #define MOST_PARAMETERS 32764
-#define MOST_DEPTH 24 /* of kernels that kernels launched */
 #define TAIL_STREAM 3 /* cudaStreamTailLaunch */
 
 /* numbers of cudaError_t */
-enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_CONFIGURATION = 9, DEPTH = 65, PENDING = 69 };
+enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_CONFIGURATION = 9, PENDING = 69 };
 
 #define ALIGNMENT 64 /* of parameters */
 
@@ -142,10 +141,6 @@ uint64_t pg_parameter_buffer(const struct pg_block *block, uint32_t thread, uint
         .nbytes = nbytes,
     };
     struct pg_launches *launches = launches_of(block);
-    if (launches->depth >= MOST_DEPTH) {
-        fail(block, thread, DEPTH);
-        return 0;
-    }
     if (!is_launchable(&head)) {
         fail(block, thread, INVALID_CONFIGURATION);
         return 0;
@@ -177,7 +172,11 @@ int32_t pg_launch_device(const struct pg_block *block, uint32_t thread, uint64_t
     if (!is_launchable(&head))
         return fail(block, thread, INVALID_CONFIGURATION);
     pg_enter();
-    struct pg_child *child = malloc(sizeof *child + head.nbytes);
+    pthread_mutex_lock(&lock);
+    int is_one_too_many = launches->count == launches->most;
+    launches->count += !is_one_too_many;
+    pthread_mutex_unlock(&lock);
+    struct pg_child *child = is_one_too_many ? NULL : malloc(sizeof *child + head.nbytes);
     if (child) {
         *child = (struct pg_child){
             .kernel = head.kernel,
@@ -194,6 +193,8 @@ int32_t pg_launch_device(const struct pg_block *block, uint32_t thread, uint64_t
         pthread_mutex_unlock(&lock);
     }
     pg_leave();
+    if (is_one_too_many)
+        return fail(block, thread, PENDING);
     return child ? SUCCESS : fail(block, thread, OUT_OF_MEMORY);
 }
 

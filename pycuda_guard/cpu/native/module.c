@@ -22,7 +22,7 @@ static void note_fork(void)
 
 int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *dimensions, uint32_t dynamic_shared,
                      uint32_t stack_bytes, const void *parameters, uint64_t nbytes, uint64_t timeout_ms,
-                     uint32_t depth, struct pg_child **children, struct pg_fault *fault)
+                     uint32_t most_children, struct pg_child **children, struct pg_fault *fault)
 {
     if (is_forked_child)
         return PG_FORKED;
@@ -38,7 +38,7 @@ int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *dimensions,
     if (given)
         memcpy(copy, parameters, given);
     memset(copy + given, 0, capacity - given);
-    struct pg_launches launches = {.depth = depth};
+    struct pg_launches launches = {.most = most_children};
     struct pg_launch launch = {
         .kernel = kernel,
         .parameters = copy,

@@ -264,11 +264,11 @@ void pg_raise_interruption(void);
 PG_EXPORT int pg_abi(void);
 
 /* pg_run with the parameters copied, aligned and padded with zeros to the kernel's size. `dimensions` are the
- * three of the grid and the three of the block. `*children` are the kernels that it has launched, to be freed with
- * pg_free_children; `depth` kernels have launched one another before it. Return an enum pg_launch_result. */
+ * three of the grid and the three of the block. `*children` are the kernels that it has launched, `most_children` of
+ * them at most, to be freed with pg_free_children. Return an enum pg_launch_result. */
 PG_EXPORT int pg_launch_kernel(const struct pg_kernel *kernel, const uint32_t *dimensions,
                                uint32_t dynamic_shared, uint32_t stack_bytes, const void *parameters, uint64_t nbytes,
-                               uint64_t timeout_ms, uint32_t depth, struct pg_child **children,
+                               uint64_t timeout_ms, uint32_t most_children, struct pg_child **children,
                                struct pg_fault *fault);
 
 /* Offsets of the fields of struct pg_block in order, then its size: a test compares them with abi.py. */

@@ -37,6 +37,9 @@ SUFFIX = "$guarded"
 #: functions that the driver provides: they access what the program hands them, and no output of it
 PROVIDED = frozenset({"vprintf", "malloc", "free", "__assertfail"})
 HEAP = frozenset({"malloc", "free"})
+#: how the names of the functions begin by which kernels launch kernels, and what is said of those
+_DEVICE_RUNTIME = "__cudaCDP2"
+_LAUNCHES = "it launches kernels, or a kernel launches it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def plan_calls(module: Module, flat: Mapping[str, FlatFunction]) -> CallPlan:
     launched = sorted(name for name in taken & flat.keys() if flat[name].function.entry)
     own = {name: _own_reason(each, module) for name, each in flat.items()}
     # who launches it knows nothing of the hidden parameter
-    left_out = dict.fromkeys(launched, "a kernel launches it")
+    left_out = dict.fromkeys(launched, _LAUNCHES)
     reached: dict[str, frozenset[str]] = {}
     heap = set()
     for name in flat:
@@ -193,6 +196,8 @@ def _own_reason(flat: FlatFunction, module: Module) -> str:
 def _callee_reason(name: str, module: Module) -> str:
     """Return why calls of a function can't be instrumented; empty if they can."""
     known = module.functions.get(name)
+    if name.startswith(_DEVICE_RUNTIME):
+        return _LAUNCHES
     if name not in PROVIDED and (known is None or known.body is None):
         return f"it calls {name}, which is in another module"
     return f"it calls the kernel {name}" if known is not None and known.entry else ""

@@ -13,7 +13,9 @@ import pytest
 if importlib.util.find_spec("pycuda") is None:
     pytest.skip("the hooks need PyCUDA", allow_module_level=True)
 
-from pycuda_guard import cpu, hooks
+from event_sink import EventSink
+
+from pycuda_guard import hooks
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,41 +34,13 @@ __device__ float table[8];
 """
 
 
-class Recorder:
-    """A sink that keeps the events and lets no failure of the guard pass."""
-
-    def __init__(self) -> None:
-        self.events = []
-        self.errors = []
-
-    def emit(self, event):
-        self.events.append(event)
-        event.sequence = len(self.events)
-        return event.sequence
-
-    def guard_error(self, where, error):
-        self.errors.append((where, error))
-
-    def of(self, kind):
-        """Return the events of one class."""
-        return [event for event in self.events if type(event) is kind]
+class Recorder(EventSink):
+    """The sink of these tests."""
 
     def take(self):
         """Return the events so far and forget them."""
         events, self.events = self.events, []
         return events
-
-
-@pytest.fixture(scope="session")
-def cuda():
-    """``pycuda.driver`` on the CPU device, with a context that is current all the time."""
-    cpu.load()
-    import pycuda.driver as driver
-
-    driver.init()
-    context = driver.Device(0).make_context()
-    yield driver
-    context.pop()
 
 
 @pytest.fixture
@@ -102,7 +76,8 @@ def run_script(tmp_path):
     def run(text: str) -> list[str]:
         script = tmp_path / "program.py"
         script.write_text(text)
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"}
+        folders = ROOT, Path(__file__).parent, ROOT / "tests"
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
         done = subprocess.run(
             [sys.executable, str(script)], capture_output=True, text=True, env=environment, timeout=120
         )

@@ -10,7 +10,9 @@ import pytest
 if importlib.util.find_spec("pycuda") is None:
     pytest.skip("instrumented kernels need PyCUDA", allow_module_level=True)
 
-from pycuda_guard import cpu, hooks
+from event_sink import EventSink
+
+from pycuda_guard import hooks
 from pycuda_guard.events.model import Contents, KernelReport
 from pycuda_guard.shadow.world import Options
 
@@ -54,24 +56,8 @@ __global__ void count(int *seen)
 """
 
 
-class Recorder:
-    """A sink that keeps the events and lets no failure of the guard pass."""
-
-    def __init__(self):
-        self.events = []
-        self.errors = []
-
-    def emit(self, event):
-        self.events.append(event)
-        event.sequence = len(self.events)
-        return event.sequence
-
-    def guard_error(self, where, error):
-        self.errors.append((where, error))
-
-    def of(self, kind):
-        """Return the events of one class."""
-        return [event for event in self.events if type(event) is kind]
+class Recorder(EventSink):
+    """The sink of these tests."""
 
     @property
     def reports(self):
@@ -95,18 +81,6 @@ class Recorder:
             )
             for event in self.of(Contents)
         ]
-
-
-@pytest.fixture(scope="session")
-def cuda():
-    """``pycuda.driver`` on the CPU device, with a context that is current all the time."""
-    cpu.load()
-    import pycuda.driver as driver
-
-    driver.init()
-    context = driver.Device(0).make_context()
-    yield driver
-    context.pop()
 
 
 @pytest.fixture

@@ -69,6 +69,7 @@ def calls() -> dict[str, Callable[[], object]]:
     factor, count = np.float32(2), np.int32(16)
     grid, block = (1, 1), (16, 1, 1)
     in_turn = itertools.cycle(((target, source), (source, target)))
+    steps = itertools.count()
     return {
         "mem_alloc + free": lambda: cuda.mem_alloc(64).free(),
         "memcpy_htod": lambda: cuda.memcpy_htod(target, host),
@@ -80,6 +81,9 @@ def calls() -> dict[str, Callable[[], object]]:
         "launch, __call__, GPUArray": lambda: function(array, source, factor, count, block=block, grid=grid),
         "launch, prepared_call": lambda: function.prepared_call(grid, block, target, source, 2.0, 16),
         "launch, buffers swapped": lambda: function.prepared_call(grid, block, *next(in_turn), 2.0, 16),
+        "launch, a number counts up": lambda: function.prepared_call(
+            grid, block, target, source, next(steps), 16
+        ),
         "launch, prepared_async_call": lambda: function.prepared_async_call(
             grid, block, stream, target, source, 2.0, 16
         ),

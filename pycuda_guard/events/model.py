@@ -36,6 +36,8 @@ from pycuda_guard.events.operands import (
     OddOperand as OddOperand,
     Operand as Operand,
     Plain as Plain,
+    Value as Value,
+    Word as Word,
 )
 
 StreamId = int  #: the CUstream handle; 0 is the legacy default stream
@@ -93,17 +95,18 @@ class LinearForm(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 ANYWHERE = -13  #: the symbol of an offset that nobody knows
+FIRST_PRODUCT = -16  #: the symbols from here down are products
 VARIABLES = 4096  #: the symbol of the address of the first variable
 
 
 def product(symbol: int, parameter: int) -> int:
     """Return the symbol of a parameter's value times that of another, or times a symbol from -12 to -7."""
-    return -16 - 4096 * parameter - (symbol + 12)
+    return FIRST_PRODUCT - 4096 * parameter - (symbol + 12)
 
 
 def factors(symbol: int) -> tuple[int, int]:
     """Return the two symbols that :func:`product` has multiplied, the parameter last."""
-    parameter, other = divmod(-16 - symbol, 4096)
+    parameter, other = divmod(FIRST_PRODUCT - symbol, 4096)
     return other - 12, parameter
 
 
@@ -152,7 +155,7 @@ class KernelSignature(Plain):
         return max((p.offset + p.size for p in self.parameters), default=0)
 
 
-class ArgumentKind(Enum):
+class ArgumentKind(Word):
     """How PyCUDA packs an argument."""
 
     POINTER = "pointer"  # DeviceAllocation, GPUArray, In/Out/InOut, __cuda_array_interface__
@@ -162,7 +165,7 @@ class ArgumentKind(Enum):
     INVALID = "invalid"  # a type that PyCUDA refuses (Python int or float in __call__)
 
 
-class Argument(Plain):
+class Argument(Value, frozen=True):
     """One argument of a launch, as it is packed: ``size`` bytes at ``offset`` of the buffer.
 
     ``value`` is the number or the device address where it is one. ``shape`` and ``dtype`` are

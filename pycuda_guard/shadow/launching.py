@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from math import prod
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.kernels.instrument.bounds import UNBOUNDED
 from pycuda_guard.shadow import codes
 from pycuda_guard.shadow.driver import DriverError
+from pycuda_guard.shadow.memos import Memo, Prepared
 from pycuda_guard.shadow.racing import Racing
 from pycuda_guard.shadow.tracing import Footprints
 
@@ -26,31 +27,12 @@ if TYPE_CHECKING:
     from pycuda_guard.shadow.world import World
 
 _POINTER = Struct("<Q")
-_put_word = Struct("<I").pack_into
-#: where in the hidden parameter the number of the launch stands, and the code of the first range
-_NUMBER_AT, _CODE_AT = abi.HEADER_FIELDS["launch"], abi.HEADER.size + abi.RANGE_FIELDS["code"]
 _NOWHERE = abi.RANGE.pack(0, 0, 0, 0, abi.UNTRACKED)
 #: a range that nothing is outside of, for launches that are not watched
 _ANYWHERE = abi.RANGE.pack(0, (1 << 64) - 1, 0, 0, abi.UNTRACKED)
 #: launches of a configuration that shared memory is watched in
 _SHARED_LAUNCHES = 3
 _MOST_CONFIGURATIONS = 256
-
-
-#: makes a named tuple of a tuple; calling the class takes three times as long, on the way of every launch
-_new = tuple.__new__
-
-
-class Prepared(NamedTuple):
-    """What to launch: which variant, with which packed arguments and dynamic shared memory.
-
-    Variants are named as in loading.Variant: ``checked``, ``races``, ``proven``, ``traced``; ``""`` is the
-    fast one.
-    """
-
-    variant: str
-    packed: bytes
-    shared: int
 
 
 class _Roots:
@@ -65,44 +47,6 @@ class _Roots:
         self.is_foreign = False  # some was asked of the driver
         self.touched: dict[int, tuple[Allocation, Root]] = {}  # allocations that are followed, by root
         self.allocations: list[Allocation | None] = []
-
-
-class Memo:
-    """A launch that can be made again with other numbers only.
-
-    ``extents`` are those of grid and block where they matter, else empty.
-    ``image`` is all that was passed, ``number`` where the launch's number stands there, and ``stores`` where
-    the codes of which allocations do; ``reads`` must still be written whole.
-    """
-
-    __slots__ = (
-        "extents", "image", "number", "reads", "shared", "stores", "told", "variant", "version",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        variant: str,
-        version: tuple[int, int],
-        extents: tuple[()] | tuple[tuple[int, ...], tuple[int, ...]],
-        packed: bytes,
-        shared: int,
-        hidden: bytes,
-        roots: _Roots,
-        offset: int,
-    ) -> None:
-        self.variant = variant
-        self.version = version
-        self.extents = extents
-        self.shared = shared
-        self.image = bytearray(packed.ljust(offset, b"\0") + hidden)
-        self.number = offset + _NUMBER_AT
-        self.told = tuple(roots.told)
-        self.reads = [each for each, root in roots.touched.values() if root.loads or root.atomics]
-        self.stores = [
-            (offset + _CODE_AT + index * abi.RANGE.size, allocation)
-            for index, (allocation, root) in roots.touched.items()
-            if root.stores or root.atomics
-        ]
 
 
 def neutral(variant: Variant, packed: bytes, shared: int) -> Prepared:
@@ -141,9 +85,9 @@ class Launching:
         state = variant.loaded.state
         if state is None or event.context != variant.loaded.context:
             return neutral(variant, packed, shared)
-        memo = variant.memos.get((packed, shared))
+        memo = variant.memos.get(packed, shared)
         if memo is not None and not self.footprints.wants(variant.tracing, event):
-            again = self._again(memo, state, event)
+            again = memo.again(self._world.allocations.version, state, packed, event)
             if again is not None:
                 self._world.remember(variant.loaded, event, memo.told)
                 return again
@@ -198,12 +142,13 @@ class Launching:
             hidden += _bounds(plan, packed, roots.told)
         watches_shared = kernel.checks_shared and not event.library
         is_simple = not (loads or stores or roots.is_foreign or is_checked or watches_shared)
-        if is_simple and len(packed) <= plan.bare_bytes:
+        if is_simple:
             version = (world.allocations.version, state.layout)
             is_any = kernel.races is None and kernel.proof is None
             extents = () if is_any else (event.grid, event.block)
-            memo = Memo(proven, version, extents, packed, shared, hidden, roots, kernel.hidden_offset)
-            variant.note_launch(packed, shared, memo)
+            offset = kernel.hidden_offset
+            memo = Memo(proven, version, extents, shared, hidden, offset, roots.told, roots.touched)
+            variant.memos.add(packed, shared, memo)
         return Prepared(proven, _joined(plan, packed, hidden), shared)
 
     def _that_checks(self, variant: Variant, roots: _Roots, is_checked: bool, event: Launch) -> str:
@@ -269,30 +214,6 @@ class Launching:
         if self.racing.is_excluded(variant, races, packed, roots.allocations, event):
             return None
         return None if self._loader.races_function(variant) is None else races
-
-    def _again(self, memo: Memo, state: ContextState, event: Launch) -> Prepared | None:
-        """Prepare a launch like an earlier one; None where something has changed."""
-        version, layout = memo.version
-        if version != self._world.allocations.version or layout != state.layout:
-            return None
-        if memo.extents and memo.extents != (event.grid, event.block):
-            return None
-        for allocation in memo.reads:
-            if not allocation.whole:
-                return None
-        for _, allocation in memo.stores:
-            if allocation.epoch >= abi.LAST_EPOCH or not allocation.is_tracked:
-                return None
-        stream, number, image = event.stream, event.sequence, memo.image
-        _put_word(image, memo.number, number & 0xFFFFFFFF)
-        state.streams.add(stream)
-        for place, allocation in memo.stores:
-            _put_word(image, place, allocation.take_epoch(number) * 0x01010101)
-            allocation.unscanned = allocation.unanswered = True
-            if not event.library:
-                allocation.run_at_end = True
-            allocation.users[stream] = None
-        return _new(Prepared, (memo.variant, bytes(image), memo.shared))
 
     def _roots(self, state: ContextState, plan: KernelPlan, packed: bytes, event: Launch) -> _Roots:
         """Find out what each root points into, and prepare for what is done through it."""

@@ -12,6 +12,7 @@ from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.kernels.instrument.footprints import TRACED_SUFFIX
 from pycuda_guard.kernels.instrument.proofs.model import PROVEN_SUFFIX
 from pycuda_guard.shadow.allocations import Allocation
+from pycuda_guard.shadow.memos import Memos
 from pycuda_guard.shadow.proving import Proving
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from pycuda_guard.events.model import ContextId, ModuleId
     from pycuda_guard.shadow.images import Image, KernelPlan
-    from pycuda_guard.shadow.launching import Memo
     from pycuda_guard.shadow.residency import DeviceRoom
     from pycuda_guard.shadow.source import Source
     from pycuda_guard.shadow.state import ContextState
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 #: registers of a multiprocessor, and threads of the largest block
 _REGISTERS, _MOST_THREADS = 65_536, 1024
-#: launches of a kernel that are remembered: programs that work on two buffers in turn swap them
-_MOST_MEMOS = 32
 #: kernels of a module of PyCUDA's above which they do not tell what they touch: those of a generator of
 #: random numbers are many, and take long to compile
 _MOST_TOLD = 8
@@ -139,7 +137,7 @@ class Variant:
         proof = plan.kernel.proof
         self.proving = Proving(proof) if proof is not None else None
         self.parameters = bytearray()  # set for launches of the form before CUDA 4
-        self.memos: dict[tuple[bytes, int], Memo] = {}  # of its last launches: arguments, shared memory
+        self.memos = Memos(plan)
         self.settings: list[tuple[str, tuple[Any, ...]]] = []  # what the program has set, for later variants
 
     def shared_room(self, checked: Any) -> int:
@@ -147,12 +145,6 @@ class Variant:
         if self._room < 0:
             self._room = self._ask_room(checked)
         return self._room
-
-    def note_launch(self, packed: bytes, shared: int, memo: Memo) -> None:
-        """Remember a launch, for the next with the same arguments."""
-        if len(self.memos) >= _MOST_MEMOS:
-            self.memos.clear()
-        self.memos[packed, shared] = memo
 
     def note_setting(self, name: str, arguments: tuple[Any, ...]) -> None:
         """Remember what the program has set for the function."""

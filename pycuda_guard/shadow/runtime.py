@@ -33,7 +33,7 @@ from pycuda_guard.events.model import (
 from pycuda_guard.shadow.asking import Asking, Cause
 from pycuda_guard.shadow.driver import DriverError
 from pycuda_guard.shadow.following import Following
-from pycuda_guard.shadow.launching import Launching, Prepared, neutral
+from pycuda_guard.shadow.launching import Launching, neutral
 from pycuda_guard.shadow.loading import Loader, Variant
 from pycuda_guard.shadow.reporting import Reporting
 from pycuda_guard.shadow.residency import is_crowded
@@ -267,7 +267,7 @@ class Runtime:
         """Return what :meth:`prepare` does for a launch that is not looked at."""
         if variant is None:
             return function, packed, shared
-        prepared: Prepared = neutral(variant, packed, shared)
+        prepared = neutral(variant, packed, shared)
         return function, prepared.packed, prepared.shared
 
     # -- memory ---------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from made_up.kernels import arg, kernel, launch, module, ptr
 from made_up.memory import A, B, alloc, free, memset
 from made_up.process import ended
 from made_up.streams import S1, S2, stream, synchronize
-from made_up.verdicts import codes, findings
+from made_up.verdicts import codes, findings, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,4 +88,23 @@ def test_the_stream_counts(again: Callable[..., m.Launch]) -> None:
 def test_a_module_that_is_loaded_anew_counts(again: Callable[..., m.Launch]) -> None:
     assert codes(alloc(A, 64), again(), again(), module(kernel("fill", "float *x")), again()) == [
         ("PG402", 15)
+    ]
+
+
+def test_numbers_on_which_nothing_depends_may_change() -> None:
+    step = kernel("step", "float *x", "float dt", "int n", "int turn", accesses=(touches("write", below=2),))
+
+    def made(n: int, turn: int, dt: str = "float32", on: int = 0) -> m.Launch:
+        numbers = arg(dt, turn / 4), arg("int32", n), arg("int32", turn)
+        return launch("step", ptr(A), *numbers, line=30 + n, stream=on)
+
+    engine = run(alloc(A, 64), module(step), *(made(16, turn) for turn in range(9)))
+    assert engine.findings == []
+    assert len(engine.state.plans._known) == 1
+    start = [alloc(A, 64), module(step), stream(S1, 1), made(16, 0, on=S1)]
+    # what it does depends on n
+    assert codes(*start, *(made(n, 1) for n in (0, 0, 1))) == [("PG103", 31)]
+    # an integer for a float is wrong, whatever its value
+    assert codes(alloc(A, 64), module(step), made(16, 1), made(16, 1), made(17, 9000, "int32")) == [
+        ("PG401", 47)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from made_up.places import where
 
 from pycuda_guard.events import model as m
@@ -93,13 +94,14 @@ def launch(
     **fields: Any,
 ) -> m.Launch:
     """``function(*arguments, block=…, grid=…)``, packed as PyCUDA packs: bytes with alignment 1."""
+    placed: list[m.Argument] = []
     offset = 0
     for argument in arguments:
         align = 1 if argument.kind is m.ArgumentKind.BYTES else max(argument.size, 1)
         offset = -(-offset // align) * align
-        argument.offset = offset
+        placed.append(msgspec.structs.replace(argument, offset=offset))
         offset += argument.size
-    packed = arguments if raw is None else None
+    packed = tuple(placed) if raw is None else None
     size = offset if raw is None else raw
     return m.Launch(*where(line), call, MOD, function, grid, block, shared, stream, packed, size, **fields)
 

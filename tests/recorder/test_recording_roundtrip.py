@@ -15,7 +15,6 @@ from made_up.recordings import copies, record
 from pycuda_guard.callsite import Site, call_text
 from pycuda_guard.events import codec, model as m
 from pycuda_guard.events.format import BLOCK
-from pycuda_guard.events.operands import Value
 from pycuda_guard.events.reader import read
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ def test_the_run_is_described(tmp_path: Path) -> None:
 
 def test_events_hold_plain_data_only() -> None:
     """Whatever a field is typed as, reading a file makes nothing but these."""
-    allowed = (m.Plain, Value, Site, int, float, str, bool, tuple, type(None), m.Enum)
+    allowed = (m.Plain, m.Value, Site, int, float, str, bool, tuple, type(None), m.Enum)
     for kind in codec.event_classes():
         for field in msgspec.structs.fields(kind):
             for part in [field.type, *getattr(field.type, "__args__", ())]:

@@ -283,3 +283,29 @@ def test_threads_launch_at_the_same_time(program, recorder):
     for thread in threads:
         thread.join()
     assert (wrong, recorder.reports) == ([], [])
+
+
+def test_launches_whose_other_numbers_change(cuda, recorder):
+    from pycuda.compiler import SourceModule
+
+    module = SourceModule(
+        """
+        __global__ void step(float *to, float dt, int n, long long turn)
+        {
+            int i = blockIdx.x * blockDim.x + threadIdx.x;
+            if (i < n) to[i] = dt * turn;
+        }
+        """
+    )
+    step = module.get_function("step").prepare("Pfiq")
+    to = cuda.mem_alloc(128)
+    host = np.empty(32, np.float32)
+    for turn in range(40):
+        step.prepared_call((1, 1), (32, 1, 1), to, 0.5 + turn, 32, turn)
+        cuda.memcpy_dtoh(host, to)
+        assert (host == (0.5 + turn) * turn).all()
+    assert recorder.reports == []
+    step.prepared_call((1, 1), (32, 1, 1), int(to) + 4, 1.5, 32, 1)  # another pointer
+    step.prepared_call((2, 1), (32, 1, 1), to, 1.5, 33, 1)  # another number that addresses depend on
+    cuda.Context.synchronize()
+    assert recorder.reports == [("step", "outside", "write", 2)]

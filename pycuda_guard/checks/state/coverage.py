@@ -87,13 +87,18 @@ class Coverages:
         return found
 
 
-def _plan(signature: KernelSignature, coverage: Coverage) -> _Plan:
+def named_parameters(coverage: Coverage) -> set[int]:
+    """Return the positions of the parameters whose values formulas take."""
     polynomials = [operand for uniform in coverage.uniforms for operand in uniform.operands]
     for store in coverage.stores:
         polynomials += [store.offset, *(condition for _, condition in store.conditions)]
     named = {name for polynomial in polynomials for _, symbols in polynomial.terms for name in symbols}
+    return {name for name in named if 0 <= name < FIRST_UNIFORM}
+
+
+def _plan(signature: KernelSignature, coverage: Coverage) -> _Plan:
     parameters = signature.parameters
-    needed = sorted(name for name in named if 0 <= name < len(parameters))
+    needed = sorted(name for name in named_parameters(coverage) if name < len(parameters))
     return _Plan(len(parameters), tuple((n, parameters[n].size, parameters[n].offset) for n in needed))
 
 

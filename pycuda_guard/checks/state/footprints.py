@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pycuda_guard.events.model import ANYWHERE, VARIABLES, CertainAccess, LinearForm, factors
+from pycuda_guard.events.model import ANYWHERE, FIRST_PRODUCT, VARIABLES, CertainAccess, LinearForm, factors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,7 +21,6 @@ _MAX_KNOWN = 4096
 
 #: which field of a line a symbol of a LinearForm counts for, and the symbol that it stands for so many of
 _ALONG = {-7: (1, 0), -8: (2, 0), -9: (2, -1), -10: (3, 0), -11: (4, 0), -12: (4, -2)}
-_PRODUCTS = -16  # those from here down are of two
 
 
 class Range(NamedTuple):
@@ -178,7 +177,7 @@ class _Line(NamedTuple):
 def _line(form: LinearForm, symbols: dict[int, int]) -> _Line | None:
     fields = [form.constant, 0, 0, 0, 0]
     for symbol, factor in form.terms:
-        if symbol <= _PRODUCTS:
+        if symbol <= FIRST_PRODUCT:
             symbol, parameter = factors(symbol)
             if parameter not in symbols:
                 return None

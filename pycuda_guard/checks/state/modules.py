@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from pycuda_guard.events.model import ArgumentKind, ParameterKind
+from pycuda_guard.checks.state.coverage import named_parameters
+from pycuda_guard.events.model import FIRST_PRODUCT, ArgumentKind, ParameterKind, factors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pycuda_guard.events.model import (
+        Argument,
         FunctionLimits,
         KernelSignature,
         ModuleId,
@@ -32,7 +37,8 @@ class Kernel:
     ``writes`` tells for each parameter whether the kernel may write through it. ``scalars`` is the
     position and the item size of each parameter that points to numbers wider than a byte. ``outputs`` are
     the positions of the pointers that it is certain to write through. ``left_out``: it was to be
-    instrumented and could not be.
+    instrumented and could not be. ``free`` are the positions of numbers on which nothing depends that is
+    known of it, and ``telling`` picks the other arguments.
     """
 
     signature: KernelSignature
@@ -40,7 +46,9 @@ class Kernel:
     writes: tuple[bool, ...]
     scalars: tuple[tuple[int, int], ...]
     outputs: frozenset[int]
-    left_out: bool = False
+    left_out: bool
+    free: tuple[int, ...]
+    telling: Callable[[tuple[Argument, ...]], object]
 
 
 class Modules:
@@ -64,8 +72,17 @@ class Modules:
                 if p.depth == 1 and p.pointee and p.pointee_size > 1
             )
             is_left_out = bool(left_out & {"", signature.name})
+            free = _free(signature)
+            rest = [index for index in range(len(layout)) if index not in free]
             self.kernels[event.module, signature.name] = Kernel(
-                signature, layout, writes, scalars, _outputs(signature), is_left_out
+                signature,
+                layout,
+                writes,
+                scalars,
+                _outputs(signature),
+                is_left_out,
+                free,
+                itemgetter(*rest) if rest else len,
             )
 
     def limit(self, event: FunctionLimits) -> None:
@@ -83,6 +100,26 @@ def _outputs(signature: KernelSignature) -> frozenset[int]:
         for symbol, factor in access.address.terms
         if 0 <= symbol < len(parameters) and factor == 1 and parameters[symbol].kind is ParameterKind.POINTER
     )
+
+
+def _free(signature: KernelSignature) -> tuple[int, ...]:
+    """Return the positions of numbers on which nothing depends that is known of a kernel, nor any address."""
+    named = set() if signature.coverage is None else named_parameters(signature.coverage)
+    for access in signature.accesses or ():
+        for form in (access.address, *[form for _, form in access.conditions]):
+            for symbol, _ in form.terms:
+                named.update((symbol,) if symbol > FIRST_PRODUCT else factors(symbol))
+    return tuple(
+        index
+        for index, parameter in enumerate(signature.parameters)
+        if index not in named and _is_number(parameter)
+    )
+
+
+def _is_number(parameter: Parameter) -> bool:
+    """Tell whether a parameter is a number and can be no address."""
+    is_short = parameter.kind is ParameterKind.INTEGER and parameter.size < 8
+    return is_short or parameter.kind is ParameterKind.FLOAT
 
 
 def _reads_only(parameter: Parameter) -> bool:

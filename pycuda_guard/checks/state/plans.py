@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pycuda_guard.checks.state.coverage import Meant
     from pycuda_guard.checks.state.footprints import Range, Touched
     from pycuda_guard.checks.state.modules import Kernel, Modules
-    from pycuda_guard.events.model import Launch
+    from pycuda_guard.events.model import Argument, Launch
 
 _MAX_KNOWN = 1024
 _BYTES = ArgumentKind.BYTES  # reading a member off an Enum class is slow enough to matter here
@@ -30,7 +30,8 @@ Touch = tuple[str, "Range", "Region"]
 
 @dataclass(slots=True, eq=False)
 class Plan:
-    """What is known of a launch before it is made, and of all that equal it: they are as ``example``.
+    """What is known of a launch before it is made, and of all that equal it: as far as anything depends
+    on it, they are as ``example``.
 
     As of a ``version`` of the memory, ``regions`` is the live memory that each argument points into, and
     ``stray`` tells whether one points elsewhere; ``pointers`` are the positions of those that do point into
@@ -75,23 +76,15 @@ class Plans:
         self._coverages = Coverages()
         # by the identity of the arguments, which the hooks share between equal launches; examples keep them
         self._known: dict[tuple[object, ...], Plan] = {}
+        # by those arguments alone on which something depends
+        self._alike: dict[tuple[object, ...], Plan] = {}
 
     def of_launch(self, launch: Launch) -> Plan:
         """Return what is known of a launch."""
         key = (id(launch.arguments), launch.module, launch.function, launch.block, launch.grid)
         plan = self._known.get(key)
         if plan is None:
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
-            kernel = self._modules.kernels.get((launch.module, launch.function))
-            arguments = launch.arguments or ()
-            is_opaque = any(each.table is not None or each.kind is _BYTES for each in arguments)
-            signature = None if kernel is None else kernel.signature
-            is_vague = signature is not None and signature.is_vague
-            if launch.library and signature is not None:
-                is_vague = is_vague and signature.is_by_data  # the others tell nothing of what they touched
-            goes_anywhere = signature is not None and (is_opaque or signature.goes_anywhere)
-            plan = self._known[key] = Plan(launch, kernel, is_opaque, is_vague, goes_anywhere)
+            plan = self._of_others(launch, key)
         if plan.version != self._memory.version:
             self._locate(plan)
         return plan
@@ -99,6 +92,23 @@ class Plans:
     def forget(self) -> None:
         """Begin anew: there are other kernels."""
         self._known.clear()
+        self._alike.clear()
+
+    def _of_others(self, launch: Launch, key: tuple[object, ...]) -> Plan:
+        """Return what is known of a launch whose arguments are other ones than the last time."""
+        kernel, arguments = self._modules.kernels.get((launch.module, launch.function)), launch.arguments
+        telling: tuple[object, ...] = ()
+        if kernel is not None and arguments is not None and _fit(kernel, arguments):
+            telling = (*key[1:], launch.packed, kernel.telling(arguments))
+            plan = self._alike.get(telling)
+            if plan is not None:
+                return plan
+        if len(self._known) >= _MAX_KNOWN:
+            self.forget()
+        plan = self._known[key] = _plan(launch, kernel)
+        if telling:
+            self._alike[telling] = plan
+        return plan
 
     def footprint(self, plan: Plan) -> Touched:
         """Return how a launch certainly touches which bytes."""
@@ -161,3 +171,25 @@ class Plans:
             plan.footprint = None  # the program may have asked for their addresses since
         plan.is_settled = plan.varies = False
         plan.version = self._memory.version
+
+
+def _fit(kernel: Kernel, arguments: tuple[Argument, ...]) -> bool:
+    """Tell whether the numbers on which nothing depends are what the kernel takes there."""
+    if len(arguments) != len(kernel.layout):
+        return False
+    for index in kernel.free:
+        argument = arguments[index]
+        if (argument.offset, argument.size, argument.kind) != kernel.layout[index]:
+            return False
+    return True
+
+
+def _plan(launch: Launch, kernel: Kernel | None) -> Plan:
+    """Return what is known of a launch by itself."""
+    is_opaque = any(each.table is not None or each.kind is _BYTES for each in launch.arguments or ())
+    signature = None if kernel is None else kernel.signature
+    is_vague = signature is not None and signature.is_vague
+    if launch.library and signature is not None:
+        is_vague = is_vague and signature.is_by_data  # the others tell nothing of what they touched
+    goes_anywhere = signature is not None and (is_opaque or signature.goes_anywhere)
+    return Plan(launch, kernel, is_opaque, is_vague, goes_anywhere)

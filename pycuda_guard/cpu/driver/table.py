@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pycuda_guard.cpu import generated
 from pycuda_guard.cpu.driver import (
     arrays,
     box_copies,
@@ -289,9 +290,7 @@ def markdown() -> str:
 
 def rewritten(text: str) -> str:
     """Return a Markdown text with what lies between the two marker lines made anew."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{markdown()}\n{END}{after}"
+    return generated.rewritten(text, BEGIN, END, markdown())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from pycuda_guard.cpu import generated
 from pycuda_guard.cpu.codegen.instructions import SUPPORTED
 from pycuda_guard.cpu.codegen.instructions.registry import ENTRIES
 from pycuda_guard.kernels.ptx.opcodes import OPCODES
@@ -83,9 +84,7 @@ def markdown() -> str:
 
 def rewritten(text: str) -> str:
     """Return a Markdown text with what lies between the two marker lines made anew."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{markdown()}\n{END}{after}"
+    return generated.rewritten(text, BEGIN, END, markdown())
 
 
 if __name__ == "__main__":

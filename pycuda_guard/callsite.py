@@ -231,6 +231,54 @@ def is_target(site: Site | None, call: str) -> bool:
     return any(isinstance(node, ast.Call) and len(_calls(node)) == 1 for node in nodes)
 
 
+def unpacked_names(site: Site | None, calls: frozenset[str] | None = None) -> list[str]:
+    """Return the names that the results of several ``calls``, or allocations, at ``site`` go to in turn.
+
+    ``a, b = Stream(), Stream()`` gives ``a`` and ``b``, and so does ``a, b = [Stream() for _ in range(2)]``.
+    Empty where there may be other calls of that kind.
+    """
+    if site is None:
+        return []
+    source = _read(site.file)
+    for node in source.statements_at(site.line):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple | ast.List):
+            return _unpacked_names(source, node.targets[0].elts, node.value, calls or _MAKING)
+    return []
+
+
+def _unpacked_names(
+    source: _Source, targets: list[ast.expr], value: ast.expr, calls: frozenset[str]
+) -> list[str]:
+    if isinstance(value, ast.ListComp | ast.GeneratorExp):
+        results = [value.elt] * len(targets)
+    else:
+        results = value.elts if isinstance(value, ast.Tuple | ast.List) else []
+    names: list[str] = []
+    if len(targets) != len(results):
+        return names
+    for target, result in zip(targets, results, strict=False):
+        if _is_made_by(result, calls) and isinstance(target, ast.Name | ast.Attribute):
+            names.append(source.text(target))
+        elif not all(map(_is_numpys, _calls(result))):
+            return []
+    return names
+
+
+def _is_made_by(value: ast.expr, calls: frozenset[str]) -> bool:
+    """Tell whether a value is the result of one of the calls, and none of them is inside of it."""
+    if not isinstance(value, ast.Call) or _is_numpys(value) or _called_name(value) not in calls:
+        return False
+    return all(node is value or _is_numpys(node) for node in _calls(value))
+
+
+def _is_numpys(call: ast.Call) -> bool:
+    """Tell whether a call is one of numpy's, by its name."""
+    called: ast.expr = call.func
+    while isinstance(called, ast.Attribute | ast.Call):
+        called = called.value if isinstance(called, ast.Attribute) else called.func
+    return isinstance(called, ast.Name) and called.id in ("np", "numpy")
+
+
 def _alternatives(value: ast.expr) -> list[ast.expr]:
     """Return the expressions one of which a value is."""
     if isinstance(value, ast.IfExp):
@@ -356,6 +404,13 @@ _LAUNCH_PREFIX = {"__call__": 0, "prepared_call": 2, "prepared_timed_call": 2, "
 _ALLOCATING = frozenset(
     {"mem_alloc", "mem_alloc_like", "mem_alloc_pitch", "to_device", "to_gpu", "to_gpu_async"}
 )
+
+#: calls that make one piece of memory
+_MAKING = _ALLOCATING | {
+    f"{kind}{form}"
+    for kind in ("", "pagelocked_", "managed_")
+    for form in ("empty", "zeros", "empty_like", "zeros_like")
+}
 
 
 class _Source:

@@ -68,7 +68,7 @@ class Scene:
     def item(self) -> int:
         """Bytes of an element."""
         argument, parameter = self.argument, self.parameter
-        size = messages.ITEM_SIZES.get(argument.dtype or "") if argument is not None else None
+        size = messages.item_size(argument.dtype) if argument is not None else None
         if size is None and parameter is not None and parameter.pointee_size:
             size = parameter.pointee_size
         return size or self.event.access.width or 1
@@ -120,8 +120,11 @@ class Scene:
         return (address - self.origin) // self.item
 
     def element(self, address: Address) -> str:
-        """Return an address as an element, with all indices of an array of several dimensions."""
-        index = self.index(address)
+        """Return an address as an element, with all indices of an array of several dimensions.
+
+        Of a record, the byte in it as well.
+        """
+        index, byte = divmod(address - self.origin, self.item)
         text = f"element {index}"
         shape = self.shape
         if shape is not None and 0 <= index < prod(shape):
@@ -130,7 +133,9 @@ class Scene:
                 index, part = divmod(index, extent)
                 parts.append(str(part))
             text += f" [{', '.join(reversed(parts))}]"
-        return text
+        argument = self.argument
+        is_record = byte and argument is not None and messages.is_record(argument.dtype)
+        return f"{text}, byte {byte} of it" if is_record else text
 
     def where(self) -> str:
         """Return which thread did it first, and how many accesses did it in all."""

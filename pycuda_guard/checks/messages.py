@@ -50,6 +50,9 @@ ITEM_SIZES = {
     "complex128": 16,
 }
 
+#: the name of a record type
+_RECORD = re.compile(r"\|V(?P<size>[1-9]\d*)")
+
 
 # --- places -----------------------------------------------------------------------------------
 
@@ -76,7 +79,9 @@ def story(region: Region) -> tuple[Related, ...]:
     places = allocated(region)
     if region.freed:
         how = {"free": "freed", "collected": "freed by garbage collection"}.get(region.freed_how, "freed")
-        if region.kind is MemoryKind.POOL:
+        if region.kind is MemoryKind.GLOBAL:
+            how = "lost with its module"
+        elif region.kind is MemoryKind.POOL:
             how = "given back to its pool" if region.freed_how == "free" else "collected and back in its pool"
         places += related(f"{name} is {how} here", region.freed_site)
     return places
@@ -124,6 +129,8 @@ def copy_names(event: Copy | Memset) -> tuple[str, str]:
 def region_name(region: Region) -> str:
     """Return what the program calls a piece of memory."""
     name = region.name or callsite.target_name(region.site)
+    if not name and (names := callsite.unpacked_names(region.site)):
+        name = names[region.rank % len(names)]
     return quoted(name) or _DESCRIPTIONS.get(region.kind, _UNNAMED)
 
 
@@ -157,14 +164,25 @@ def array(shape: tuple[int, ...] | None, dtype: str | None) -> str:
 
 
 def _short(dtype: str | None) -> str:
-    """Return a dtype's name; a record type by one word, since its own name runs over lines."""
-    return "" if not dtype else dtype if len(dtype) <= 24 else "records"
+    """Return a dtype's name; a record type by its size, since its own name runs over lines."""
+    return f"records of {size(item_size(dtype) or 0)}" if is_record(dtype) else dtype or ""
+
+
+def is_record(dtype: str | None) -> bool:
+    """Tell whether a dtype is a record type."""
+    return bool(dtype and _RECORD.fullmatch(dtype))
+
+
+def item_size(dtype: str | None) -> int | None:
+    """Return the bytes of an element of a dtype; None where its name does not tell."""
+    record = _RECORD.fullmatch(dtype) if dtype else None
+    return ITEM_SIZES.get(dtype or "") if record is None else int(record["size"])
 
 
 def elements(nbytes: int, dtype: str | None) -> str:
     """Return a size in elements of a dtype, or nothing where it is no whole number of them."""
-    item = ITEM_SIZES.get(dtype or "")
-    return "" if not item or nbytes % item else f"{nbytes // item} {dtype}"
+    item = item_size(dtype)
+    return "" if not item or nbytes % item else f"{nbytes // item} {_short(dtype)}"
 
 
 def holds(region: Region) -> str:

@@ -51,7 +51,7 @@ def unwritten(event: Contents) -> Ranges:
 def item_size(gap: Gap, signature: KernelSignature | None) -> int:
     """Return the bytes of an element of the array that a gap is in."""
     argument = (gap.launch.arguments or ())[gap.parameter]
-    size = messages.ITEM_SIZES.get(argument.dtype or "")
+    size = messages.item_size(argument.dtype)
     if size is None and signature is not None:
         size = signature.parameters[gap.parameter].pointee_size
     return size or gap.meant.width

@@ -74,9 +74,12 @@ class TouchRule(Rule):
         )
 
 
+_MAKING = frozenset({"Stream"})
+
+
 def variable(track: Track) -> str:
     """Return the variable that a stream was assigned to, or nothing."""
-    return _assigned(track) if callsite.is_target(track.site, "Stream") else ""
+    return _unpacked(track) or (_assigned(track) if callsite.is_target(track.site, "Stream") else "")
 
 
 def name(track: Track, beside: Track | None = None) -> str:
@@ -98,7 +101,14 @@ def name(track: Track, beside: Track | None = None) -> str:
 
 def _assigned(track: Track) -> str:
     """Return the variable that a stream, or what holds it, was assigned to."""
-    text = callsite.target_name(track.site)
+    text = _unpacked(track) or callsite.target_name(track.site)
+    return text if text.replace(".", "").isidentifier() else ""
+
+
+def _unpacked(track: Track) -> str:
+    """Return the variable that a stream was unpacked to from several, or nothing."""
+    names = callsite.unpacked_names(track.site, _MAKING)
+    text = names[track.rank % len(names)] if names else ""
     return text if text.replace(".", "").isidentifier() else ""
 
 

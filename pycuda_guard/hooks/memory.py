@@ -167,10 +167,11 @@ def _get_global(
     tap: Tap, site: Site | None, state: ThreadState, result: Any, /, module: Any, name: str
 ) -> Event | None:
     number, _ = tap.modules.get(id(module), (0, False))
-    if (number, name) in tap.globals:
+    known = tap.globals.setdefault(number, {})
+    if name in known:
         return None
-    tap.globals.add((number, name))
     address, nbytes = result
+    known[name] = address
     tap.live[address] = nbytes
     return Allocated(
         site,

@@ -10,9 +10,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pycuda_guard.callsite import here
-from pycuda_guard.events.model import KernelSignature, ModuleLoaded
+from pycuda_guard.events.model import Freed, KernelSignature, MemoryKind, ModuleLoaded
 from pycuda_guard.hooks.sources import digest, is_ptx, text_of
-from pycuda_guard.hooks.tap import Connect, Tap, ThreadState, Wrapped, like, reported
+from pycuda_guard.hooks.tap import Connect, Tap, ThreadState, Wrapped, finalizing, like, reported
 from pycuda_guard.kernels.signature import read_signatures
 
 if TYPE_CHECKING:
@@ -91,6 +91,18 @@ def _loaded(
     state = tap.threads.state
     told = tuple(left_out.items())
     tap.emit(ModuleLoaded(site, state.thread, state.context, number, kernels, unknown, library, told))
+
+
+def _collect(tap: Tap, site: Site | None, state: ThreadState, module: Any, /) -> None:
+    """Read what the kernels of a module reported, and report that its variables go with it."""
+    number, _ = tap.modules.get(id(module), (0, False))
+    if not number:
+        return  # loaded before the hooks were there
+    if tap.kernels is not None:
+        tap.kernels.runtime.collect(state.context)
+    for address in tap.globals.pop(number, {}).values():
+        tap.live.pop(address, None)
+        tap.emit(Freed(site, state.thread, state.context, address, MemoryKind.GLOBAL, "collected"))
 
 
 def _read_buffer(tap: Tap, buffer: Any, *args: Any, **kwargs: Any) -> bytes:
@@ -227,6 +239,7 @@ def is_library() -> bool:
 
 module_from_buffer = _loading("module_from_buffer", _read_buffer)
 module_from_file = _loading("module_from_file", _read_file)
+collect = finalizing("Module.__del__", _collect)
 create_linker = reported("Linker", _create_linker)
 add_data = reported("Linker.add_data", _link_data)
 add_file = reported("Linker.add_file", _link_file)

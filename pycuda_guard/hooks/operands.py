@@ -92,10 +92,10 @@ _extents: dict[int, Extent] = {}
 
 
 def name_of(dtype: np.dtype[Any]) -> str:
-    """Return NumPy's name of a dtype, which is slow to ask for again and again."""
+    """Return NumPy's name of a dtype, which is slow to ask for; of records ``|V`` and their bytes."""
     name = _names.get(dtype)
     if name is None:
-        name = _names[dtype] = str(dtype)
+        name = _names[dtype] = dtype.str if dtype.names else str(dtype)
     return name
 
 

@@ -209,6 +209,7 @@ _CONTEXTS = (
 _MODULES = (
     _driver("module_from_buffer", modules.module_from_buffer, "modules", "ModuleLoaded"),
     _driver("module_from_file", modules.module_from_file, "modules", "ModuleLoaded"),
+    _driver("Module.__del__", modules.collect, "modules", "Freed", created=True),
     _kernels("Module.get_function", modules.get_function, "modules"),
     _kernels("Function.get_attribute", kernels.get_attribute, "modules"),
     *(

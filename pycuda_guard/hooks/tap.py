@@ -104,7 +104,7 @@ class Tap:
         self.shared_sizes: dict[int, int] = {}  # likewise, of dynamic shared memory
         self.linked: dict[int, Link] = {}  # by Linker: what was added
         self.sources: OrderedDict[bytes, Compiled] = OrderedDict()  # by digest of the image
-        self.globals: set[tuple[ModuleId, str]] = set()  # reported by get_global
+        self.globals: dict[ModuleId, dict[str, Address]] = {}  # reported by get_global
         self.limits: dict[int, DeviceLimits] = {}  # by hash(Device), its ordinal
         self.live: dict[Address, int] = {}  # reported allocations: bytes
         self.freed: set[int] = set()  # objects that free() was called on, until they die

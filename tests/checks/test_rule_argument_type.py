@@ -147,6 +147,23 @@ def test_an_array_by_value_is_told_how_to_wrap_it() -> None:
     assert "cuda.In(…)" in finding.help
 
 
+@pytest.mark.parametrize(
+    ("declared", "shape", "call", "help"),
+    [
+        ("float3 v:12:4", (3,), "__call__", "write gpuarray.vec.make_float3(x, y, z)"),
+        ("const uchar4 v:4:4", (2,), "__call__", "write gpuarray.vec.make_uchar4(x, y, z, w)"),
+        ("double3 v:24:8", (2,), "__call__", "pass 24 bytes for `double3 v`"),
+        ("float3 v:12:4", (3,), "prepared_call", "pass 12 bytes for `float3 v`"),
+    ],
+)
+def test_vectors_are_made_as_pycuda_makes_them(
+    declared: str, shape: tuple[int, ...], call: str, help: str
+) -> None:
+    given = arg("ndarray", size=8 * shape[0], shape=shape, dtype="int64")
+    (finding,) = findings(module(kernel("k", declared)), launch("k", given, call=call))
+    assert finding.help == help
+
+
 def test_prepared_calls_are_told_the_character() -> None:
     (finding,) = findings(
         module(kernel("k", "unsigned int n")), launch("k", arg("int64", 5), call="prepared_call")

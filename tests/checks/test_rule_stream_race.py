@@ -435,12 +435,27 @@ def test_many_short_lived_streams_stay_bounded() -> None:
             "event.record(stream) after the first and other.wait_for_event(event)",
         ),
         (
+            ["a, b = cuda.Stream(1), cuda.Stream(1)"],
+            "on the NON_BLOCKING stream `a` may",
+            "event.record(a) after the first and b.wait_for_event(event)",
+        ),
+        (
+            ["self.a, self.b = [cuda.Stream(1) for _ in range(2)]"],
+            "on the NON_BLOCKING stream `self.a` may",
+            "event.record(self.a) after the first and self.b.wait_for_event(event)",
+        ),
+        (
+            ["a, b = cuda.Stream(1), Thing(cuda.Stream(1))"],
+            "on another NON_BLOCKING stream may",
+            "event.record(stream) after the first and other.wait_for_event(event)",
+        ),
+        (
             ["a = cuda.Stream(1)", "b = cuda.Stream(1)"],
             "on the NON_BLOCKING stream `a` may",
             "event.record(a) after the first and b.wait_for_event(event)",
         ),
     ],
-    ids=["a list", "one line twice", "two variables"],
+    ids=["a list", "one line twice", "a tuple", "an unpacked list", "a tuple of others", "two variables"],
 )
 def test_streams_are_called_what_can_be_written(
     tmp_path: Path, made: list[str], text: str, help: str

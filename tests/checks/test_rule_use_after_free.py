@@ -11,6 +11,7 @@ from made_up.verdicts import codes, findings
 
 from pycuda_guard.events import model as m
 
+GLOBAL = m.MemoryKind.GLOBAL
 READ = module(kernel("read", "const float *x", "long long n"))
 FOLLOW = module(kernel("follow", "float **rows", "int n", follows=(0,)))
 
@@ -23,6 +24,11 @@ FIRING = {
     "download": [alloc(A, 400), free(A), dtoh(host(100), A, line=10)],
     "download from the middle": [alloc(A, 400), free(A), dtoh(host(10), A + 40, line=10)],
     "upload after garbage collection": [alloc(A, 400), collected(A), htod(A, host(100))],
+    "variable of a module that is gone": [
+        alloc(A, 400, GLOBAL, name="table"),
+        collected(A, GLOBAL),
+        dtoh(host(100), A, line=10),
+    ],
     "device to device": [alloc(A, 400), alloc(B, 400), free(A), dtod(B, A, 400, line=10)],
     "memset": [alloc(A, 400), free(A), memset(A, 100, line=10)],
     "block given back to its pool": [alloc(A, 400, POOL), free(A, kind=POOL), htod(A, host(100))],
@@ -131,6 +137,12 @@ SILENT = {
         free(A, kind=PINNED),
         htod(A, host(100)),
     ],
+    "variable of a module that is loaded once more": [
+        alloc(A, 400, GLOBAL, name="table"),
+        collected(A, GLOBAL),
+        alloc(A, 400, GLOBAL, name="table"),
+        dtoh(host(100), A),
+    ],
     "live beside freed": [alloc(A, 400), alloc(B, 400), free(A), dtod(B, C, 400), launch("unknown", ptr(B))],
 }
 
@@ -151,6 +163,17 @@ def test_tells_the_story() -> None:
         "memcpy_dtoh of 400 bytes from the allocation, which garbage collection has freed" in finding.message
     )
     assert [r.line for r in finding.related] == [5, 7]
+
+
+def test_says_that_a_variable_went_with_its_module() -> None:
+    gone = alloc(A, 400, GLOBAL, name="table", line=5), collected(A, GLOBAL, line=7)
+    (finding,) = findings(*gone, dtoh(host(100), A, line=9))
+    assert "from `table`, which went with its module" in finding.message
+    assert finding.help == "keep the module, or a function of it, until its last use"
+    assert [(r.message, r.line) for r in finding.related] == [
+        ("`table` is allocated here", 5),
+        ("`table` is lost with its module here", 7),
+    ]
 
 
 def test_says_which_argument() -> None:

@@ -244,6 +244,34 @@ def test_how_much_shared_memory_is_needed(function, shared, size, help):
     assert f"shared `s` ({shared or size} bytes) outside" in found.message
 
 
+def test_all_lines_of_a_launch_ask_for_as_much_shared_memory():
+    fields = {"space": "shared", "variable": ("_ZZ7dynamicE1s", 256)}
+    most = report("shared-outside", 512, 4, "dynamic", highest=1020, **fields)
+    less = report("shared-outside", 256, 4, "dynamic", kernel_line=9, **fields)
+    other = report("shared-outside", 256, 5, "dynamic", kernel_line=9, line=16, **fields)
+    launches = [launch("dynamic", ptr(A), shared=256, line=line) for line in (15, 16)]
+    found = findings(*ARRAYS, *launches, most, less, other)
+    assert [finding.help.split()[1] for finding in found] == ["shared=1024", "shared=1024", "shared=260"]
+
+
+def test_elements_of_records_tell_the_byte():
+    argument = ptr(A, dtype="|V24", shape=(50,))
+    read = report("uninitialized", A + 48 + 16, 4, "tiles", kind="read", width=8, **Y)
+    (found,) = findings(*ARRAYS, launch("tiles", argument, line=15), read)
+    assert "(50 records of 24 bytes) that nobody has written: element 2, byte 16 of it, in" in found.message
+
+
+@pytest.mark.parametrize(("index", "width"), [(2**31, True), (2**32 - 2, True), (2**32 + 5, False)])
+def test_indices_that_overflow(index, width):
+    far = A + (index - 2**32 if width else -5) * 4
+    large = [MODULE, alloc(A, 4 * (2**32 - 1)), alloc(B, 4000, line=2)]
+    outside = report("outside", far, parameter=0, base=A, size=4 * (2**32 - 1))
+    if not width:
+        large[1], outside = alloc(A, 4000), report("outside", far, **Y)
+    found = only(*large, add(), outside)
+    assert ("compute it in 64 bits" in found.help) is width
+
+
 def test_a_launch_that_is_forgotten_is_told_by_its_line():
     found = only(*ARRAYS, report("outside", A + 4000, 99, **Y))
     assert (found.code, found.location.line, found.kernel.line) == ("PG202", 15, 7)

@@ -9,7 +9,15 @@ import threading
 import pytest
 
 from pycuda_guard import callsite
-from pycuda_guard.callsite import Site, argument_names, call_text, here, is_target, target_name
+from pycuda_guard.callsite import (
+    Site,
+    argument_names,
+    call_text,
+    here,
+    is_target,
+    target_name,
+    unpacked_names,
+)
 
 PROGRAM = """\
 import numpy as np
@@ -132,6 +140,26 @@ def test_no_allocation_has_the_name_of_another(tmp_path, statement, name):
     path = tmp_path / "several.py"
     path.write_text(statement + "\n")
     assert target_name(Site(str(path), 1, "f")) == name
+
+
+@pytest.mark.parametrize(
+    ("statement", "names"),
+    [
+        ("a, b = cuda.mem_alloc(n), ga.zeros(5, np.float32)", "a b"),
+        ("self.a, b = [ga.to_gpu(np.ones(n)) for _ in range(2)]", "self.a b"),
+        ("host, a, (b, pitch) = np.zeros(5), cuda.mem_alloc(5), cuda.mem_alloc_pitch(4, 4, 4)", ""),
+        ("host, a, n, b = np.zeros(5), cuda.mem_alloc(5), 3, ga.empty_like(x)", "a b"),
+        ("a, b = mine(5), cuda.mem_alloc(5)", ""),
+        ("a, b = cuda.mem_alloc(5), ga.to_gpu(cuda.pagelocked_zeros(5, int))", ""),
+        ("a, *b = cuda.mem_alloc(5), cuda.mem_alloc(5)", ""),
+        ("a, b = cuda.mem_alloc(5), cuda.mem_alloc(6), cuda.mem_alloc(7)", ""),
+        ("both = cuda.mem_alloc(5), cuda.mem_alloc(5)", ""),
+    ],
+)
+def test_names_that_several_results_go_to(tmp_path, statement, names):
+    path = tmp_path / "unpacked.py"
+    path.write_text(statement + "\n")
+    assert unpacked_names(Site(str(path), 1, "f")) == names.split()
 
 
 @pytest.mark.parametrize(

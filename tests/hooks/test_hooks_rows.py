@@ -95,6 +95,12 @@ class World:
         path.write_bytes(self.image())
         return str(path)
 
+    def drop_module(self):
+        """Ask for a variable of a module that goes at once."""
+        from pycuda.compiler import SourceModule
+
+        SourceModule("__device__ int gone;").get_global("gone")
+
     def run_box(self, cls, source="device", target="device"):
         """Copy 16 bytes by descriptor."""
         copy = self.box(cls, source, target)
@@ -131,6 +137,7 @@ EXERCISES = {
     "IPCMemoryHandle.__init__": lambda w: w.cuda.IPCMemoryHandle(bytearray(64)),
     "Array.__init__": lambda w: w.array(),
     "Module.get_global": lambda w: w.kernels.get_global("table"),
+    "Module.__del__": lambda w: w.drop_module(),
     "mem_get_ipc_handle": lambda w: w.cuda.mem_get_ipc_handle(w.a),
     "Context.enable_peer_access": lambda w: w.cuda.Context.enable_peer_access(w.context),
     "Context.disable_peer_access": lambda w: w.cuda.Context.disable_peer_access(w.context),

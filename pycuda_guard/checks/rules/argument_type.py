@@ -100,6 +100,11 @@ _BY_SIZE = {
     (ParameterKind.POINTER, 8): ("intp", "P"),
 }
 
+#: the vector types of CUDA C that PyCUDA has, too
+_VECTOR = re.compile(
+    r"(?:const )?(?P<name>(?:u?(?:char|short|int|long)|float|double(?![34]))(?P<count>[1-4])) "
+)
+
 #: numpy's types of numbers, of which a conversion such as ``np.int64(n)`` is a call
 _NUMBER = re.compile(
     r"(?:bool|byte|short|intc|int|long|longlong|intp|half|single|double|float|u\w+|(?:int|float)\d+)_?"
@@ -233,6 +238,9 @@ class ArgumentType(Rule):
         if names is None:
             if parameter.kind is ParameterKind.FLOAT or argument.type_name == "float16":
                 return f"pass its bits: np.float16({_converted(text)}).view(np.uint16)"
+            vector = _VECTOR.match(parameter.declared)
+            if vector is not None and parameter.kind is ParameterKind.BYTES and event.call == "__call__":
+                return f"write gpuarray.vec.make_{vector['name']}({_components(argument, text, vector)})"
             return f"pass {messages.size(parameter.size)} for {_quoted(parameter)}"
         if event.call.startswith("prepared"):
             return f"in prepare(), write {names[1]!r} for {_quoted(parameter)}"
@@ -244,6 +252,13 @@ class ArgumentType(Rule):
 def _is_refused(launch: Launch) -> bool:
     """Tell whether PyCUDA packs no such arguments."""
     return any(argument.kind is ArgumentKind.INVALID for argument in launch.arguments or ())
+
+
+def _components(argument: Argument, text: str, vector: re.Match[str]) -> str:
+    """Return what the vector is to be made of: the array's elements, if they are as many."""
+    count = int(vector["count"])
+    is_array = argument.type_name == "ndarray" and argument.shape == (count,) and text.isidentifier()
+    return f"*{text}" if is_array else ", ".join("xyzw"[:count])
 
 
 def _is_permuted(arguments: tuple[Argument, ...], parameters: tuple[Parameter, ...]) -> bool:

@@ -70,6 +70,8 @@ if TYPE_CHECKING:
 
 #: an access that would take so many times the size is no matter of the size
 _FAR = 16
+#: how far below the right one an index of 32 bits is that has become too large for them
+_WRAP = 1 << 32
 
 
 class KernelOutOfBounds(KernelRule):
@@ -105,6 +107,9 @@ class KernelOutOfBounds(KernelRule):
         event, launch = scene.event, scene.launch
         name = scene.array_name.strip("`") or "the array"
         needed = event.highest + event.access.width - event.base
+        if _has_overflown(scene):
+            text = "the index has passed 2147483647 and become negative"
+            return f"{text}: compute it in 64 bits, (long long)y * width + x"
         if event.lowest < event.base:
             return "let the kernel leave out the elements whose neighbours lie before the start of the array"
         if launch is None:
@@ -119,7 +124,15 @@ class KernelOutOfBounds(KernelRule):
         if last + 1 == threads(launch):
             return f"let only the threads below {room} get there: if (i < n), with n = {room}"
         text = f"compare the index with the {room} elements of {name} first"
-        return text if needed > _FAR * event.size else f"{text}, or allocate {needed} bytes"
+        known = event.count == 1 or event.lowest < event.highest  # else there may be others further out
+        return f"{text}, or allocate {needed} bytes" if known and needed <= _FAR * event.size else text
+
+
+def _has_overflown(scene: Scene) -> bool:
+    """Tell whether an index far before the start lies inside the array where it is one of 64 bits."""
+    event = scene.event
+    meant = event.lowest + _WRAP * scene.item
+    return event.lowest < event.base <= meant < event.base + event.size
 
 
 def _outside(scene: Scene) -> str:

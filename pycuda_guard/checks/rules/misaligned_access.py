@@ -91,7 +91,7 @@ def _help(scene: Scene) -> str:
     value = argument.value if argument is not None else None
     name = scene.array_name or "the argument"
     if type(value) is int and value % width:
-        item = messages.ITEM_SIZES.get((argument.dtype if argument is not None else "") or "")
+        item = messages.item_size(argument.dtype) if argument is not None else None
         step = f"{width // item} elements" if item and item < width else f"{width} bytes"
         return f"let {name} begin at a multiple of {step}, or access single elements in the kernel"
     return (

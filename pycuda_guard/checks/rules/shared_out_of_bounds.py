@@ -64,7 +64,11 @@ from pycuda_guard.checks.kernels import KernelRule, Scene, kernel_name, variable
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
+    from pycuda_guard.checks.collector import Collector
+    from pycuda_guard.checks.state import State
     from pycuda_guard.events.model import KernelReport
+
+_MAX_ARRAYS = 256
 
 
 class SharedOutOfBounds(KernelRule):
@@ -73,6 +77,11 @@ class SharedOutOfBounds(KernelRule):
     code: ClassVar[str] = "PG504"
     name: ClassVar[str] = "shared-out-of-bounds"
     severity: ClassVar[Severity] = Severity.ERROR
+
+    def __init__(self, state: State, collector: Collector) -> None:
+        super().__init__(state, collector)
+        #: the bytes that a launch needs of an array, by launch and array
+        self._most: dict[tuple[int, str], int] = {}
 
     def on_kernel_report(self, event: KernelReport) -> None:
         """Look at an access outside of a shared array."""
@@ -86,13 +95,22 @@ class SharedOutOfBounds(KernelRule):
         text += f"offset {signed(event.address)} in {scene.where()}"
         if event.count > 1 and event.lowest != event.highest:
             text += f", offsets {signed(event.lowest)} to {signed(event.highest)}"
-        self.tell(scene, f"{text}, in {scene.launched()}", _help(scene))
+        self.tell(scene, f"{text}, in {scene.launched()}", _help(scene, self._needed(scene)))
+
+    def _needed(self, scene: Scene) -> int:
+        """Return how many bytes the array has to have, by what was told of this launch so far."""
+        event = scene.event
+        whose = (event.launch, event.access.variable)
+        needed = max(self._most.get(whose, 0), signed(event.highest) + event.access.width)
+        if len(self._most) >= _MAX_ARRAYS:
+            self._most.clear()
+        self._most[whose] = needed
+        return needed
 
 
-def _help(scene: Scene) -> str:
+def _help(scene: Scene, needed: int) -> str:
     """Say how large the array has to be, and where it gets its size from."""
     event, launch = scene.event, scene.launch
-    needed = signed(event.highest) + event.access.width
     name = variable_name(event.access.variable) if event.access.variable else "the array"
     if signed(event.lowest) < 0:
         return f"keep the index into {name} from becoming negative"
@@ -100,7 +118,8 @@ def _help(scene: Scene) -> str:
     if launch is not None and _room(scene) == launch.shared and not static:
         return f"pass shared={needed} to the launch, or use fewer threads a block"
     room = _room(scene) // event.access.width
-    return f"give {name} {needed} bytes, or keep the index below {room}"
+    least = "" if event.count == 1 or event.lowest != event.highest else "at least "
+    return f"give {name} {least}{needed} bytes, or keep the index below {room}"
 
 
 def _room(scene: Scene) -> int:

@@ -163,7 +163,7 @@ class UncoveredOutput(Rule):
         dtype = source.dtype if isinstance(source, DeviceOperand) else None
         if dtype is None and isinstance(destination, HostOperand):
             dtype = destination.dtype
-        item = messages.ITEM_SIZES.get(dtype or "", 1)
+        item = messages.item_size(dtype) or 1
         start = event.address
         count = event.unwritten
         if event.runs:

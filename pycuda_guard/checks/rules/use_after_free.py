@@ -3,7 +3,8 @@
 What it does
 ------------
 Remembers the addresses of freed device memory, of blocks given back to a memory pool, and of
-allocations that garbage collection freed, until the driver hands them out again. A copy, a memset
+allocations that garbage collection freed, until the driver hands them out again; a module's variables
+go with the module. A copy, a memset
 or a kernel argument that points there is reported, and so is a table of addresses passed with
 `cuda.In` to a kernel that follows them, if all of them are freed.
 
@@ -57,7 +58,15 @@ from typing import TYPE_CHECKING, ClassVar
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.kernels import KernelRule, kernel_name
 from pycuda_guard.checks.pointers import Place, locate, moves
-from pycuda_guard.events.model import ArgumentKind, Copy, DeviceOperand, Launch, Memset, ParameterKind
+from pycuda_guard.events.model import (
+    ArgumentKind,
+    Copy,
+    DeviceOperand,
+    Launch,
+    MemoryKind,
+    Memset,
+    ParameterKind,
+)
 from pycuda_guard.findings import Severity
 
 if TYPE_CHECKING:
@@ -199,11 +208,15 @@ def _help(region: Region, end: str) -> str:
     """Say how to keep memory until the ``end`` of its use."""
     if region.freed_how == "free":
         return f"free it after {end}"
+    if region.kind is MemoryKind.GLOBAL:
+        return f"keep the module, or a function of it, until {end}"
     return f"keep the allocation itself, not its integer address, until {end}"
 
 
 def _was(region: Region) -> str:
     """Say how memory was lost."""
+    if region.kind is MemoryKind.GLOBAL:
+        return "went with its module, since nothing referred to that any more"
     if region.freed_how == "collected":
         return "garbage collection has freed, since nothing referred to it any more"
     return "was freed"

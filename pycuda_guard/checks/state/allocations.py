@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 #: Kinds whose freed addresses stay meaningless until the driver hands them out again. Host memory
 #: is not among them: its addresses go back to the C library, which reuses them unseen.
-_REMEMBERED = frozenset({MemoryKind.DEVICE, MemoryKind.POOL, MemoryKind.MANAGED, MemoryKind.IPC})
+_REMEMBERED = frozenset(
+    {MemoryKind.DEVICE, MemoryKind.POOL, MemoryKind.MANAGED, MemoryKind.IPC, MemoryKind.GLOBAL}
+)
 
 #: Kinds of memory that host and device reach by the same address.
 SHARED = frozenset({MemoryKind.PINNED, MemoryKind.REGISTERED, MemoryKind.MANAGED})
@@ -33,6 +35,7 @@ class Region:
     ``launches`` is how many kernels had been launched when it was allocated, by the event ``born``.
     ``pool`` is the number of the pool that a block is of. ``is_shared``: the host can touch it, too.
     ``is_live``: its addresses are its own.
+    It is the ``rank``-th allocation (from 0 on) at ``site``.
     """
 
     base: Address
@@ -52,6 +55,7 @@ class Region:
     pool: int = 0
     is_shared: bool = False
     is_live: bool = True
+    rank: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -148,6 +152,7 @@ class Memory:
         #: grows with every change of what an address belongs to, or which dtype was copied there
         self.version = 0
         self._bases: dict[Address, Region] = {}
+        self._made: dict[Site | None, int] = {}  # regions by the line that made them
 
     def find(self, address: Address) -> Region | None:
         """Return the live region that holds ``address``; the newest where several did."""
@@ -169,6 +174,8 @@ class Memory:
         region.is_shared = event.kind in SHARED
         if event.kind is MemoryKind.GLOBAL and event.module:
             self.variables[event.module, event.name] = start
+        region.rank = self._made.get(event.site, 0)
+        self._made[event.site] = region.rank + 1
         if event.kind is MemoryKind.ARRAY:
             self.arrays[start] = region
             return

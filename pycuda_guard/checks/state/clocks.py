@@ -32,6 +32,8 @@ Clock = dict[int, int]  #: for each track, the number of its last operation that
 class Track:
     """A stream by its own number, since the driver reuses handles; ``issued`` operations so far.
 
+    It is the ``rank``-th stream (from 0 on) that was made at ``site``.
+
     ``changed`` is when it last got something to wait for or an operation, and ``refreshed`` when it was last
     compared with the streams that it waits for by itself, both counted in :class:`Clocks`.
     """
@@ -41,6 +43,7 @@ class Track:
     handle: StreamId
     flags: int
     site: Site | None
+    rank: int = 0
     clock: Clock = field(default_factory=dict)
     issued: int = 0
     over: bool = False  #: destroyed, and the host has waited for all of its work
@@ -77,6 +80,7 @@ class Clocks:
     def __init__(self) -> None:
         self.host: Clock = {}
         self._numbers = 0
+        self._made: dict[Site | None, int] = {}  # streams by the line that made them
         self._tracks: dict[StreamId, Track] = {}
         self._defaults: dict[ContextId, Track] = {}
         self._destroyed: list[Track] = []
@@ -212,7 +216,9 @@ class Clocks:
 
     def _new(self, context: ContextId, handle: StreamId, flags: int, site: Site | None) -> Track:
         self._numbers += 1
-        return Track(self._numbers, context, handle, flags, site)
+        rank = self._made.get(site, 0)
+        self._made[site] = rank + 1
+        return Track(self._numbers, context, handle, flags, site, rank)
 
     def _all(self) -> list[Track]:
         return [*self._tracks.values(), *self._defaults.values(), *self._destroyed]

@@ -11,6 +11,16 @@ if TYPE_CHECKING:
 #: what names of kernels end in that the guard has added to a module: long code around the program's own
 _CLOSE_WATCHES = ("$checked", "$races")
 
+#: likewise, of all that stand for one of the program's own
+_ADDED = (*_CLOSE_WATCHES, "$proven", "$traced")
+
+
+def name_in_program(name: str) -> str:
+    """Return what the program calls a kernel: without what the guard has added to its name."""
+    for suffix in _ADDED:
+        name = name.removesuffix(suffix)
+    return name
+
 
 def is_close_watch(name: str) -> bool:
     """Tell whether a kernel is one that watches the program's own closely: better compiled soon than fast."""

@@ -6,6 +6,7 @@ from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, NamedTuple
 
 from pycuda_guard.cpu.abi import FaultKind
+from pycuda_guard.cpu.codegen.plan import name_in_program
 from pycuda_guard.cpu.driver import state
 from pycuda_guard.cpu.driver.errors import DriverError, InterruptedWaitError, Result
 from pycuda_guard.cpu.driver.faults import failure
@@ -65,7 +66,7 @@ def _run_alone(launch: Launch, pending: int) -> list[Child]:
     )
     if fault is None:
         return children
-    state.fail(failure(kernel.name, fault))
+    state.fail(failure(name_in_program(kernel.name), fault))
     if fault.kind is FaultKind.INTERRUPTED and current_thread() is main_thread():
         raise InterruptedWaitError
     return []

@@ -107,13 +107,13 @@ def is_stand_in(site: Site) -> bool:
 def call_text(site: Site | None) -> str:
     """Return the statement at ``site`` as one line of at most 120 characters; empty if unknown.
 
-    Of a line inside a text, such as the source of a kernel, that line.
+    Of a line inside a text, such as the source of a kernel, or of several statements, that line.
     """
     if site is None:
         return ""
     source = _read(site.file)
     statement = source.statement_at(site.line)
-    if statement is None or _is_in_text(statement, site.line):
+    if statement is None or _is_in_text(statement, site.line) or len(source.statements_at(site.line)) > 1:
         text = source.line(site.line)
     elif isinstance(body := getattr(statement, "body", None), list) and body:
         header_end = max(statement.lineno, body[0].lineno - 1)

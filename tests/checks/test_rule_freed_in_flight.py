@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from made_up.accesses import somewhere, touches
 from made_up.copies import dtoh, host, htod
@@ -12,6 +13,7 @@ from made_up.memory import HOST, PINNED, POOL, REGISTERED, A, alloc, collected, 
 from made_up.streams import E1, S1, S2, event, record, stream, synchronize, wait
 from made_up.verdicts import codes, findings
 
+from pycuda_guard.callsite import Site
 from pycuda_guard.events import model as m
 
 START = [
@@ -241,3 +243,21 @@ def test_message_tells_the_story() -> None:
     (finding,) = findings(*START, *events, among=["PG105"])
     assert "the pool block goes back to its pool while kernel `write`" in finding.message
     assert [related.line for related in finding.related] == [20, 9, 25]
+
+
+@pytest.mark.parametrize(
+    ("functions", "help"),
+    [
+        (("push", "push", "main"), "call stream.synchronize() before `push` returns: it is freed there"),
+        (("push", "push", "push"), "call stream.synchronize() before it is freed"),
+        (("main", "push", "main"), "call stream.synchronize() before it is freed"),
+        (("<module>", "<module>", "main"), "call stream.synchronize() before it is freed"),
+    ],
+)
+def test_help_names_the_function_that_is_left(functions: tuple[str, str, str], help: str) -> None:
+    events = [
+        msgspec.structs.replace(event, site=Site("script.py", line, function))
+        for line, (event, function) in enumerate(zip((pinned(), upload(), gone()), functions, strict=True), 1)
+    ]
+    (finding,) = findings(*START, *events)
+    assert (finding.code, finding.help) == ("PG105", help)

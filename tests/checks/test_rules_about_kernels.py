@@ -220,6 +220,21 @@ def test_a_use_of_what_a_launch_left_out_is_told_if_the_host_never_reads_it(end)
     assert 14 in [related.line for related in found.related]
 
 
+@pytest.mark.parametrize(
+    ("launches", "number", "help"),
+    [
+        ([SHORT, add(B, A), SHORT], 6, "with this block, grid=(4, 1) covers"),
+        ([add(B, A), SHORT], 5, "write `"),
+    ],
+    ids=["launched again since then", "launched only since then"],
+)
+def test_a_use_that_is_told_late_blames_what_was_launched_before(launches, number, help):
+    used = report("uninitialized", A + 3200, number, kind="use", parameter=1, base=A, size=4000)
+    found = errors(*ARRAYS, htod(B, host(1000)), *launches, used, ended())
+    assert [(f.code, f.location.line) for f in found] == [("PG303", 15)]
+    assert found[0].help.replace("the array", "`x`").startswith(help)
+
+
 def test_pycudas_own_kernels_are_placed_on_the_users_line():
     event = report("outside", A + 4000, library=True, **Y)
     found = only(*ARRAYS, add(library=True), event)

@@ -74,6 +74,13 @@ def test_a_text_of_several_lines_is_dots(tmp_path):
     assert call_text(Site(str(path), 2, "")) == "void f();"
 
 
+def test_of_several_statements_the_line_is_shown(tmp_path):
+    path = tmp_path / "line.py"
+    path.write_text("a = f(1); b = f(2)  # both\nc = f(\n    3)\n")
+    texts = [call_text(Site(str(path), line, "f")) for line in (1, 2, 3)]
+    assert texts == ["a = f(1); b = f(2)  # both", "c = f(3)", "c = f(3)"]
+
+
 def test_a_long_statement_is_shortened(tmp_path):
     path = tmp_path / "long.py"
     path.write_text(f"f({'x' * 300})\n")

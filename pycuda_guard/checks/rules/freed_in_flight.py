@@ -116,12 +116,14 @@ class FreedInFlight(streams.ConflictRule):
         on = streams.name(access.track)
         known = streams.variable(access.track) or "stream"
         wait = "cuda.Context" if access.track.handle == DEFAULT_STREAM else known
+        function = _left(event, region, access)
+        before = f"before `{function}` returns: it is freed there" if function else "before it is freed"
         waits = "" if severity is Severity.ERROR else ": right only as long as cuMemFree waits for it"
         self.report(
             event,
             f"{name} is {_WAYS.get(event.how, 'freed')} while {streams.operation(access.event)} on {on} may "
             f"still {streams.verb(access, False)} it{waits}",
-            f"call {wait}.synchronize() before it is freed",
+            f"call {wait}.synchronize() {before}",
             related=messages.related(f"{streams.operation(access.event)} is here", access.event.site)
             + messages.allocated(region),
             severity=severity,
@@ -145,3 +147,14 @@ class FreedInFlight(streams.ConflictRule):
             + messages.related("it is handed out again here", later.region.site)
             + messages.related(f"{streams.operation(event)} uses it here", event.site),
         )
+
+
+def _left(event: Freed, region: Region, access: Access) -> str:
+    """Return the function that kept what is collected for itself, and was left with its work unfinished."""
+    made, used = region.site, access.event.site
+    if event.how != "collected" or event.site is None or made is None or used is None:
+        return ""
+    inside = {(site.file, site.function) for site in (made, used)}
+    if len(inside) > 1 or (event.site.file, event.site.function) in inside:
+        return ""
+    return "" if made.function.startswith("<") else made.function

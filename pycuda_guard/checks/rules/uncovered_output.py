@@ -97,7 +97,7 @@ class UncoveredOutput(Rule):
         missing = ranges.common(outputs.unwritten(event), asked)
         if not missing:
             return
-        for gap in self.state.outputs.gaps(region, event.cause):
+        for gap in self.state.outputs.left_out(region, event.cause):
             hit = ranges.common(missing, gap.missing)
             if hit and not self._is_explained(gap):
                 self._report_gap(event, copy, gap, hit)

@@ -112,10 +112,10 @@ class UninitializedRead(KernelRule):
 
     def _gap(self, event: KernelReport, scene: Scene) -> Gap | None:
         """Return the gap of an earlier launch that a report's address is in."""
-        for gap in self.state.outputs.gaps(scene.region, event.launch) if scene.region is not None else ():
-            if gap.launch.sequence != event.launch and any(
-                start <= event.address < end for start, end in gap.missing
-            ):
+        for gap in (
+            self.state.outputs.left_out(scene.region, event.launch) if scene.region is not None else ()
+        ):
+            if any(start <= event.address < end for start, end in gap.missing):
                 return gap
         return None
 

@@ -82,6 +82,8 @@ class UnrecordedEvent(Rule):
         self._recorded: set[EventId] = set()
         #: for each event that has no record yet, the first use, whether the host only waited, and its making
         self._used: dict[EventId, tuple[Event, str, bool, EventCreated | None]] = {}
+        #: what there was before a time was taken, likewise
+        self._waited: dict[EventId, tuple[Event, str, bool, EventCreated | None]] = {}
         #: the failures of the calls that timed such an event, by the number of the announced call
         self._failures: dict[int, int] = {}
 
@@ -89,6 +91,7 @@ class UnrecordedEvent(Rule):
         """Note that an event has a record."""
         self._recorded.add(event.event)
         self._used.pop(event.event, None)
+        self._waited.pop(event.event, None)
 
     def on_event_destroyed(self, event: EventDestroyed) -> None:
         """Forget an event that had a record."""
@@ -104,9 +107,11 @@ class UnrecordedEvent(Rule):
         self._use(event.end, event, "a time is taken from an event")
 
     def on_call_failed(self, event: CallFailed) -> None:
-        """Note that a time could not be taken: the program may have counted on that."""
-        if event.announced and any(use[0].sequence == event.announced for use in self._used.values()):
-            self._failures[event.announced] = event.sequence
+        """Note that a time could not be taken: the program may have counted on that alone."""
+        for handle, use in list(self._used.items() if event.announced else ()):
+            if use[0].sequence == event.announced:
+                self._failures[event.announced] = event.sequence
+                self._used[handle] = self._waited.pop(handle, use)
 
     def on_synchronized(self, event: Synchronized) -> None:
         """Note that the host waits for an event."""
@@ -137,4 +142,6 @@ class UnrecordedEvent(Rule):
             return
         first = self._used.get(handle)
         if first is None or (first[2] and not host):
+            if first is not None:
+                self._waited[handle] = first
             self._used[handle] = (event, what, host, self.state.streams.created.get(handle))

@@ -30,7 +30,8 @@ class Gap:
     """A part of an array that a launch means to write, while none of its threads does.
 
     ``missing`` are the addresses, ``low`` and ``high`` bound all that it means to write, of which there are
-    ``total`` bytes. ``spared``: the host read the array since then, but nothing that is missing.
+    ``total`` bytes. ``spared``: the host read the array since then, but nothing that is missing. ``since`` is
+    the first launch in a row, of this line, that has left out just that.
     """
 
     launch: Launch
@@ -40,6 +41,7 @@ class Gap:
     low: int
     high: int
     meant: Meant
+    since: int
     spared: bool = False
 
     @property
@@ -59,6 +61,10 @@ class Outputs:
         """Return the gaps in an array, the newest first: those of launches before an event, 0 for all."""
         return [gap for gap in reversed(self._gaps.get(region, ())) if not 0 < before < gap.launch.sequence]
 
+    def left_out(self, region: Region, before: int) -> list[Gap]:
+        """Return the gaps that there were before an event already, the newest first."""
+        return [gap for gap in reversed(self._gaps.get(region, ())) if gap.since < before]
+
     def launch(self, event: Launch, lacking: Iterable[Meant], regions: Sequence[Region | None]) -> None:
         """Enter a launch that leaves out some of what it means to write through ``lacking``."""
         for meant in lacking:
@@ -70,7 +76,7 @@ class Outputs:
             # a bound beyond the array does not say what is meant to be written of it
             if region.base <= low and high <= region.end:
                 missing = ranges.moved(meant.missing, value)
-                self._add(Gap(event, meant.parameter, region, missing, low, high, meant))
+                self._add(Gap(event, meant.parameter, region, missing, low, high, meant, event.sequence))
 
     def fill(self, sequence: int, region: Region, touched: Range) -> None:
         """Enter what a copy or a memset writes to an array."""
@@ -119,7 +125,9 @@ class Outputs:
             gaps = self._gaps[gap.region] = []
         mine = (gap.launch.site, gap.launch.function, gap.parameter)
         for old in [old for old in gaps if mine == (old.launch.site, old.launch.function, old.parameter)]:
-            gap.spared |= old.spared and gap.missing == old.missing
+            if gap.missing == old.missing:
+                gap.spared |= old.spared
+                gap.since = old.since
             gaps.remove(old)
         gaps.append(gap)
         del gaps[:-_MAX_A_REGION]

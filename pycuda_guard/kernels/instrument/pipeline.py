@@ -155,7 +155,7 @@ class _Pipeline:
         if self.traced:
             return Instrumented(self.traced_module(built), self.kernels, self.sites.found, self.left_out)
         reached = frozenset[str]().union(*(self.calls.reached[name] for name in built))
-        for name in reached:
+        for name in sorted(reached):
             built[name] = [self.device_function(name)]
         return Instrumented(self.rebuilt(built), self.kernels, self.sites.found, self.left_out)
 

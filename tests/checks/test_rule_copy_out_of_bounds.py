@@ -127,6 +127,19 @@ def test_knows_the_elements_of_what_was_uploaded() -> None:
     assert "holds 40 bytes (10 int32)" in finding.message
 
 
+@pytest.mark.parametrize(
+    ("place", "count", "help"),
+    [
+        (A + 3800, 100, "make the offset one that leaves room for the array's nbytes: offsets count bytes"),
+        (A + 3800, 1100, "allocate the array's nbytes, or copy a slice of the array that fits"),
+        (A, 1100, "allocate the array's nbytes, or copy a slice of the array that fits"),
+    ],
+)
+def test_a_copy_to_the_wrong_place_is_no_matter_of_the_size(place: int, count: int, help: str) -> None:
+    (finding,) = findings(alloc(A, 4000), htod(place, host(count)))
+    assert (finding.code, finding.help) == ("PG201", help)
+
+
 def test_tells_numpys_default_dtype() -> None:
     (finding,) = findings(alloc(A, 400), dtoh(host(100, "float64"), A))
     assert "dtype=np.float32" in finding.help

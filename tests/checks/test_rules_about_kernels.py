@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from made_up.accesses import stores
@@ -13,8 +13,7 @@ from made_up.process import ILLEGAL, ended, failed
 from made_up.streams import synchronize
 from made_up.verdicts import codes, findings
 
-if TYPE_CHECKING:
-    from pycuda_guard.events import model as m
+from pycuda_guard.events import model as m
 
 MODULE = module(
     kernel("add", "float *y", "const float *x", "int n", coverage=stores(2)),
@@ -257,6 +256,30 @@ def test_how_much_shared_memory_is_needed(function, shared, size, help):
     found = only(*ARRAYS, launch(function, ptr(A), shared=shared), outside)
     assert found.help == help
     assert f"shared `s` ({shared or size} bytes) outside" in found.message
+
+
+def test_nobody_is_told_to_pass_another_extent_to_a_kernel_of_pycuda():
+    outside = report("outside", A + 4000, highest=A + 4092, library=True, **Y)
+    found = only(*ARRAYS, add(n=1024, library=True), outside)
+    assert found.help == "give the arrays one size: the array has 1000 elements, others have 1024"
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "grid", "help"),
+    [
+        (4, 4, "if threads add to what they have read, use an atomic, such as old = atomicAdd(x, 1)"),
+        (4, 1, "put __syncthreads() between lines 7 and 9"),
+        (400, 4, "put __syncthreads() between lines 7 and 9"),
+    ],
+    ids=["one counter", "in one block", "an array"],
+)
+def test_what_several_blocks_count_in_needs_an_atomic(nbytes, grid, help):
+    written = m.KernelAccess("tiles", "script.py", 9, "write", 4, "global", 0)
+    ends = {"other": written, "other_block": (1, 0, 0), "other_thread": (4, 0, 0)}
+    race = report("race", A, 3, "tiles", kind="read", parameter=0, base=A, size=nbytes, **ends)
+    found = only(MODULE, alloc(A, nbytes), launch("tiles", ptr(A), grid=(grid, 1)), race)
+    assert found.code == "PG501"
+    assert found.help.startswith(help)
 
 
 def test_all_lines_of_a_launch_ask_for_as_much_shared_memory():

@@ -215,6 +215,13 @@ class CopyOutOfBounds(Rule):
             return f"give the array dtype={smaller} ({host.dtype} is numpy's default), or allocate its nbytes"
         if region.kind is MemoryKind.GLOBAL:
             return f"the variable's size is fixed: copy {messages.size(region.nbytes)} at most"
+        device = event.source if host is event.destination else event.destination
+        if (
+            isinstance(device, DeviceOperand)
+            and device.address > region.base
+            and host.nbytes <= region.nbytes
+        ):
+            return "make the offset one that leaves room for the array's nbytes: offsets count bytes"
         return "allocate the array's nbytes, or copy a slice of the array that fits"
 
 

@@ -116,11 +116,18 @@ def _help(scene: Scene) -> str:
         event.block_index != event.other_block or (is_one_line(event) and event.round != "next")
     ):
         return "let one thread write it, or use an atomic; blocks are ordered by nothing but another launch"
+    blocks = 1 if scene.launch is None else prod(scene.launch.grid)
+    is_one = scene.region is not None and scene.region.nbytes <= event.access.width
+    if is_one and blocks > 1 and kinds == {"read", "write"} and event.round != "next":
+        return (
+            "if threads add to what they have read, use an atomic, such as old = atomicAdd(x, 1); if one "
+            "thread writes it for the others, split the kernel in two: __syncthreads() orders no blocks"
+        )
     if event.block_index == event.other_block:
         text = f"put __syncthreads() {where_missing(event)}"
         if kinds == {"read", "write"} and event.round != "next":
             text += "; if threads add to what they have read, use an atomic instead"
-        if scene.launch is not None and prod(scene.launch.grid) > 1:
+        if blocks > 1:
             text += (
                 "; for what several blocks share, write to a second array or split the kernel in two launches"
             )

@@ -118,6 +118,8 @@ class KernelOutOfBounds(KernelRule):
         room = (event.base + event.size - scene.origin) // scene.item
         for position, argument in enumerate(launch.arguments or ()):
             if argument.kind is ArgumentKind.INTEGER and argument.value == last + 1:
+                if event.library:  # its arguments are PyCUDA's own
+                    return f"give the arrays one size: {name} has {room} elements, others have {last + 1}"
                 parameters = scene.signature.parameters if scene.signature is not None else ()
                 told = messages.declared(parameters[position]) if parameters else f"argument {position + 1}"
                 return f"pass {room} for `{told}`, or allocate {needed} bytes for {name}"

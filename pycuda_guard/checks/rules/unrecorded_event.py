@@ -33,8 +33,8 @@ Use instead
 Known limits
 ------------
 An event that is recorded later, as in the first laps of a ring of buffers, is right. The place is the
-first time a stream waits for the event or a time is taken; only if there is none, the first time the
-host waits for it.
+first time a stream waits for the event or a time is taken; only if there is none, or if the program
+caught the failure of taking the time, the first time the host waits for it.
 
 References
 ----------
@@ -107,11 +107,9 @@ class UnrecordedEvent(Rule):
         self._use(event.end, event, "a time is taken from an event")
 
     def on_call_failed(self, event: CallFailed) -> None:
-        """Note that a time could not be taken: the program may have counted on that alone."""
-        for handle, use in list(self._used.items() if event.announced else ()):
-            if use[0].sequence == event.announced:
-                self._failures[event.announced] = event.sequence
-                self._used[handle] = self._waited.pop(handle, use)
+        """Note that a time could not be taken: the program may have counted on that."""
+        if event.announced and any(use[0].sequence == event.announced for use in self._used.values()):
+            self._failures[event.announced] = event.sequence
 
     def on_synchronized(self, event: Synchronized) -> None:
         """Note that the host waits for an event."""
@@ -122,10 +120,14 @@ class UnrecordedEvent(Rule):
         """Report the events that never got a record."""
         if self.state.late:
             return  # they may have been recorded before
-        for use, what, _, created in self._used.values():
+        for handle, (use, what, _, created) in self._used.items():
             if created is None or created.flags & _INTERPROCESS:
                 continue
             failure = self._failures.get(use.sequence)
+            if failure is not None and failure not in event.escaped and handle in self._waited:
+                # what the program has caught says nothing; that it waited before does
+                use, what, _, _ = self._waited[handle]
+                failure = None
             if self.again(event, site=use.site, failure=failure):
                 continue
             self.report(

@@ -62,6 +62,16 @@ __global__ void nested(int *x)
     if (threadIdx.x + blockIdx.x == 0) descend<<<1, 1>>>(x, 1);
 }
 
+__global__ void follow(int *x)
+{
+    if (++x[0] < 3000) follow<<<1, 1, 0, cudaStreamTailLaunch>>>(x);
+    if (cudaError_t error = cudaGetLastError()) x[1] = error;
+}
+__global__ void tails(int *x)
+{
+    if (threadIdx.x + blockIdx.x == 0) follow<<<1, 1>>>(x);
+}
+
 __global__ void refused(int *x)
 {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -98,7 +108,7 @@ INNER = "__global__ void inner(int *x, int value) { x[2 * (value - 40) + threadI
 def main() -> None:
     """Launch each kernel on zeros; then those of a module of two parts."""
     module = DynamicSourceModule(KERNELS)
-    names = ("arguments", "order", "nested", "refused", "in_heap", "own")
+    names = ("arguments", "order", "nested", "tails", "refused", "in_heap", "own")
     found = {name: _ran(module.get_function(name), blocks=2) for name in names}
     linked = DynamicModule()
     for source in (OUTER, INNER):

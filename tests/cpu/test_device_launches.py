@@ -16,6 +16,7 @@ RIGHT = {
     "arguments": [15] * 40,
     "order": [6, 1, 2, 6, 7, 3, 9],
     "nested": [0, *range(2, 62)],
+    "tails": [3000],
     "refused": [0] * 4 + [9, 9, 0, 9, 0, 9, 0, 9] * 2,
     "in_heap": [0, 0],
     "own": list(range(8)),

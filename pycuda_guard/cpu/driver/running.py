@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Launch(NamedTuple):
     """A kernel, and how it is launched.
 
-    ``shared`` is in bytes. ``depth`` is the number of kernels that have launched one another before it.
+    ``shared`` is in bytes. ``depth`` is the number of kernels that wait for its end.
     """
 
     function: Function
@@ -85,4 +85,6 @@ def _launch(parent: Launch, child: Child) -> Launch | None:
         name = parent.function.kernel.name
         state.fail(state.Failure(Result.LAUNCH_FAILED, f"kernel {name}{launched}: {reason}"))
         return None
-    return Launch(function, child.grid, child.block, child.shared, child.parameters, parent.depth + 1)
+    # a tail launch begins when its kernel is done, so that this is no longer pending
+    depth = parent.depth + (not child.is_tail)
+    return Launch(function, child.grid, child.block, child.shared, child.parameters, depth)

@@ -40,8 +40,12 @@ INTERACTIVE = frozenset({"__main__", "__console__"})
 #: what stands at the beginning of a comment for the guard
 MARK = "pycuda-guard:"
 
-#: how files of CUDA C are called
-CUDA_SUFFIXES = (".cu", ".cuh", ".c", ".cpp", ".h", ".hpp", ".inl")
+#: how files of CUDA C are called, and templates of them
+CUDA_SUFFIXES = tuple(
+    language + template
+    for language in (".cu", ".cuh", ".c", ".cpp", ".h", ".hpp", ".inl")
+    for template in ("", ".j2", ".jinja", ".jinja2", ".mako", ".tmpl", ".tpl", ".in")
+)
 
 #: how a text that the program has made, and that is in none of its files, is called: this, and the place
 GENERATED = "<source "

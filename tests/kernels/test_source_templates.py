@@ -138,6 +138,19 @@ def test_of_files_alike_the_closest_is_the_origin(tmp_path):
     assert [place.line(number) for number in (5, 7, 9)] == [5, 7, 9]
 
 
+@pytest.mark.parametrize("suffix", ["", ".j2", ".mako", ".in"])
+def test_a_template_of_a_name_that_is_not_written_out(suffix, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("def build(name, **values): return environment.get_template(name).render(**values)\n")
+    templates = tmp_path / "templates"
+    templates.mkdir()
+    (templates / f"scale.cu{suffix}").write_text(SCALE.replace("float", "{{ type }}"))
+    (templates / f"shift.cu{suffix}").write_text(SHIFT.replace("float", "{{ type }}"))
+    place = locate_source(SHIFT.replace("float", "double"), [(str(script), 1)])
+    assert place is not None and place.filename == str(templates / f"shift.cu{suffix}")
+    assert [place.line(number) for number in (5, 7, 9)] == [5, 7, 9]
+
+
 @pytest.mark.parametrize(
     ("head", "program"),
     [

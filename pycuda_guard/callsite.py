@@ -85,7 +85,10 @@ def here(depth: int = 1, frame: FrameType | None = None) -> Site | None:
     PyCUDA function). ``depth`` frames are known to be the guard's own and are not even looked at.
     """
     if frame is None:
-        frame = sys._getframe(depth)
+        try:
+            frame = sys._getframe(depth)
+        except ValueError:
+            return None  # nobody called it: a destructor, after the program's last line
     stand_in: FrameType | None = None
     while frame is not None:
         code = frame.f_code

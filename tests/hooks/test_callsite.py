@@ -258,3 +258,7 @@ def test_code_that_is_generated_without_end_is_forgotten(monkeypatch):
     for i in range(30):
         assert run_as("user", f"/generated/{i}.py").file == f"/generated/{i}.py"
     assert len(callsite._codes) <= callsite.MAX_CODES
+
+
+def test_what_nobody_called_has_no_place():
+    assert here(100_000) is None

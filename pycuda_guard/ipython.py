@@ -8,7 +8,7 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pycuda_guard import callsite, config, session
+from pycuda_guard import config, session, texts
 from pycuda_guard.errors import GuardError
 from pycuda_guard.findings import Severity
 from pycuda_guard.reports.cell import CellReport
@@ -119,7 +119,7 @@ class Cells:
         return self._showtraceback(*args, **kwargs)
 
     def _leave(self) -> None:
-        callsite.name_cells(None)
+        texts.name_cells(None)
         self._shell.events.unregister("post_run_cell", self._cell_ended)
         if self._shell.showtraceback == self._trim_traceback:
             self._shell.showtraceback = self._showtraceback
@@ -167,7 +167,7 @@ def begin(options: Config, shell: Any) -> None:
         found = getattr(shell.compile, "format_code_name", lambda file: None)(file)
         return str(found[1]) if found else ""
 
-    callsite.name_cells(label)
+    texts.name_cells(label)
     screen = CellScreen(sys.stderr, quiet=options.quiet)
     running = session.begin(options, screen)
     screen.session = running

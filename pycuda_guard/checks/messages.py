@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pycuda_guard import callsite
 from pycuda_guard.events.model import ArgumentKind, DeviceOperand, HostOperand, MemoryKind
 from pycuda_guard.findings import KernelLocation, Location, Related
+from pycuda_guard.names import argument_names, target_name, unpacked_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -122,14 +122,14 @@ def copy_names(event: Copy | Memset) -> tuple[str, str]:
 
     A call of fewer arguments is another one around it, such as ``GPUArray.set``.
     """
-    names = callsite.argument_names(event.site, event.call)
+    names = argument_names(event.site, event.call)
     return (quoted(names[0]), quoted(names[1])) if len(names) >= 2 else ("", "")
 
 
 def region_name(region: Region) -> str:
     """Return what the program calls a piece of memory."""
-    name = region.name or callsite.target_name(region.site)
-    if not name and (names := callsite.unpacked_names(region.site)):
+    name = region.name or target_name(region.site)
+    if not name and (names := unpacked_names(region.site)):
         name = names[region.rank % len(names)]
     return quoted(name) or _DESCRIPTIONS.get(region.kind, _UNNAMED)
 
@@ -226,7 +226,7 @@ def listed(parts: Iterable[str]) -> str:
 
 def launch_argument(launch: Launch, index: int) -> str:
     """Return the quoted source text of a kernel argument (0-based), or nothing."""
-    names = callsite.argument_names(launch.site, launch.call)
+    names = argument_names(launch.site, launch.call)
     whole = launch.arguments is not None and len(names) == len(launch.arguments)
     return quoted(names[index]) if whole else ""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pycuda_guard import callsite
 from pycuda_guard.checks import messages
 from pycuda_guard.checks.base import Rule
 from pycuda_guard.events.model import DEFAULT_STREAM, Copy, Footprint, Launch, Memset
 from pycuda_guard.findings import Severity
+from pycuda_guard.names import is_target, target_name, unpacked_names
 
 if TYPE_CHECKING:
     from pycuda_guard.checks.state.clocks import Track
@@ -79,7 +79,7 @@ _MAKING = frozenset({"Stream"})
 
 def variable(track: Track) -> str:
     """Return the variable that a stream was assigned to, or nothing."""
-    return _unpacked(track) or (_assigned(track) if callsite.is_target(track.site, "Stream") else "")
+    return _unpacked(track) or (_assigned(track) if is_target(track.site, "Stream") else "")
 
 
 def name(track: Track, beside: Track | None = None) -> str:
@@ -101,13 +101,13 @@ def name(track: Track, beside: Track | None = None) -> str:
 
 def _assigned(track: Track) -> str:
     """Return the variable that a stream, or what holds it, was assigned to."""
-    text = _unpacked(track) or callsite.target_name(track.site)
+    text = _unpacked(track) or target_name(track.site)
     return text if text.replace(".", "").isidentifier() else ""
 
 
 def _unpacked(track: Track) -> str:
     """Return the variable that a stream was unpacked to from several, or nothing."""
-    names = callsite.unpacked_names(track.site, _MAKING)
+    names = unpacked_names(track.site, _MAKING)
     text = names[track.rank % len(names)] if names else ""
     return text if text.replace(".", "").isidentifier() else ""
 

@@ -8,7 +8,7 @@ import sys
 from contextlib import redirect_stderr
 from typing import TYPE_CHECKING
 
-from pycuda_guard import callsite, config, project
+from pycuda_guard import config, project, texts
 from pycuda_guard.checks.engine import Engine
 from pycuda_guard.checks.registry import live_codes
 from pycuda_guard.cli import build_parser
@@ -44,7 +44,7 @@ def findings_of(recording: Recording, found: Callable[[Finding], None] | None = 
         if event.site is not None and event.site.file not in known:
             # a file of that name on this machine may be another one
             known.add(event.site.file)
-            callsite.provide(event.site.file, [])
+            texts.provide(event.site.file, [])
         engine.feed(event)
         meter.show(recording.share)
     meter.clear()

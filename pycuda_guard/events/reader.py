@@ -9,7 +9,7 @@ import stat
 import zlib
 from typing import TYPE_CHECKING
 
-from pycuda_guard import callsite
+from pycuda_guard import texts
 from pycuda_guard.events import codec
 from pycuda_guard.events.format import BLOCK, HEAD, MAGIC, RECORD, VERSION, Head, Kind, RecordingError
 from pycuda_guard.events.model import EventsLost, RunEnded
@@ -85,7 +85,7 @@ class Recording:
         """Have the recorded texts stand for the files of these names, so that messages quote them."""
         for file, text in self.sources.items():
             # only line feeds part lines, as when the file itself is read
-            callsite.provide(file, list(io.StringIO(text, newline="\n")))
+            texts.provide(file, list(io.StringIO(text, newline="\n")))
 
     def _read_tables(self, lane: _Lane) -> None:
         for offset, body in self._records(lane):

@@ -19,9 +19,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pycuda_guard.callsite import CUDA_SUFFIXES
 from pycuda_guard.kernels.literals import string_literals
 from pycuda_guard.kernels.templates import Aligned, Piece, align, formatted_strings, replaced_names
+from pycuda_guard.texts import CUDA_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

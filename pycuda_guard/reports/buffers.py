@@ -6,9 +6,9 @@ from bisect import bisect_right, insort
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pycuda_guard import callsite
 from pycuda_guard.events import model
 from pycuda_guard.events.model import ArgumentKind, ArrayOperand, DeviceOperand, HostOperand
+from pycuda_guard.names import argument_names, target_name
 
 if TYPE_CHECKING:
     from pycuda_guard.callsite import Site
@@ -44,7 +44,7 @@ class Buffers:
         """Take in that memory came to life or was freed."""
         self.made = self.freed = None
         if isinstance(event, model.Allocated):
-            name = event.name or callsite.target_name(event.site)
+            name = event.name or target_name(event.site)
             self.made = Buffer(name, event.address, event.nbytes, event.kind, event.site)
             self.freed = self._alive.get(event.address)  # its release was not seen
             if self.freed is None:
@@ -113,7 +113,7 @@ class Buffers:
         if known is None:
             if len(self._names) >= _MAX_SITES:
                 self._names.clear()
-            known = self._names[site, call] = callsite.argument_names(site, call)
+            known = self._names[site, call] = argument_names(site, call)
         return known
 
 

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pycuda_guard import __version__, callsite
+from pycuda_guard import __version__, statements
 from pycuda_guard.callsite import Site
 from pycuda_guard.checks import pages
 from pycuda_guard.checks.registry import RULES
@@ -81,11 +81,11 @@ class Fingerprints:
         at = finding.location
         if at is not None:
             site = Site(at.file, at.line, at.function)
-            parts += [places.inside(at.file, self._root) or at.file, at.function, callsite.call_text(site)]
+            parts += [places.inside(at.file, self._root) or at.file, at.function, statements.call_text(site)]
         kernel = finding.kernel
         if kernel is not None:
             source = Site(kernel.file or "", kernel.line or 0, kernel.name)
-            parts += [kernel.name, callsite.line_text(source)]
+            parts += [kernel.name, statements.line_text(source)]
         if at is None and kernel is None:
             parts.append(finding.message)
         raw = "\0".join(parts).encode("utf-8", "surrogatepass")
@@ -149,7 +149,7 @@ def _location(at: Location, root: str, message: str = "") -> dict[str, Any]:
     uri, is_relative = _uri(at.file, root)
     if uri and at.line:
         region: dict[str, Any] = {"startLine": at.line}
-        line = callsite.line_text(Site(at.file, at.line, at.function))
+        line = statements.line_text(Site(at.file, at.line, at.function))
         if line:
             region["snippet"] = {"text": line}
         artifact = {"uri": uri, "uriBaseId": BASE} if is_relative else {"uri": uri}

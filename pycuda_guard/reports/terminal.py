@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from pycuda_guard import callsite
+from pycuda_guard import statements
 from pycuda_guard.callsite import Site
 from pycuda_guard.findings import Finding, Severity
 from pycuda_guard.reports import scope
@@ -85,17 +85,17 @@ def _places(finding: Finding, name: Callable[[str], str]) -> list[str]:
     rows: list[tuple[str, str, str]] = []
     if finding.kernel is not None and finding.kernel.file and finding.kernel.line:
         site = Site(finding.kernel.file, finding.kernel.line, finding.kernel.name)
-        rows.append((_line(f"kernel {finding.kernel.name}:"), _place(site, name), callsite.line_text(site)))
+        rows.append((_line(f"kernel {finding.kernel.name}:"), _place(site, name), statements.line_text(site)))
     # a note is kept short: it needs no more than its own line
     for related in finding.related if finding.severity is not Severity.NOTE else ():
         site = Site(related.file, related.line, "")
-        rows.append((_line(f"{related.message}:"), _place(site, name), callsite.call_text(site)))
+        rows.append((_line(f"{related.message}:"), _place(site, name), statements.call_text(site)))
     message_width = max((len(message) for message, _, _ in rows), default=0)
     place_width = max((len(place) for _, place, _ in rows), default=0)
     lines = []
     if finding.location is not None:
         site = Site(finding.location.file, finding.location.line, finding.location.function)
-        lines.append(f"  --> {_place(site, name)}   {_line(callsite.call_text(site))}".rstrip())
+        lines.append(f"  --> {_place(site, name)}   {_line(statements.call_text(site))}".rstrip())
     for message, place, text in rows:
         lines.append(f"   |  {message:<{message_width}} {place:<{place_width}}  {_line(text)}".rstrip())
     return lines

@@ -6,7 +6,7 @@ import functools
 import os
 from typing import TYPE_CHECKING
 
-from pycuda_guard import callsite
+from pycuda_guard import callsite, texts
 from pycuda_guard.kernels.lines import WRAPPER, locate_source
 from pycuda_guard.kernels.ptx.linking import link, part_of
 from pycuda_guard.shadow.images import make_image
@@ -36,7 +36,7 @@ class Source:
         self._frames = tuple(frames)
         self._place: SourcePlace | None = None
         self._is_located = False
-        if text is not None and callsite.MARK in text:
+        if text is not None and texts.MARK in text:
             # a comment there that silences nothing is to be named at the end, whether it was reached or not
             callsite.note_file(self.line(_COMPILED_NAME, 1 + text.startswith(WRAPPER[0]))[0])
 
@@ -52,7 +52,7 @@ class Source:
         """Return file and line of the program for a line of what was compiled.
 
         Where the text is in none of its files, that is a name for the text as the program gave it
-        (:func:`pycuda_guard.callsite.name_generated`) and the line there.
+        (:func:`pycuda_guard.texts.name_generated`) and the line there.
         """
         if self._text is None or os.path.basename(file) != _COMPILED_NAME:
             return file, line
@@ -61,13 +61,13 @@ class Source:
             self._place = locate_source(self._text, self._frames)
         found = None if self._place is None else self._place.line(line)
         if self._place is not None and found is not None:
-            return callsite.named(self._place.filename), found
+            return texts.named(self._place.filename), found
         is_wrapped = self._text.startswith(WRAPPER[0])
         if not self._frames:
             return _COMPILED_NAME, line - is_wrapped
         own = self._text.removeprefix(WRAPPER[0]).removesuffix(WRAPPER[1]) if is_wrapped else self._text
         file, at = self._frames[0]
-        return callsite.name_generated(own, callsite.named(file), at), line - is_wrapped
+        return texts.name_generated(own, texts.named(file), at), line - is_wrapped
 
 
 class LinkedSource(Source):

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from pycuda_guard import callsite
-from pycuda_guard.callsite import GENERATED, MARK, Site
+from pycuda_guard import statements
+from pycuda_guard.callsite import Site
 from pycuda_guard.checks.registry import RULES
 from pycuda_guard.config import close_to
 from pycuda_guard.errors import StartError
 from pycuda_guard.reports.terminal import short_path
 from pycuda_guard.suppressions import baseline
 from pycuda_guard.suppressions.comments import Ignore, comments_of
+from pycuda_guard.texts import GENERATED, MARK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -207,7 +208,7 @@ def _ignores_at(finding: Finding) -> Iterator[Ignore]:
         site = Site(finding.location.file, finding.location.line, finding.location.function)
         found = comments_of(site.file).in_python
         if found:
-            yield from (found[line] for line in callsite.statement_lines(site) if line in found)
+            yield from (found[line] for line in statements.statement_lines(site) if line in found)
     if finding.kernel is not None and finding.kernel.file and finding.kernel.line:
         ignore = comments_of(finding.kernel.file).in_kernels.get(finding.kernel.line)
         if ignore is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pycuda_guard import callsite
+from pycuda_guard import statements
 from pycuda_guard.callsite import Site
 from pycuda_guard.errors import GuardError, StartError
 from pycuda_guard.findings import Finding, Severity
@@ -102,14 +102,14 @@ def describe(finding: Finding, folder: str) -> Known:
     if finding.location is not None:
         site = Site(finding.location.file, finding.location.line, finding.location.function)
         file, function = _relative(site.file, folder), site.function
-        statement = callsite.call_text(site)
+        statement = statements.call_text(site)
         number = (
-            callsite.twins_before(site) if statement else site.line
+            statements.twins_before(site) if statement else site.line
         )  # code without a text has its lines alone
     if finding.kernel is not None:
         kernel = finding.kernel.name
         if finding.kernel.file and finding.kernel.line:
-            kernel_line = callsite.line_text(Site(finding.kernel.file, finding.kernel.line, ""))
+            kernel_line = statements.line_text(Site(finding.kernel.file, finding.kernel.line, ""))
     return Known(finding.code, file, function, statement, number, kernel, kernel_line)
 
 

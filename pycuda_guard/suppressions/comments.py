@@ -13,8 +13,8 @@ import token
 import tokenize
 from dataclasses import dataclass, field
 
-from pycuda_guard import callsite
-from pycuda_guard.callsite import MARK
+from pycuda_guard import texts
+from pycuda_guard.texts import MARK
 
 _DIRECTIVE = re.compile(r"(?:^|(?<=\s))(?:#|//|/\*)\s*pycuda-guard:\s*(?P<rest>[^#]*)")
 _IGNORE = re.compile(r"ignore\s*\[(?P<codes>[^\]]*)\]\s*(?P<reason>.*)")
@@ -70,12 +70,12 @@ _read: dict[str, Comments] = {}
 
 def comments_of(file: str) -> Comments:
     """Return the comments of a file, cell or generated text; none where it can't be read. Never raises."""
-    lines = callsite.text_lines(file)
+    lines = texts.text_lines(file)
     known = _read.get(file)
     if known is None or known.lines is not lines:
         known = _read[file] = Comments(lines)
         if any(MARK in line for line in lines):
-            if callsite.is_cuda(file):
+            if texts.is_cuda(file):
                 _collect_cuda(file, known, "".join(lines), 1, is_certain=True)
             else:
                 _collect(file, known)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pycuda_guard import callsite
+from pycuda_guard import texts
 from pycuda_guard.config import Config
 from pycuda_guard.errors import StartError
 from pycuda_guard.findings import Finding, KernelLocation, Location, Severity
@@ -51,7 +51,7 @@ cuda.memcpy_htod(a, b)  # pycuda-guard: ignore[PG888]
 @pytest.fixture
 def file() -> str:
     name = "/nowhere/program.py"
-    callsite.provide(name, SOURCE.splitlines(keepends=True))
+    texts.provide(name, SOURCE.splitlines(keepends=True))
     return name
 
 
@@ -106,8 +106,8 @@ __global__ void f(float *x)
 @pytest.mark.parametrize("name", ["/nowhere/kernels.cu", "/nowhere/kernels.cuh", "generated"])
 def test_a_comment_in_a_file_of_cuda_or_a_generated_text(name: str, file: str) -> None:
     if name == "generated":
-        name = callsite.name_generated(CUDA, "/nowhere/made.py", 3)
-    callsite.provide(name, CUDA.splitlines(keepends=True))
+        name = texts.name_generated(CUDA, "/nowhere/made.py", 3)
+    texts.provide(name, CUDA.splitlines(keepends=True))
     suppressions = Suppressions(Config())
     found = [
         replace(finding(file, 1, "PG202"), kernel=KernelLocation("f", name, line)) for line in range(1, 8)
@@ -123,8 +123,8 @@ def test_a_comment_in_a_file_of_cuda_or_a_generated_text(name: str, file: str) -
 def test_a_comment_in_a_template_stands_for_those_in_its_texts() -> None:
     template = CUDA.replace("f(", "%s(")
     program = "/nowhere/templates.py"
-    callsite.provide(program, f"source = '''{template}'''".splitlines(keepends=True))
-    names = [callsite.name_generated(template % kernel, program, 9) for kernel in ("f", "g")]
+    texts.provide(program, f"source = '''{template}'''".splitlines(keepends=True))
+    names = [texts.name_generated(template % kernel, program, 9) for kernel in ("f", "g")]
     suppressions = Suppressions(Config())
     suppressions.sort([replace(finding(program, 9, "PG202"), kernel=KernelLocation("f", names[0], 4))])
     said = suppressions.remarks([program, *names], [], ["PG202", "PG205"])
@@ -173,7 +173,7 @@ def test_patterns_that_matched_nothing(file: str) -> None:
 
 @pytest.mark.parametrize("text", ["x = (\n  y", '"""\n# pycuda-guard: ignore[PG1]', ""])
 def test_what_is_no_python_is_read_up_to_there(text: str) -> None:
-    callsite.provide("/nowhere/broken.py", text.splitlines(keepends=True))
+    texts.provide("/nowhere/broken.py", text.splitlines(keepends=True))
     assert not list(comments_of("/nowhere/broken.py").ignores)
     assert not Suppressions(Config()).sort([finding("/nowhere/broken.py", 2, "PG101")]).suppressed
     assert not list(comments_of("/nowhere/absent.py").ignores)
@@ -229,10 +229,10 @@ def test_a_baseline_tells_lines_apart_by_what_they_say(file: str, tmp_path: Path
     ]
     assert not any(map(known.holds, new))
     shifted = ["\n", "import pycuda.autoinit\n", *SOURCE.splitlines(keepends=True)]
-    callsite.provide(file, shifted)
+    texts.provide(file, shifted)
     assert known.holds(finding(file, 4, "PG201")) and not known.holds(finding(file, 2, "PG201"))
     note, error = replace(old[0], severity=Severity.NOTE), old[1]
-    callsite.provide(file, SOURCE.splitlines(keepends=True))
+    texts.provide(file, SOURCE.splitlines(keepends=True))
     write(path, [note, error])
     assert Baseline(path).holds(note) and not Baseline(path).holds(old[0])
 

@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from made_up.anything import any_event
 from made_up.recordings import copies, record
 
-from pycuda_guard.callsite import Site, call_text
+from pycuda_guard.callsite import Site
 from pycuda_guard.events import codec, model as m
 from pycuda_guard.events.format import BLOCK
 from pycuda_guard.events.reader import read
+from pycuda_guard.statements import call_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pycuda_guard import callsite
+from pycuda_guard import callsite, statements
 from pycuda_guard.kernels.lines import WRAPPER
 from pycuda_guard.shadow.source import Source
 
@@ -25,11 +25,11 @@ def test_a_text_that_is_in_no_file_can_be_read_under_a_name(tmp_path):
     wrapped = WRAPPER[0] + TEXT + WRAPPER[1]
     name, line = source(wrapped, (program, 6)).line("kernel.cu", 4)
     assert (name, line) == ("<source compiled at program.py:6>", 3)
-    assert callsite.line_text(callsite.Site(name, line, "")) == "*x = 1;"
+    assert statements.line_text(callsite.Site(name, line, "")) == "*x = 1;"
     assert source(TEXT, (program, 6)).line("kernel.cu", 3) == (name, line)
     other = source(TEXT.replace("1", "2"), (program, 6)).line("kernel.cu", 3)
     assert other == ("<source 2 compiled at program.py:6>", 3)
-    assert callsite.line_text(callsite.Site(*other, "")) == "*x = 2;"
+    assert statements.line_text(callsite.Site(*other, "")) == "*x = 2;"
 
 
 @pytest.mark.parametrize("name", ["kernels.cu", "cuda/kernels.cuh"])

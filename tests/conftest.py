@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 from hypothesis import settings
+
+# where Python is told to keep no compiled code, each program of a test would compile the whole package again
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # a run fails for what changed, not for its luck; to look further: pytest --hypothesis-profile=explore
 settings.register_profile("same", derandomize=True, deadline=None)

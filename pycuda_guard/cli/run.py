@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import traceback
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pycuda_guard import config, project
@@ -11,6 +13,8 @@ from pycuda_guard.cli.verb import Verb
 from pycuda_guard.errors import GuardError, StartError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pycuda_guard.cli.program import Program
 
 
@@ -37,7 +41,8 @@ class Run(Verb):
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the program under the guard and return the exit status."""
-        program = read_program(options)
+        with _importing():
+            program = read_program(options)
         program.check()
         below = project.layers(program.folder)
         return run_program(program, config.read(config.given(options), below=below))
@@ -57,14 +62,16 @@ def read_program(options: argparse.Namespace) -> Program:
 
 def run_program(program: Program, options: config.Config) -> int:
     """Run ``program`` with ``options`` to its end and return the exit status of the process."""
-    from pycuda_guard.cli.program import run_to_the_end
-    from pycuda_guard.session import begin, devices
+    with _importing():
+        from pycuda_guard.cli.program import run_to_the_end
+        from pycuda_guard.session import begin, devices
 
     if options.bare:
         devices.choose(options)
         return run_to_the_end(program, lambda error: None)
     try:
-        session = begin(options)
+        with _importing():
+            session = begin(options)
     except GuardError:
         raise
     except Exception as error:
@@ -73,3 +80,15 @@ def run_program(program: Program, options: config.Config) -> int:
     status = run_to_the_end(program, session.uncaught.note)
     session.finish()
     return status or int(session.has_failed)
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """Collect no garbage meanwhile: modules make many objects, nearly all of which live to the end."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -165,7 +165,7 @@ def _unpack_races(data: dict[str, Any]) -> RaceVariant:
 
 def _make(ptx: str, *, races: bool, watchdog: bool, traced: bool) -> Image:
     """Instrument a module."""
-    from pycuda_guard.kernels.instrument import instrument
+    from pycuda_guard.kernels.instrument.pipeline import instrument
 
     module = parse(ptx)
     layouts = {

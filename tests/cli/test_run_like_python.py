@@ -79,8 +79,9 @@ PROGRAMS = {
         1 / 0
         """,
     "unchanged interpreter": """
-        import sys, threading
+        import gc, sys, threading
         print(sys.excepthook is sys.__excepthook__, threading.active_count(), sys.flags.safe_path)
+        print(gc.isenabled(), gc.get_threshold(), gc.get_freeze_count())
         """,
     "killed": "import os; print('before', flush=True); os.kill(os.getpid(), 9)",
     "os._exit": "import os; os._exit(5)",

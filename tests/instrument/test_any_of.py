@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pycuda_guard.kernels.instrument import instrument
+from pycuda_guard.kernels.instrument.pipeline import instrument
 from pycuda_guard.kernels.ptx import parse, printer
 
 KERNEL = """.version 8.0

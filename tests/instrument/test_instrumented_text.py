@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from random_kernels import random_module
 
-from pycuda_guard.kernels.instrument import instrument
+from pycuda_guard.kernels.instrument.pipeline import instrument
 from pycuda_guard.kernels.ptx import PtxSyntaxError, parse, print_module
 from pycuda_guard.kernels.ptx.linking import link
 from pycuda_guard.toolchain import find_nvcc, wheel_root

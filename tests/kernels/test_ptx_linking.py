@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pycuda_guard.kernels.instrument import instrument
+from pycuda_guard.kernels.instrument.pipeline import instrument
 from pycuda_guard.kernels.ptx import parse, print_module
 from pycuda_guard.kernels.ptx.linking import PtxLinkError, link, part_of
 from pycuda_guard.toolchain import find_nvcc

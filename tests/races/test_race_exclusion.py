@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from pycuda_guard.kernels.instrument import instrument
+from pycuda_guard.kernels.instrument.pipeline import instrument
 from pycuda_guard.kernels.instrument.races.apartness import Launched
 from pycuda_guard.kernels.ptx import parse
 from pycuda_guard.toolchain import find_nvcc

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from race_programs import read_cases
 
-from pycuda_guard.kernels.instrument import instrument
+from pycuda_guard.kernels.instrument.pipeline import instrument
 from pycuda_guard.kernels.ptx import parse, print_module
 from pycuda_guard.toolchain import find_nvcc, wheel_root
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pycuda_guard.events.model import Footprint
-from pycuda_guard.kernels.instrument import instrument
+from pycuda_guard.kernels.instrument.pipeline import instrument
 from pycuda_guard.kernels.ptx import parse, print_module
 from pycuda_guard.toolchain import find_nvcc, wheel_root
 

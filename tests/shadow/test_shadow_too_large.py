@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pycuda_guard import hooks
-from pycuda_guard.kernels.instrument import instrument
+from pycuda_guard.kernels.instrument.pipeline import instrument
 from pycuda_guard.kernels.ptx import parse
 from pycuda_guard.shadow.unwatched import Unwatched
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pycuda_guard.forwarding import is_forwarding
 from pycuda_guard.texts import named, text_lines
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ _codes: list[CodeType] = []
 
 _interned: dict[tuple[str, int, str], Site] = {}
 
+#: stands in the table of sites where a function only passes its arguments on: the line is its caller's
+_FORWARDING = Site("", 0, "")
+
 _noted: set[str] = set()
 
 
@@ -62,8 +66,9 @@ def here(depth: int = 1, frame: FrameType | None = None) -> Site | None:
     The stack is the caller's, or that of another thread whose innermost frame is ``frame``.
 
     Frames of pycuda_guard, PyCUDA and the packages under it are passed over. So are the standard
-    library and generated code, unless nothing else is on the stack (a thread whose target is a
-    PyCUDA function). ``depth`` frames are known to be the guard's own and are not even looked at.
+    library, generated code, and a line of the program that only passes on what its function was
+    given (``return wrapped(*args, **kwargs)``), unless nothing else is on the stack (a thread whose
+    target is a PyCUDA function). ``depth`` frames are known to be the guard's own and are not even looked at.
     """
     if frame is None:
         try:
@@ -76,8 +81,12 @@ def here(depth: int = 1, frame: FrameType | None = None) -> Site | None:
         key = id(code)
         sites = _user_sites.get(key)
         if sites is not None:
-            return sites.get(frame.f_lasti) or _add_site(sites, frame)
-        passing = _passing.get(key)
+            site = sites.get(frame.f_lasti) or _add_site(sites, frame)
+            if site is not _FORWARDING:
+                return site
+            passing: bool | None = True
+        else:
+            passing = _passing.get(key)
         if passing is None:
             _classify(frame)
             continue
@@ -103,7 +112,7 @@ def files() -> set[str]:
 
 
 def _add_site(sites: dict[int, Site], frame: FrameType) -> Site:
-    site = _intern(frame)
+    site = _FORWARDING if is_forwarding(frame) else _intern(frame)
     sites[frame.f_lasti] = site
     return site
 

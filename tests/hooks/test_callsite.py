@@ -47,6 +47,57 @@ def test_generated_code_is_passed_over_and_a_notebook_cell_is_not():
     assert call_text(run_as("__main__", cell)) == "site = here()"
 
 
+def place_of(tmp_path, wrapper):
+    """Return the line of the site that a wrapper of ``here`` returns to line 7."""
+    path = tmp_path / "wrapped.py"
+    text = wrapper + "\n" * (6 - wrapper.count("\n")) + "site = wrapped()\n"
+    path.write_text(text)
+    scope = {"__name__": "wrapped", "here": here}
+    exec(compile(text, str(path), "exec"), scope)
+    return scope["site"].line
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        "def wrapped(*args, **kwargs):\n    return here(*args, **kwargs)",
+        "def wrapped(*args): count = 1; site = here(*args); return site",
+        "wrapped = lambda *a, **k: here(*a, **k)",
+        "class C:\n    def __call__(self, *args, **kw):\n        return here(*args, **kw)\nwrapped = C()",
+        "import functools\ndef call(f, *a):\n    return f(*a)\nwrapped = functools.partial(call, here)",
+        "def wrapped(*args):\n    for found in [\n        here(*args)]:\n        return found",
+    ],
+)
+def test_a_line_that_passes_on_what_it_was_given_stands_for_its_callers(tmp_path, wrapper):
+    assert place_of(tmp_path, wrapper) == 7
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "line"),
+    [
+        ("def wrapped(*args, **kwargs):\n    return here()", 2),
+        ("def wrapped(*args, **kwargs):\n    return here(*args)", 2),
+        ("def wrapped(*args):\n    return here(1, *args)", 2),
+        ("def wrapped(*args, **kwargs):\n    return here(*args, depth=1, **kwargs)", 2),
+        ("def wrapped(*args):\n    more = ()\n    return here(*more)", 3),
+        ("def wrapped(*args):\n    args and print(*args)\n    return here()", 3),
+        ("def wrapped(depth=1):\n    return here(depth)", 2),
+        ("def wrapped(*, depth=1):\n    return here(depth)", 2),
+        ("def wrapped(*args, depth=1):\n    return here(*args)", 2),
+    ],
+)
+def test_a_line_that_adds_or_leaves_out_something_is_the_users(tmp_path, wrapper, line):
+    assert place_of(tmp_path, wrapper) == line
+
+
+def test_a_thread_whose_function_only_passes_on_gets_its_line():
+    found = []
+    thread = threading.Thread(target=lambda *args: found.append(here(*args)))
+    thread.start()
+    thread.join()
+    assert found[0].file == __file__
+
+
 def test_a_thread_without_a_user_frame_gets_the_library_line():
     found = []
     thread = threading.Thread(target=functools.partial(_append_site, found))

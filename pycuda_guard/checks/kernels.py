@@ -65,10 +65,20 @@ class Scene:
         return self.region.base if self.region is not None else 0
 
     @property
+    def dtype(self) -> str | None:
+        """What the argument is an array of, or the records that were copied to where it points."""
+        if self.argument is not None and self.argument.dtype is not None:
+            return self.argument.dtype
+        contents = self.region.contents if self.region is not None else None
+        if contents is None or (self.parameter is not None and self.parameter.pointee_size):
+            return None
+        return contents.dtype if messages.is_record(contents.dtype) else None
+
+    @property
     def item(self) -> int:
         """Bytes of an element."""
-        argument, parameter = self.argument, self.parameter
-        size = messages.item_size(argument.dtype) if argument is not None else None
+        parameter = self.parameter
+        size = messages.item_size(self.dtype)
         if size is None and parameter is not None and parameter.pointee_size:
             size = parameter.pointee_size
         return size or self.event.access.width or 1
@@ -133,9 +143,7 @@ class Scene:
                 index, part = divmod(index, extent)
                 parts.append(str(part))
             text += f" [{', '.join(reversed(parts))}]"
-        argument = self.argument
-        is_record = byte and argument is not None and messages.is_record(argument.dtype)
-        return f"{text}, byte {byte} of it" if is_record else text
+        return f"{text}, byte {byte} of it" if byte and messages.is_record(self.dtype) else text
 
     def where(self) -> str:
         """Return which thread did it first, and how many accesses did it in all."""

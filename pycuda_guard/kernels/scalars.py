@@ -32,6 +32,11 @@ _ALIAS = re.compile(
     """,
     re.VERBOSE | re.MULTILINE,
 )
+#: a pointer to one of the built-in vector types: ``const uchar4 *rgba``
+_VECTORS = re.compile(
+    r"(?:const\s+|volatile\s+)*(?P<sign>u?)(?P<scalar>char|short|int|longlong|long|float|double)(?P<count>[1-4])\b"
+    r"[^*]*\*[^*]*"
+)
 _CHAIN = 8  #: aliases of aliases that are followed
 
 Aliases = dict[str, str]
@@ -87,6 +92,14 @@ def scalar_type(text: str, aliases: Aliases) -> str:
             return ""
         text = " ".join(aliases.get(word, word) for word in words)
     return ""
+
+
+def pointed_vector_size(declared: str) -> int:
+    """Return the bytes of the built-in vector that a declaration points to; 0 where it points to none."""
+    match = _VECTORS.fullmatch(declared.strip())
+    if match is None:
+        return 0
+    return int(match["count"]) * SCALAR_SIZES[match["scalar"].replace("longlong", "long long")]
 
 
 def strip_qualifiers(text: str) -> list[str]:

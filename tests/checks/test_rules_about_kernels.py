@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from made_up.accesses import stores
 from made_up.copies import dtoh, host, htod
@@ -85,6 +86,66 @@ def test_the_consequence_is_said_once():
 )
 def test_help_by_what_went_wrong(fields, help):
     assert only(*ARRAYS, add(), report("outside", **fields)).help.startswith(help)
+
+
+PARTS = (
+    module(kernel("parts", "struct Part *p", "int n"), kernel("grey", "const uchar4 *rgba", "int n")),
+    alloc(A, 957),
+)
+
+
+def parts(dtype: str | None, function: str = "parts", n: int = 33, highest: int = 1312, **fields: Any) -> Any:
+    """A kernel of 33 threads or more left the 957 bytes of an array, first in block (0, 0, 0)."""
+    array = ptr(A, dtype=dtype, shape=None if dtype is None else (33,), nbytes=957)
+    width = fields.pop("width", 1)
+    outside = report(
+        "outside", A + 960, 3, function, highest=A + highest, parameter=0, base=A, size=957, width=width
+    )
+    outside = msgspec.structs.replace(outside, block_index=(0, 0, 0), **fields)
+    return only(*PARTS, launch(function, array, arg("int32", n), block=(64, 1, 1)), outside)
+
+
+@pytest.mark.parametrize(
+    ("found", "help"),
+    [
+        (parts("|V29"), "a record of the array takes 29 bytes, and the kernel's struct seems to take more"),
+        (
+            parts("uint8", "grey", n=240, width=4, highest=956),
+            "`const uchar4 *rgba` has elements of 4 bytes: the array is as large as 239 of them, and the "
+            "kernel asks for 240; make the array of such elements, or change the parameter",
+        ),
+    ],
+    ids=["records without the gaps of C", "three channels"],
+)
+def test_help_where_the_kernels_elements_are_larger(found, help):
+    assert found.code == "PG202"
+    assert found.help.startswith(help)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        parts("|V29", thread_index=(40, 0, 0)),
+        parts("|V29", highest=33 * 29 + 20),
+        parts("|V29", n=50),
+        parts(None),
+        parts("float32", "grey", width=4),
+    ],
+    ids=["a thread too many", "a neighbour", "not counted", "no dtype", "as large"],
+)
+def test_no_other_layout_is_guessed(found):
+    assert found.code == "PG202"
+    assert "record" not in found.help
+    assert "elements of 4 bytes" not in found.help
+
+
+def test_records_that_were_copied_are_counted_as_such():
+    records = msgspec.structs.replace(host(33, "|V29", m.Extent(957)), nbytes=957)
+    outside = report("outside", A + 960, 4, "parts", highest=A + 1312, parameter=0, base=A, size=957, width=1)
+    found = only(
+        *PARTS, htod(A, records), launch("parts", ptr(A), arg("int32", 33), block=(64, 1, 1)), outside
+    )
+    assert "(957 bytes (33 records of 29 bytes)) past its end: element 33, byte 3 of it" in found.message
 
 
 def test_nobody_is_told_to_allocate_for_a_wild_index():
@@ -280,6 +341,32 @@ def test_what_several_blocks_count_in_needs_an_atomic(nbytes, grid, help):
     found = only(MODULE, alloc(A, nbytes), launch("tiles", ptr(A), grid=(grid, 1)), race)
     assert found.code == "PG501"
     assert found.help.startswith(help)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shared", "help"),
+    [
+        ("write", 256, "if these are two arrays in `s`, let the second begin where the first ends; else put"),
+        ("write", 0, "put __sync"),
+        ("read", 256, "put __sync"),
+    ],
+)
+def test_two_arrays_in_one_piece_of_shared_memory_may_overlap(kind, shared, help):
+    second = m.KernelAccess("dynamic", "script.py", 9, "write", 4, "shared", -1, "s", 256)
+    ends = {"other": second, "other_block": (1, 0, 0), "other_thread": (4, 0, 0)}
+    race = report("shared-race", 128, 4, "dynamic", kind=kind, space="shared", variable=("s", 256), **ends)
+    found = only(*ARRAYS, launch("dynamic", ptr(A), shared=shared), race)
+    assert found.code == "PG502"
+    assert found.help.startswith(help)
+    assert "between lines 7 and 9" in found.help
+
+
+def test_what_an_atomic_tells_another_block_needs_a_fence():
+    written = m.KernelAccess("tiles", "script.py", 9, "write", 4, "global", 0)
+    ends = {"other": written, "other_block": (2, 0, 0), "other_thread": (3, 0, 0)}
+    race = report("race", A, 3, "tiles", kind="read", parameter=0, base=A, size=400, **ends)
+    found = only(MODULE, alloc(A, 400), launch("tiles", ptr(A), grid=(4, 1)), race)
+    assert "call __threadfence() before that" in found.help
 
 
 def test_all_lines_of_a_launch_ask_for_as_much_shared_memory():

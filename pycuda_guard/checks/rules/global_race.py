@@ -134,4 +134,7 @@ def _help(scene: Scene) -> str:
         return text
     if "atomic" in kinds:
         return "make both accesses atomic, or put one of them into another launch"
-    return "write to a second array, or split the kernel in two launches: __syncthreads() orders no blocks"
+    return (
+        "write to a second array, or split the kernel in two launches: __syncthreads() orders no blocks; "
+        "where an atomic or a flag tells that it is written, call __threadfence() before that"
+    )

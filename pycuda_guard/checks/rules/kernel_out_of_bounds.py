@@ -63,9 +63,10 @@ from pycuda_guard.checks.kernels import KernelRule, Scene, kernel_name, threads
 from pycuda_guard.checks.pointers import NULL_PAGE
 from pycuda_guard.events.model import ArgumentKind
 from pycuda_guard.findings import Severity
+from pycuda_guard.kernels.scalars import pointed_vector_size
 
 if TYPE_CHECKING:
-    from pycuda_guard.events.model import KernelReport
+    from pycuda_guard.events.model import KernelReport, Launch
 
 
 #: an access that would take so many times the size is no matter of the size
@@ -114,6 +115,8 @@ class KernelOutOfBounds(KernelRule):
             return "let the kernel leave out the elements whose neighbours lie before the start of the array"
         if launch is None:
             return f"compare the index with the size of {name} first"
+        if layout := _other_layout(scene, name, launch):
+            return layout
         last = scene.index(event.highest)
         room = (event.base + event.size - scene.origin) // scene.item
         for position, argument in enumerate(launch.arguments or ()):
@@ -128,6 +131,41 @@ class KernelOutOfBounds(KernelRule):
         text = f"compare the index with the {room} elements of {name} first"
         known = event.count == 1 or event.lowest < event.highest  # else there may be others further out
         return f"{text}, or allocate {needed} bytes" if known and needed <= _FAR * event.size else text
+
+
+def _other_layout(scene: Scene, name: str, launch: Launch) -> str:
+    """Say that the kernel's elements are larger than those of the array, where they are; else nothing."""
+    region, argument, parameter = scene.region, scene.argument, scene.parameter
+    if parameter is None or argument is None or scene.event.library:
+        return ""
+    nbytes, dtype = argument.nbytes, argument.dtype
+    if dtype is None and region is not None and region.contents is not None and argument.value == region.base:
+        nbytes, dtype = region.contents.nbytes, region.contents.dtype
+    item = messages.item_size(dtype)
+    if not nbytes or not item:
+        return ""
+    needed = scene.event.highest + scene.event.access.width - scene.origin
+    if messages.is_record(dtype):
+        count = nbytes // item
+        counted = any(
+            each.kind is ArgumentKind.INTEGER and each.value == count for each in launch.arguments or ()
+        )
+        first = scene.event.block_index[0] * launch.block[0] + scene.event.thread_index[0]
+        # a thread that has a record of its own leaves them by more than a neighbour
+        if counted and first < count and needed > (count + 1) * item:
+            return (
+                f"a record of {name} takes {item} bytes, and the kernel's struct seems to take more: give "
+                "np.dtype(…, align=True), which leaves the gaps that C leaves, and all fields in order"
+            )
+        return ""
+    width = parameter.pointee_size or pointed_vector_size(parameter.declared)
+    if width <= item:
+        return ""
+    return (
+        f"`{messages.declared(parameter)}` has elements of {width} bytes: {name} is as large as "
+        f"{nbytes // width} of them, and the kernel asks for {-(-needed // width)}; make the array of such "
+        "elements, or change the parameter"
+    )
 
 
 def _has_overflown(scene: Scene) -> bool:

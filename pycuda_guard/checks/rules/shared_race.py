@@ -111,6 +111,12 @@ def _help(scene: Scene) -> str:
                 "in a loop, put __syncthreads() at the end of its body; else use an atomic, or read into a "
                 "variable, then __syncthreads(), then write"
             )
+    if {event.access.kind, other.kind} == {"write"} and scene.launch is not None and scene.launch.shared:
+        name = variable_name(event.access.variable) if event.access.variable else "that memory"
+        return (
+            f"if these are two arrays in {name}, let the second begin where the first ends; else put "
+            f"__syncthreads() {where_missing(event)}"
+        )
     if not _in_one_warp(scene):
         return f"put __syncthreads() {where_missing(event)}"
     if scene.launch is not None and prod(scene.launch.block) <= _WARP:

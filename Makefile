@@ -12,8 +12,9 @@ NATIVE := $(wildcard pycuda_guard/*/native/*.c pycuda_guard/*/native/*.h)
 demo: setup
 	@$(BIN)/pycuda-guard demo; status=$$?; echo "(exit status $$status: 1 means that an error was found)"; [ $$status -eq 1 ]
 
+# neighbours stay on one worker, so that what they share is made once
 test: setup
-	$(BIN)/python -m pytest -n auto $(TESTS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
 
 lint: setup
 	$(BIN)/ruff check .

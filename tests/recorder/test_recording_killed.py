@@ -28,6 +28,7 @@ SERVER = """
 import os, sys
 import numpy as np
 import pycuda_guard
+import pycuda_guard.session  # once for all
 from pycuda_guard import cpu
 cpu.load()
 import pycuda.driver as cuda

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import pytest
 
@@ -9,16 +11,14 @@ from pycuda_guard.checks.engine import Engine
 from pycuda_guard.events.model import Footprint
 
 N = 1024
+INDEXED = "float *z, float *x, int *index"
 
 
 class Program:
-    """Arrays, indices of their lower half, masks, operations, and two streams."""
+    """Arrays, indices of their lower half, masks, two streams, and operations that are made when used."""
 
     def __init__(self, cuda):
         import pycuda.gpuarray as gpuarray
-        from pycuda.elementwise import ElementwiseKernel
-        from pycuda.reduction import ReductionKernel
-        from pycuda.scan import InclusiveScanKernel
 
         self.cuda = cuda
         self.x = gpuarray.to_gpu(np.arange(N, dtype=np.float32))
@@ -27,16 +27,37 @@ class Program:
         self.low = gpuarray.to_gpu(low)
         self.lower = gpuarray.to_gpu((np.arange(N) < N // 2).astype(np.int32))
         self.counts = gpuarray.to_gpu(np.ones(N, np.int32))
-        indexed = "float *z, float *x, int *index"
-        self.scatter = ElementwiseKernel(indexed, "z[index[i]] = x[i]", "scatter")
-        self.gather = ElementwiseKernel(indexed, "z[i] = x[index[i]]", "gather")
-        self.masked = ElementwiseKernel("float *z, float *x, int *m", "if (m[i]) z[i] = x[i]", "masked")
-        self.chosen = ElementwiseKernel("float *z, float *x", "z[i] = x[i / 2]", "chosen")
-        self.sum = ReductionKernel(np.float32, "0", "a+b", "x[index[i]]", "float *x, int *index")
-        self.scan = InclusiveScanKernel(np.int32, "a+b")
         self.host = cuda.pagelocked_zeros(N // 2, np.float32)
         self.s, self.t = cuda.Stream(1), cuda.Stream(1)
         cuda.Context.synchronize()
+
+    @cached_property
+    def scatter(self):
+        return _elementwise(INDEXED, "z[index[i]] = x[i]", "scatter")
+
+    @cached_property
+    def gather(self):
+        return _elementwise(INDEXED, "z[i] = x[index[i]]", "gather")
+
+    @cached_property
+    def masked(self):
+        return _elementwise("float *z, float *x, int *m", "if (m[i]) z[i] = x[i]", "masked")
+
+    @cached_property
+    def chosen(self):
+        return _elementwise("float *z, float *x", "z[i] = x[i / 2]", "chosen")
+
+    @cached_property
+    def sum(self):
+        from pycuda.reduction import ReductionKernel
+
+        return ReductionKernel(np.float32, "0", "a+b", "x[index[i]]", "float *x, int *index")
+
+    @cached_property
+    def scan(self):
+        from pycuda.scan import InclusiveScanKernel
+
+        return InclusiveScanKernel(np.int32, "a+b")
 
     def upload(self, half, to):
         """Copy to one half of an array."""
@@ -45,6 +66,12 @@ class Program:
     def download(self, half, of, stream=None):
         """Copy one half of an array to the host."""
         self.cuda.memcpy_dtoh_async(self.host, int(of.gpudata) + half * 2 * N, stream or self.t)
+
+
+def _elementwise(arguments, operation, name):
+    from pycuda.elementwise import ElementwiseKernel
+
+    return ElementwiseKernel(arguments, operation, name)
 
 
 @pytest.fixture
@@ -139,7 +166,6 @@ RESULTS = {
 def test_results_that_are_read_on_the_default_stream(
     operation, flags, read, expected, program, recorder, cuda
 ):
-    from pycuda.elementwise import ElementwiseKernel
     from pycuda.reduction import ReductionKernel
 
     program.s = cuda.Stream(flags)
@@ -147,7 +173,7 @@ def test_results_that_are_read_on_the_default_stream(
         total = ReductionKernel(np.float32, "0", "a+b", "x[i]", "float *x")
         read(program, total(program.x, stream=program.s))
     else:
-        sine = ElementwiseKernel("float *z, float *x", "z[i] = sin(x[i])", "sine")
+        sine = _elementwise("float *z, float *x", "z[i] = sin(x[i])", "sine")
         sine(program.z, program.x, stream=program.s)
         read(program, program.z)
     assert [each.code for each in _found(recorder, cuda)] == ["PG103"] * expected

@@ -398,11 +398,20 @@ class ContextReplaced(Event):
     library: str = ""
 
 
+class ModuleVariable(Plain):
+    """A ``__device__`` or ``__constant__`` variable of a module: ``nbytes`` at ``address``."""
+
+    name: str
+    address: Address
+    nbytes: int
+
+
 class ModuleLoaded(Event):
     """A module is loaded. ``kernels`` is None where its signatures are not known; why: ``unknown``.
 
     ``library`` is true for source that PyCUDA wrote. ``left_out`` are the kernels that are not instrumented
-    although that was wanted, each with the reason; an empty name stands for all of them.
+    although that was wanted, each with the reason; an empty name stands for all of them. ``variables`` are
+    those of an instrumented module of the program.
     """
 
     module: ModuleId
@@ -410,6 +419,7 @@ class ModuleLoaded(Event):
     unknown: str = ""
     library: bool = False
     left_out: tuple[tuple[str, str], ...] = ()
+    variables: tuple[ModuleVariable, ...] = ()
 
 
 class FunctionLimits(Event):

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pycuda_guard.callsite import here
-from pycuda_guard.events.model import Freed, KernelSignature, MemoryKind, ModuleLoaded
+from pycuda_guard.events.model import Freed, KernelSignature, MemoryKind, ModuleLoaded, ModuleVariable
 from pycuda_guard.hooks.sources import digest, is_ptx, text_of
 from pycuda_guard.hooks.tap import Connect, Tap, ThreadState, Wrapped, finalizing, like, reported
 from pycuda_guard.kernels.signature import read_signatures
@@ -86,11 +86,16 @@ def _loaded(
     """Give a new module its number and report it."""
     number, library = next(tap.numbers), is_library()
     tap.modules[id(module)] = (number, library)
+    variables: tuple[ModuleVariable, ...] = ()
     if tap.kernels is not None:
-        tap.kernels.runtime.loader.name_module(module, number, library)
+        loader = tap.kernels.runtime.loader
+        loader.name_module(module, number, library)
+        variables = () if library else loader.variables_of(module)
     state = tap.threads.state
     told = tuple(left_out.items())
-    tap.emit(ModuleLoaded(site, state.thread, state.context, number, kernels, unknown, library, told))
+    tap.emit(
+        ModuleLoaded(site, state.thread, state.context, number, kernels, unknown, library, told, variables)
+    )
 
 
 def _collect(tap: Tap, site: Site | None, state: ThreadState, module: Any, /) -> None:

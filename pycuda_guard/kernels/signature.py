@@ -113,7 +113,7 @@ def read_signatures(
                 signals,
                 coverage=meant_stores(body, _pointers(parameters)) if small and body else None,
                 is_vague=vague is None or bool(vague) or _calls(body),
-                goes_anywhere=goes_anywhere,
+                goes_anywhere=goes_anywhere or _calls(body),
                 is_by_data=by_data,
                 variables=_variables(body, certain or ()) if body else (),
             )

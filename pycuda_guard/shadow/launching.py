@@ -10,6 +10,7 @@ from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.kernels.instrument.bounds import UNBOUNDED
 from pycuda_guard.shadow import codes
 from pycuda_guard.shadow.driver import DriverError
+from pycuda_guard.shadow.lookups import places_of
 from pycuda_guard.shadow.memos import Memo, Prepared
 from pycuda_guard.shadow.racing import Racing
 from pycuda_guard.shadow.tracing import Footprints
@@ -189,9 +190,10 @@ class Launching:
             return b""
         if not self.footprints.wants(tracing, event):
             return bytes(tracing.nbytes)
-        told = variant.plan.kernel.roots, roots.allocations
+        variables = variant.loaded.variables
+        told = variant.plan.kernel.roots, roots.allocations, variables
         words = self.footprints.prepare(state, tracing, *told, bool(table[1]), event)
-        return words + b"".join([_POINTER.pack(variant.loaded.variables[name]) for name in tracing.variables])
+        return words + b"".join([_POINTER.pack(variables[name]) for name in tracing.variables])
 
     def _is_proven(self, variant: Variant, packed: bytes, shared: int, roots: _Roots, event: Launch) -> bool:
         """Tell whether a launch needs no checks, and the variant without them is there for it."""
@@ -330,14 +332,12 @@ class Launching:
     def _table(self, context: int) -> bytes:
         """Return all live allocations, for kernels that look addresses up."""
         rows = []
-        for allocation in self._world.allocations:
+        allocations = [*self._world.allocations]
+        for allocation, place in zip(allocations, places_of(allocations), strict=True):
+            known = (0, abi.UNTRACKED)
             if allocation.shadow and allocation.context == context:
-                row = abi.RANGE.pack(
-                    allocation.address, allocation.size, allocation.shadow, 0, allocation.shift
-                )
-            else:
-                row = _untracked(allocation)
-            rows.append(row)
+                known = (allocation.shadow, allocation.shift)
+            rows.append(abi.RANGE.pack(allocation.address, allocation.size, known[0], place, known[1]))
         return b"".join(rows)
 
     def _is_new(self, module: int, kernel: str, block: tuple[int, ...], shared: int) -> bool:

@@ -7,7 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from pycuda_guard.errors import GuardError
-from pycuda_guard.events.model import MemoryKind
+from pycuda_guard.events.model import MemoryKind, ModuleVariable
 from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.kernels.instrument.footprints import TRACED_SUFFIX
 from pycuda_guard.kernels.instrument.proofs.model import PROVEN_SUFFIX
@@ -199,6 +199,12 @@ class Loader:
         loaded = self._modules.get(id(module))
         if loaded is not None:
             loaded.module, loaded.library = number, library
+
+    def variables_of(self, module: Any) -> tuple[ModuleVariable, ...]:
+        """Return the variables of an instrumented module whose addresses the driver tells."""
+        loaded, find = self._modules.get(id(module)), self._world.allocations.at
+        known = [] if loaded is None else [(name, find(at)) for name, at in loaded.variables.items()]
+        return tuple([ModuleVariable(name, each.address, each.size) for name, each in known if each])
 
     def found(self, module: Any, name: str, function: Any) -> None:
         """Note a function that the program got from a module."""

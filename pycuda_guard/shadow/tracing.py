@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from pycuda_guard.events.model import Footprint, TouchedBytes
-from pycuda_guard.kernels.instrument.footprints import EXTENT, KINDS, WORD
+from pycuda_guard.kernels.instrument.footprints import WORD
 from pycuda_guard.shadow.driver import DriverError
+from pycuda_guard.shadow.lookups import Layout
 from pycuda_guard.shadow.runs import runs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pycuda_guard.events.model import Launch, StreamId
-    from pycuda_guard.kernels.instrument.footprints import Tracing
+    from pycuda_guard.kernels.instrument.footprints import Map, Tracing
     from pycuda_guard.kernels.instrument.model import Root
     from pycuda_guard.shadow.allocations import Allocation
     from pycuda_guard.shadow.state import ContextState
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
 _MOST_BYTES = 256 << 20
 #: launches that are being made at a time, by all threads; of more, the oldest has failed
 _MOST_PREPARED = 16
-#: allocations of a table that extents are kept for
-_MOST_ROWS = 4096
+#: layouts for the present allocations, one for each set of maps
+_MOST_LAYOUTS = 256
 
 
 class _Traced:
-    """A launch that notes what it touches: address and cells of each map, and of the extents.
+    """A launch that notes what it touches: address and cells of each map; a block for what is looked up.
 
     ``updated`` are the addresses of the allocations that it uses atomics on.
     """
@@ -45,14 +46,19 @@ class _Traced:
         self.event = event
         self.updated = updated
         self.maps: dict[tuple[Allocation, str, int], tuple[int, int]] = {}
-        self.bases: list[tuple[int, int]] = []  # base and size of the allocation of each extent
-        self.extents = 0
+        self.layout: Layout | None = None
+        self.block = self.in_block = 0  # its address and its size
         self.lost = False
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether the block has more than extents."""
+        return self.layout is not None and self.in_block == self.layout.nbytes
 
     @property
     def nbytes(self) -> int:
         """Memory that it takes."""
-        return sum(cells for _, cells in self.maps.values()) + len(self.bases) * EXTENT.size
+        return sum(cells for _, cells in self.maps.values()) + self.in_block
 
 
 class Footprints:
@@ -63,6 +69,7 @@ class Footprints:
         self.streams: set[StreamId] = set()  # of the program
         self._prepared: dict[int, _Traced] = {}  # by the launch's number
         self._taken: WeakKeyDictionary[ContextState, int] = WeakKeyDictionary()  # bytes
+        self._layouts: tuple[int, dict[tuple[Map, ...], Layout]] = -1, {}  # of which allocations, and by maps
 
     @property
     def is_prepared(self) -> bool:
@@ -84,27 +91,35 @@ class Footprints:
         tracing: Tracing,
         roots: Sequence[Root],
         allocations: Sequence[Allocation | None],
+        variables: Mapping[str, int],
         has_table: bool,
         event: Launch,
     ) -> bytes:
         """Return the words behind the hidden parameter of a launch whose roots point into ``allocations``.
 
-        What a launch updates by atomics it may look at before, at whatever another one has made of it.
+        ``variables`` of its module are at these addresses. What a launch updates by atomics it may look at
+        before, at whatever another one has made of it.
         """
         if len(self._prepared) >= _MOST_PREPARED:
             self.forget(next(iter(self._prepared)))
         pairs = zip(roots, allocations, strict=True)
         updated = {each.address for root, each in pairs if each is not None and root.atomics}
         traced = self._prepared[event.sequence] = _Traced(state, event, updated)
-        words = [self._extents(state, traced) if tracing.looks_up and has_table else 0]
+        if tracing.looks_up and has_table:
+            self._take_block(state, traced, tracing.maps)
+        traced.lost |= tracing.looks_up and not traced.block
+        words = [traced.block, traced.layout.covered if traced.layout is not None and traced.has_cells else 0]
         for each in tracing.maps:
-            allocation = allocations[each.root]
             address = 0
-            if allocation is not None and not (each.kind == "read" and allocation.address in updated):
-                address = self._map(state, traced, allocation, each.kind, each.shift)
-            traced.lost |= not address
+            if each.is_looked_up:
+                if traced.layout is not None and traced.has_cells:
+                    address = traced.layout.map_at(traced.block, each)
+            else:
+                allocation = self._mapped(each, allocations, variables)
+                if allocation is not None and not (each.kind == "read" and allocation.address in updated):
+                    address = self._map(state, traced, allocation, each)
+                traced.lost |= not address
             words.append(address)
-        traced.lost |= tracing.looks_up and not traced.extents
         return b"".join(map(WORD.pack, words))
 
     def launched(self, event: Launch) -> None:
@@ -121,30 +136,50 @@ class Footprints:
         if traced is not None:
             self._give(traced)
 
-    def _map(
-        self, state: ContextState, traced: _Traced, allocation: Allocation, kind: str, shift: int
-    ) -> int:
+    def _mapped(
+        self, kept: Map, allocations: Sequence[Allocation | None], variables: Mapping[str, int]
+    ) -> Allocation | None:
+        """Return what a map of a root or of a variable is for."""
+        if kept.root is not None:
+            return allocations[kept.root]
+        address = variables.get(kept.variable, 0)
+        allocation = self._world.allocations.at(address) if address else None
+        return allocation if allocation is not None and allocation.address == address else None
+
+    def _map(self, state: ContextState, traced: _Traced, allocation: Allocation, kept: Map) -> int:
         """Return the address of a map of zeros; 0 where there is none: no room, or no aligned memory."""
-        known = traced.maps.get((allocation, kind, shift))
+        known = traced.maps.get((allocation, kept.kind, kept.shift))
         if known is not None:
             return known[0]
-        cells = (allocation.size + (1 << shift) - 1) >> shift
+        cells = (allocation.size + (1 << kept.shift) - 1) >> kept.shift
         is_here = allocation.context == traced.event.context
-        if allocation.address % (1 << shift) or not cells or not is_here:
+        if allocation.address % kept.alignment or not cells or not is_here:
             return 0
         address = self._take(state, cells, traced.event.stream)
         if address:
-            traced.maps[allocation, kind, shift] = address, cells
+            traced.maps[allocation, kept.kind, kept.shift] = address, cells
         return address
 
-    def _extents(self, state: ContextState, traced: _Traced) -> int:
-        bases = [(each.address, each.size) for each in self._world.allocations]
-        if not bases or len(bases) > _MOST_ROWS:
-            return 0
-        traced.extents = self._take(state, len(bases) * EXTENT.size, traced.event.stream)
-        if traced.extents:
-            traced.bases = bases
-        return traced.extents
+    def _take_block(self, state: ContextState, traced: _Traced, maps: tuple[Map, ...]) -> None:
+        """Take the block of a launch that looks addresses up; without maps where there is no room."""
+        layout = self._layout(maps)
+        if layout.is_possible:
+            for size in (layout.nbytes, layout.extents):
+                traced.block = self._take(state, size, traced.event.stream)
+                if traced.block:
+                    traced.layout, traced.in_block = layout, size
+                    return
+
+    def _layout(self, maps: tuple[Map, ...]) -> Layout:
+        """Return the layout for the present allocations."""
+        allocations = self._world.allocations
+        version, layouts = self._layouts
+        if version != allocations.version or len(layouts) >= _MOST_LAYOUTS:
+            layouts = {}
+            self._layouts = allocations.version, layouts
+        if maps not in layouts:
+            layouts[maps] = Layout([*allocations], maps)
+        return layouts[maps]
 
     def _take(self, state: ContextState, nbytes: int, stream: StreamId) -> int:
         taken = self._taken.get(state, 0) + nbytes
@@ -166,9 +201,11 @@ class Footprints:
             runs, exact = runs_of(self._download(state, address, cells), shift, allocation.size)
             if runs:
                 touched.append(TouchedBytes(kind, allocation.address, runs, exact))
-        if traced.extents:
-            content = self._download(state, traced.extents, len(traced.bases) * EXTENT.size)
-            touched.extend(_from_extents(traced.bases, traced.updated, content))
+        if traced.layout is not None:
+            download = functools.partial(self._download, state)
+            touched += traced.layout.touched(traced.block, traced.has_cells, download)
+        updated = traced.updated.union(each.base for each in touched if each.kind == "atomic")
+        touched = [each for each in touched if each.kind != "read" or each.base not in updated]
         self._give(traced)
         event = traced.event
         self._world.outbox.append(
@@ -180,8 +217,8 @@ class Footprints:
         self._taken[traced.state] -= traced.nbytes
         for address, _ in traced.maps.values():
             traced.state.arena.give(address)
-        if traced.extents:
-            traced.state.arena.give(traced.extents)
+        if traced.block:
+            traced.state.arena.give(traced.block)
 
     @staticmethod
     def _download(state: ContextState, address: int, nbytes: int) -> bytes:
@@ -192,17 +229,3 @@ class Footprints:
         except DriverError:
             return b""  # the context is broken
         return memory.raw
-
-
-def _from_extents(bases: Sequence[tuple[int, int]], updated: set[int], content: bytes) -> list[TouchedBytes]:
-    """Return the first and the last byte that were touched of each allocation."""
-    found = []
-    for (base, size), words in zip(bases, EXTENT.iter_unpack(content), strict=False):
-        for index, kind in enumerate(KINDS):
-            complement, end = words[2 * index : 2 * index + 2]
-            first, last = ~complement % (1 << 64) - base, end - base - 1
-            is_first_look = kind == "read" and (base in updated or words[2 * KINDS.index("atomic") + 1])
-            if end and 0 <= first <= last < size and not is_first_look:
-                runs = ((first, last + 1),) if last - first < 2 else ((first, first + 1), (last, last + 1))
-                found.append(TouchedBytes(kind, base, runs, exact=False))
-    return found

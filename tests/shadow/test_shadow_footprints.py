@@ -260,7 +260,7 @@ def _touched(recorder, cuda, program):
         # what it writes is known before
         (lambda p: p.run("gather", p.y, p.x, p.even, np.int32(1)), {("x", "read"): (((0, 4),), True)}),
         (lambda p: p.run("chosen", p.x, p.y, p.zero, n=64, threads=64),
-         {("y", "write"): (((0, 1), (255, 256)), False)}),
+         {("y", "write"): (((0, 256),), True)}),
         (
             lambda p: p.run("shorts", p.x, p.y, p.odd, n=2, threads=2),
             {("x", "write"): (((2, 4), (6, 8)), True), ("y", "write"): (((8, 16), (24, 32)), True)},

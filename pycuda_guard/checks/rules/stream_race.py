@@ -52,9 +52,11 @@ Known limits
 Where kernels are not instrumented (`--no-kernels`, PG901), in PyCUDA's generators of random numbers, in
 its other kernels where no loaded index or mask decides, and in those that fence, lock or swap in memory, an
 access counts if its address and the branches that decide about it are linear in the thread's x index and
-the arguments. Of memory that a kernel reaches through a pointer that was itself loaded, or chosen, the first
-and the last byte touched are known. Two atomic operations are no race.
-Variables of modules count from when the program has asked for their address (`get_global`).
+the arguments. Of memory that a kernel reaches through a pointer that was itself loaded, or chosen, all bytes
+touched are known as long as the program has no more than about 100 MB, else of the larger arrays the first
+and the last one. Two atomic operations are no race, nor is what a kernel reads of an array that it updates by
+atomics. Variables of modules that are not instrumented count from when the program has asked for their
+address (`get_global`).
 Where a stream or an event is older than the guard, it is taken to order everything.
 Waiting through another library is not seen.
 

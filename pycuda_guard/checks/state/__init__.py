@@ -318,6 +318,7 @@ class State:
 
     def _module_loaded(self, event: ModuleLoaded) -> None:
         self.modules.load(event)
+        self.memory.load(event)
         self.plans.forget()
         self.owners.add_module(event, self.memory.launches)
 

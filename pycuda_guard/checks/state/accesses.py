@@ -84,7 +84,6 @@ class Work:
         self._track: Track | None = None
         self._pooled: set[int] = set()  # addresses of page-locked blocks of a pool
         self.shared = Shared(self.clocks, modules)
-        self._born: dict[int, int] = {}  # until streams are followed: which event allocated an address
 
     # --- before the rules ---
 
@@ -200,14 +199,12 @@ class Work:
                 self.time(event)
             else:
                 # a region may have been allocated after an event that was only noted down
-                born, number = self._born, event.sequence
                 plan = self._plan(event)
-                touches = [each for each in plan.touches or () if born.get(each[2].base, 0) <= number]
+                touches = [each for each in plan.touches or () if each[2].born <= event.sequence]
                 self.look(event, plan, touches)
                 self.enter(event, plan.waits)
         self.conflicts = []
         self.notes.clear()
-        self._born.clear()
 
     def enter(self, event: Operation, waits: Wait) -> None:
         """Take in an operation that was looked at, and what the host waits for with it."""
@@ -261,8 +258,6 @@ class Work:
 
     def allocate(self, event: Allocated) -> None:
         """Take in new memory: unfinished accesses to a pool's block are its new owner's problem."""
-        if not self.active:
-            self._born[event.address] = event.sequence
         if self.shared.uses:
             self.shared.allocate(event)
         if event.kind is _PINNED or self._pooled:
@@ -285,7 +280,6 @@ class Work:
             return
         if self.vague.queues:
             self.vague.free(event, region, self.is_pooled(region))
-        self._born.pop(region.base, None)
         accesses = self._accesses.pop(region, None)
         if self.shared.uses:
             self.shared.free(region)

@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pycuda_guard.callsite import Site
-    from pycuda_guard.events.model import Address, Allocated, ContextId, Freed, HostOperand, ModuleId
+    from pycuda_guard.events.model import (
+        Address,
+        Allocated,
+        ContextId,
+        Freed,
+        HostOperand,
+        ModuleId,
+        ModuleLoaded,
+    )
 
 #: Kinds whose freed addresses stay meaningless until the driver hands them out again. Host memory
 #: is not among them: its addresses go back to the C library, which reuses them unseen.
@@ -24,6 +32,7 @@ _REMEMBERED = frozenset(
 SHARED = frozenset({MemoryKind.PINNED, MemoryKind.REGISTERED, MemoryKind.MANAGED})
 
 _MAX_FREED = 20_000
+_GLOBAL = MemoryKind.GLOBAL
 
 
 @dataclass(slots=True, eq=False)
@@ -143,8 +152,10 @@ class Memory:
         #: memory of contexts that are gone
         self.orphans = Intervals()
         self.arrays: dict[int, Region] = {}
-        #: the addresses of variables of modules that the program has asked for, by module and name
+        #: the addresses of variables of modules, as far as they are known, by module and name
         self.variables: dict[tuple[ModuleId, str], Address] = {}
+        #: those that the program has not asked for: only kernels use them
+        self._untold = Intervals()
         #: the last event after which the contents of no region are known (a launch of unknown arguments)
         self.blind = 0
         #: kernels launched so far
@@ -158,9 +169,23 @@ class Memory:
         """Return the live region that holds ``address``; the newest where several did."""
         return self._bases.get(address) or self.live.find(address)
 
+    def find_used(self, address: Address) -> Region | None:
+        """Return the same, or the variable that is there: memory that a kernel can use."""
+        return self.find(address) or self._untold.find(address)
+
     def find_freed(self, address: Address) -> Region | None:
         """Return the freed region that held ``address``, where nothing live covers it now."""
         return None if self.find(address) else self.freed.find(address)
+
+    def load(self, event: ModuleLoaded) -> None:
+        """Enter the variables of a module. The program has to ask where they are before it can use them."""
+        for each in event.variables:
+            start, end = each.address, each.address + each.nbytes
+            region = Region(start, end, _GLOBAL, event.site, event.context, self.launches, each.name)
+            region.born = event.sequence
+            self.variables[event.module, each.name] = start
+            self._untold.put(start, end, region)
+        self.version += bool(event.variables)
 
     def allocate(self, event: Allocated) -> None:
         """Enter new memory. Its addresses mean nothing else any more."""
@@ -172,15 +197,16 @@ class Memory:
         region.born = event.sequence
         region.pool = event.pool
         region.is_shared = event.kind in SHARED
-        if event.kind is MemoryKind.GLOBAL and event.module:
+        if event.kind is _GLOBAL and event.module:
             self.variables[event.module, event.name] = start
+        region = self._told(region)
         region.rank = self._made.get(event.site, 0)
         self._made[event.site] = region.rank + 1
         if event.kind is MemoryKind.ARRAY:
             self.arrays[start] = region
             return
         known = self._bases.get(start)
-        if known is not None and known.end == end and known.kind is event.kind is MemoryKind.GLOBAL:
+        if known is not None and known.end == end and known.kind is event.kind is _GLOBAL:
             return  # get_global() of the same variable once more
         for _, _, covered in self.live.put(start, end, region):
             covered.is_live = False
@@ -193,6 +219,16 @@ class Memory:
             if end < old_end:
                 self.freed.add(end, old_end, old)
         self._bases[start] = region
+
+    def _told(self, region: Region) -> Region:
+        """Return the variable that new memory is, if the program has asked for one; forget what was there."""
+        if not len(self._untold):
+            return region
+        for _, _, known in self._untold.cut(region.base, region.end):
+            if region.kind is _GLOBAL and (known.base, known.end) == (region.base, region.end):
+                known.site = region.site
+                return known
+        return region
 
     def free(self, event: Freed) -> None:
         """Move memory from live to freed; memory that is not known stays so."""
@@ -227,6 +263,8 @@ class Memory:
     def forget_context(self, context: ContextId, *, gone: bool) -> None:
         """Drop all memory of a context: it is ``gone``, or its addresses are unknown from now on."""
         self.version += 1
+        for region in [region for region in self._untold if region.context == context]:
+            self._untold.cut(region.base, region.end)
         for region in [region for region in self.live if region.context == context]:
             self.live.cut(region.base, region.end)
             region.is_live = False

@@ -125,7 +125,7 @@ class Plans:
         if plan.touches is None:
             touches = []
             for kind, touched in self.footprint(plan):
-                region = self._memory.find(touched.start)
+                region = self._memory.find_used(touched.start)
                 if region is not None and touched.end <= region.end:
                     touches.append((kind, touched, region))
             plan.touches = tuple(touches)

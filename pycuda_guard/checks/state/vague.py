@@ -199,7 +199,7 @@ class VagueLaunches:
         for region in launch.regions:
             if region.base == base:
                 return region
-        found = self._memory.find(base) or self._memory.find_freed(base)
+        found = self._memory.find_used(base) or self._memory.find_freed(base)
         is_older = found is not None and found.base == base and found.born < launch.event.sequence
         return found if is_older else None
 

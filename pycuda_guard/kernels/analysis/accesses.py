@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from pycuda_guard.events.model import ANYWHERE, VARIABLES, CertainAccess, LinearForm
 from pycuda_guard.kernels.analysis.joins import Joins
 from pycuda_guard.kernels.analysis.linear import ROWS, SPECIAL, plus
+from pycuda_guard.kernels.analysis.provenance import find_provenance
+from pycuda_guard.kernels.analysis.sources import ParameterWord, VariableAddress
 from pycuda_guard.kernels.analysis.symbolic import ADDING, COMPUTE, Compared, Path, Somewhere, is_integer
 from pycuda_guard.kernels.ptx.ir import (
     TYPE_SIZES,
@@ -40,7 +42,8 @@ _MAX_PATHS = 24
 _MAX_STEPS = 1000
 _MAX_FOUND = 32
 
-_NOT_GLOBAL = frozenset({"shared", "local", "param", "const"})
+_OWN = frozenset({"shared", "local", "param"})
+_NOT_GLOBAL = _OWN | {"const"}
 _ORDERED = frozenset({"volatile", "relaxed", "acquire", "release", "acq_rel", "mmio"})
 _INDICES = {**SPECIAL, **ROWS}
 _ZERO_INDICES = frozenset({"%tid.z", "%ctaid.z"})
@@ -55,8 +58,9 @@ def certain_accesses(function: FlatFunction) -> tuple[CertainAccess, ...]:
     """Return the accesses to global memory that launches of a kernel are certain to make.
 
     Where not all paths can be followed, also those that come after a branch whichever way it goes; unless
-    the kernel may have waited for another by then, whose accesses come before in that case. Takes time
-    proportional to the bounds of the search at most, and to the square of the number of branches.
+    the kernel may have waited for another by then, whose accesses come before in that case. What it updates
+    by atomics it may look at before, at whatever another launch has made of it: such reads do not count.
+    Takes time proportional to the bounds of the search at most, and to the square of the number of branches.
     """
     found: dict[CertainAccess, None] = {}
     rows = _names(function, ROWS)
@@ -68,7 +72,35 @@ def certain_accesses(function: FlatFunction) -> tuple[CertainAccess, ...]:
             search = _Search(function, zero, Joins(function))
             search.run()
             found.update(search.found)
-    return _weakest(found)
+    weakest = _weakest(found)
+    updated = _updated(function) if any(each.kind == "read" for each in weakest) else ()
+    return tuple([each for each in weakest if each.kind != "read" or not _is_in(each, updated)])
+
+
+def _is_in(access: CertainAccess, pointers: Container[int]) -> bool:
+    return any(symbol in pointers for symbol, _ in access.address.terms)
+
+
+def _updated(function: FlatFunction) -> set[int]:
+    """Return the symbols of what a kernel uses atomics on, of those that addresses come from."""
+    atomics = [
+        operand
+        for entry in function.body
+        if isinstance(entry, Instruction) and entry.opcode in ("atom", "red")
+        for operand in entry.operands
+        if isinstance(operand, Address) and not _NOT_GLOBAL.issuperset(_spaces(entry))
+    ]
+    if not atomics:
+        return set()
+    provenance, names = find_provenance(function), named_variables(function)
+    found: set[int] = set()
+    for origin in map(provenance.origin, atomics):
+        source = None if origin is None else origin.source
+        if isinstance(source, ParameterWord):
+            found.add(source.position)
+        elif isinstance(source, VariableAddress) and source.name in names:
+            found.add(VARIABLES + names.index(source.name))
+    return found
 
 
 def _has_calls(function: FlatFunction) -> bool:
@@ -120,7 +152,7 @@ def vague_accesses(function: FlatFunction) -> frozenset[int]:
     """Return the instructions, by their identity, of whose accesses :func:`certain_accesses` may miss some.
 
     Those by addresses that are no forms, in turns of loops, or behind branches on loaded data; not those
-    that are made to signal others.
+    that are made to signal others. Constant memory is memory like any other here.
     """
     search = _Search(function, _ZERO_INDICES)
     search.run()
@@ -130,7 +162,7 @@ def vague_accesses(function: FlatFunction) -> frozenset[int]:
         for entry in function.body
         if isinstance(entry, Instruction)
         and (entry.opcode == "cp" or (entry.opcode in _ACCESSING and _kind(entry)))
-        and not _NOT_GLOBAL.issuperset(_spaces(entry))
+        and not _OWN.issuperset(_spaces(entry))
         and (missed or id(entry) in search.vague)
     )
 

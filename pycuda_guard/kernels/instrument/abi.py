@@ -30,8 +30,13 @@ HEADER_FIELDS = {"reports": 0, "table": 8, "entries": 16, "launch": 20, "flags":
 #: ``base``, ``size``: first address and requested bytes of an allocation, size 0 where the root points
 #: into none. ``shadow``: address of the code of the byte at base. ``code``: this launch's epoch in each
 #: of 4 bytes. ``shift``: one code stands for ``1 << shift`` bytes of data (0, 1 or 2), or UNTRACKED.
+#: In the table, ``code`` is how many units of TABLE_UNIT bytes stand before the allocation where all stand
+#: one behind the other; NOWHERE for one that does not.
 RANGE = struct.Struct("<QQQII")
 RANGE_FIELDS = {"base": 0, "size": 8, "shadow": 16, "code": 24, "shift": 28}
+
+TABLE_UNIT = 256
+NOWHERE = (1 << 32) - 1
 
 #: ``low``, ``extent``: for each Bound of a kernel, behind the ranges in the hidden parameter of its fast
 #: variant; see bounds.py

@@ -65,6 +65,7 @@ def emit_checked(
             shared.observer = races.in_shared
     if tracer is not None:
         added = _Both(added, tracer)
+        watchers.append(tracer)
     sizes = _own_sizes(frame) if shared is not None or races is not None else {}
     _emit_all(frame, sizes, watchers, added, races)
     return races

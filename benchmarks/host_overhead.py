@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pycuda_guard.events.model import Event
+    from pycuda_guard.events.patterns import Pattern
 
 ROUNDS = 40
 CALLS = 200
@@ -43,7 +44,7 @@ class Counter:
     def __init__(self) -> None:
         self.count = 0
 
-    def emit(self, event: Event) -> int:
+    def emit(self, event: Event, pattern: Pattern | None = None) -> int:
         """Count the event."""
         self.count += 1
         return self.count

@@ -10,7 +10,7 @@ class EventSink:
         self.events = []
         self.errors = []
 
-    def emit(self, event):
+    def emit(self, event, pattern=None):
         self.events.append(event)
         event.sequence = len(self.events)
         return event.sequence

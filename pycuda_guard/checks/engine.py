@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pycuda_guard.checks.base import HANDLERS
 from pycuda_guard.checks.collector import Collector
 from pycuda_guard.checks.registry import RULE_CLASSES
+from pycuda_guard.checks.rows import Row
 from pycuda_guard.checks.state import State
 from pycuda_guard.events.model import (
     CallFailed,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pycuda_guard.checks.base import Rule
     from pycuda_guard.checks.collector import Entry, Part
     from pycuda_guard.checks.state.shared import Watcher
+    from pycuda_guard.events.patterns import Pattern
     from pycuda_guard.findings import Finding
 
 
@@ -50,11 +52,13 @@ class Engine:
         self._failed: set[str] = set()
         instances = [rule(self.state, self._collector) for rule in rules]
         self._lookers = dict(self.state.lookers)
+        self._row = Row(self.state)
         self._handlers: dict[type[Event], Handlers] = {}
         # of events that are not odd; those of copies are sorted by what is copied where
         self._ordinary: dict[type[Event] | CopyKind, Handlers] = {}
         # of launches, copies and memsets that equal earlier ones, of which nothing was said
         self._repeated: dict[type[Event] | CopyKind, Handlers] = {}
+        self._again: Handlers = ()  # those of them that are rules' and of launches
         for kind, name in HANDLERS.items():
             taking = [rule for rule in instances if hasattr(rule, name)]
             apply = self.state.appliers.get(kind)
@@ -67,6 +71,8 @@ class Engine:
                     rest = [rule for rule in looking if way not in rule.only_new]
                     self._ordinary[way] = (*[getattr(rule, name) for rule in looking], *after)
                     self._repeated[way] = (*[getattr(rule, name) for rule in rest], *after)
+                    if kind is Launch:
+                        self._again = tuple([getattr(rule, name) for rule in rest])
                     if kind is Launch:
                         self._ordinary[way] += (self._settle,)
                     elif kind is Copy:
@@ -97,15 +103,21 @@ class Engine:
         """Add nothing to ``part`` any more."""
         self._collector.close_part(part)
 
-    def feed(self, event: Event) -> None:
-        """Take in the next event."""
+    def feed(self, event: Event, pattern: Pattern | None = None) -> None:
+        """Take in the next event. With a ``pattern`` it equals those that were fed with it."""
         kind = type(event)
+        row = self._row
+        if pattern is not None and type(event) is Launch and row.takes(event, pattern):
+            return
+        if row.events:
+            self._catch_up()
         handlers = self._handlers.get(kind, ())
+        is_settled = False
         look = self._lookers.get(kind)
         if look is not None:
             state = self.state
             try:
-                look(event)
+                look(event, pattern)
                 if not state.odd:
                     if type(event) is Copy:
                         handlers = (self._repeated if state.move.is_settled else self._ordinary)[event.kind]
@@ -119,6 +131,26 @@ class Engine:
                 handler(event)
             except Exception as error:
                 self._handler_failed(handler, error, event)
+        if is_settled and type(event) is Launch:
+            row.judged(event, pattern)
+        else:
+            row.end()
+
+    def _catch_up(self) -> None:
+        """Take in the launches that wait. Of equal ones, the last leaves behind all that the others would."""
+        events, last = self._row.take()
+        try:
+            self.state.repeat(events, last)
+        except Exception as error:
+            self._handler_failed(self.state.repeat, error, events[-1])
+        for pattern, index in last.items():
+            event = events[index]
+            self.state.plan = pattern.plan
+            for handler in self._again:
+                try:
+                    handler(event)
+                except Exception as error:
+                    self._handler_failed(handler, error, event)
 
     def _settle(self, event: Launch) -> None:
         """Note that no rule had anything to say of a launch, nor will those that look at its plan alone."""

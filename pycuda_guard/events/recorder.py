@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from pycuda_guard import launcher
 from pycuda_guard.errors import StartError
@@ -14,13 +15,14 @@ from pycuda_guard.events import codec
 from pycuda_guard.events.codec import Start, encode
 from pycuda_guard.events.format import BLOCK, SUFFIX, Kind
 from pycuda_guard.events.model import KernelReport, ModuleLoaded
-from pycuda_guard.events.recorder_blocks import FEWEST, BlockFile, Lane
+from pycuda_guard.events.recorder_blocks import FEWEST, BlockFile, Lane, numbers_of, put_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pycuda_guard.callsite import Site
     from pycuda_guard.events.model import Event
+    from pycuda_guard.events.patterns import Pattern
 
 #: the fewest bytes that a recording can be bounded to
 SMALLEST_LIMIT = FEWEST * BLOCK
@@ -129,11 +131,24 @@ class Recorder:
         self._files: set[str] = set()
         self.is_open = True
 
-    def write(self, event: Event) -> None:
-        """Record ``event``: when this returns, it is in the file. Never raises."""
+    def write(self, event: Event, pattern: Pattern | None = None) -> None:
+        """Record ``event``: when this returns, it is in the file. Never raises.
+
+        With a ``pattern`` the event equals those that were recorded with it, but for number and time.
+        """
         if not self.is_open:
             return
         try:
+            if pattern is not None and pattern.recorder is self:
+                lane = self._events  # on the way of every launch, so without a call of its own
+                end = put_again(
+                    lane.window, lane.position, pattern.head, pattern.check, event.sequence, event.time
+                )
+                if end:
+                    lane.position = end
+                else:
+                    lane.append(pattern.head + numbers_of(event.sequence, event.time))
+                return
             if event.site not in self._sites or type(event) in _NAMING_MORE:
                 self._write_sources(event)
             try:
@@ -141,6 +156,10 @@ class Recorder:
             except (OverflowError, UnicodeEncodeError):
                 body = codec.encode_anyhow(event)
             self._events.append(body)
+            if pattern is not None:
+                pattern.head = body.removesuffix(numbers_of(event.sequence, event.time))
+                pattern.check = crc32(pattern.head)
+                pattern.recorder = self
         except OSError as error:
             self._stop(error)
         except Exception as error:

@@ -16,6 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from pycuda_guard.events.codec import encode
 from pycuda_guard.events.format import BLOCK, HEAD, PAYLOAD, RECORD, Head, Kind
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ def record_of(body: bytes) -> bytes:
     return RECORD.pack(RECORD.size + len(body), crc32(body)) + body
 
 
+def numbers_of(sequence: int, time: int) -> bytes:
+    """Return how the body of every event ends."""
+    return encode((sequence, time))[1:]
+
+
 def put_by_hand(block: memoryview, position: int, body: bytes) -> int:
     """Do what ``put`` of native/lane.c does, where there is no C compiler for it."""
     record = record_of(body)
@@ -54,7 +60,15 @@ def put_by_hand(block: memoryview, position: int, body: bytes) -> int:
     return end
 
 
+def put_again_by_hand(
+    block: memoryview, position: int, head: bytes, check: int, sequence: int, time: int
+) -> int:
+    """Do what ``put_again`` of native/lane.c does, where there is no C compiler for it."""
+    return put_by_hand(block, position, head + numbers_of(sequence, time))
+
+
 put = put_by_hand if _lane is None else _lane.put
+put_again = put_again_by_hand if _lane is None else _lane.put_again
 
 
 def _make_writable(mapping: object, start: int) -> None:
@@ -192,13 +206,13 @@ class BlockFile:
 class Lane:
     """One stream of records in a file of blocks. Not thread-safe."""
 
-    __slots__ = ("_blocks", "_kind", "_serial", "_window", "position")
+    __slots__ = ("_blocks", "_kind", "_serial", "position", "window")
 
     def __init__(self, blocks: BlockFile, kind: Kind) -> None:
         self._blocks = blocks
         self._kind = kind
         self._serial = 1
-        self._window = blocks.take(kind, 1, HEAD)
+        self.window = blocks.take(kind, 1, HEAD)
         self.position = HEAD  # in the current block
 
     def append(self, body: bytes) -> None:
@@ -207,7 +221,7 @@ class Lane:
         Raises OSError when the disk is full, and ValueError for a record that is larger than all
         that a bounded recording keeps.
         """
-        end = put(self._window, self.position, body)
+        end = put(self.window, self.position, body)
         if end:
             self.position = end
         else:
@@ -218,7 +232,7 @@ class Lane:
         capacity = self._blocks.capacity
         if capacity is not None and len(record) > capacity - 2 * PAYLOAD:
             raise ValueError(f"a record of {len(record)} bytes is more than the recording may keep")
-        window, position = self._window, self.position
+        window, position = self.window, self.position
         split = BLOCK - position
         parts = [(window, position, record[:split])]
         for start in range(split, len(record), PAYLOAD):
@@ -228,11 +242,11 @@ class Lane:
             parts.append((window, HEAD, record[start : start + PAYLOAD]))
         for window, position, part in parts:
             window[position : position + len(part)] = part
-        self._window = window
+        self.window = window
         self.position = position + len(part)
         for filled, _, _ in parts[:-1]:
             filled.release()
 
     def close(self) -> None:
         """Unmap the current block."""
-        self._window.release()
+        self.window.release()

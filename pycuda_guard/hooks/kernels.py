@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from pycuda_guard.events.model import Event, Launch
+    from pycuda_guard.events.patterns import Pattern
     from pycuda_guard.hooks.modules import Link
     from pycuda_guard.hooks.sink import Sink
     from pycuda_guard.hooks.sources import Compiled
@@ -39,6 +40,7 @@ class Kernels:
 
     def __init__(self, options: Options, sink: Sink) -> None:
         self.runtime = Runtime(options, sink.emit, sink.guard_error)
+        self._prepared = self.runtime.prepared
         self.on_cpu = options.on_cpu
         self.driver: Any = None
         self._module_from_buffer: Wrapped
@@ -76,17 +78,17 @@ class Kernels:
             name: getattr(driver.Function, name) for name in _SETTERS if hasattr(driver.Function, name)
         }
 
-    def emitting(self, emit: Callable[[Event], int]) -> Callable[[Event], int]:
+    def emitting(self, emit: Callable[..., int]) -> Callable[..., int]:
         """Return ``emit`` with the runtime's view of each event around it."""
         interests = self.runtime.interests
         fold = self.runtime.fold
 
-        def emit_and_fold(event: Event) -> int:
+        def emit_and_fold(event: Event, pattern: Pattern | None = None) -> int:
             kind = type(event)
             if kind is Synchronized or kind is CallFailed:
                 # what kernels reported comes before what the program is told
                 self.runtime.collect(event.context)
-            number = emit(event)
+            number = emit(event, pattern)
             if kind in interests:
                 fold(event)
             return number
@@ -191,13 +193,13 @@ class Kernels:
         """Return what is known of an instrumented function."""
         return self.runtime.loader.variants.get(id(function))
 
-    def launch(self, wrapped: Wrapped, args: tuple[Any, ...], event: Launch) -> Any:
+    def launch(self, wrapped: Wrapped, args: tuple[Any, ...], event: Launch, pattern: Pattern | None) -> Any:
         """Launch a kernel in the place of ``wrapped``; raises what it raises for the program's own."""
         function, grid, block, packed, shared, stream = args
-        chosen, longer, asked = self.runtime.prepare(function, packed, shared, event)
+        chosen, longer, asked = self.runtime.prepare(function, packed, shared, event, pattern)
         try:
             result = wrapped(chosen, grid, block, longer, asked, stream)
-            if self.runtime.is_tracing:
+            if self._prepared:
                 self.runtime.launched(event)
             return result
         except self.driver.Error as error:

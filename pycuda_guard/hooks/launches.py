@@ -8,6 +8,7 @@ driver is called.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pycuda_guard.callsite import here
@@ -73,57 +74,87 @@ def launch_kernel(tap: Tap, wrapped: Wrapped) -> Wrapped:
     threads = tap.threads
     functions = tap.functions
     kernels = tap.kernels
+    unwatched = wrapped if kernels is None else partial(kernels.launch_unwatched, wrapped)
 
     def hook(*args: Any, **kwargs: Any) -> Any:
         if not tap.active:
-            if kernels is None:
-                return wrapped(*args, **kwargs)
-            return kernels.launch_unwatched(wrapped, *args, **kwargs)
-        event = None
+            return unwatched(*args, **kwargs)
+        event = pattern = None
         try:
             self, grid, block, packed, shared, stream = args
             state = threads.state
             pending = state.launch
             if pending is not None and pending[1] is self:
                 state.launch = None
-                site = here(3)  # PyCUDA's own method is in between, and the hook of that
+                site = here(4)  # PyCUDA's own method is in between, and the hook of that
                 call = pending[0]
                 arguments = _describe(tap, pending, packed)
             else:
                 site = here(2)
                 call = "_launch_kernel"
                 arguments = None
-            module, name, library = functions.get(id(self)) or _unknown(tap, self)
-            event = Launch(
-                site,
-                state.thread,
-                state.context,
-                call,
-                module,
-                name,
-                _shapes.get(grid) or shape(grid),
-                _shapes.get(block) or shape(block),
-                shared,
-                0 if stream is None else stream.handle,
-                arguments,
-                len(packed),
-                library,
-            )
-            event.sequence = emit(event)
+            known = functions.get(id(self)) or _unknown(tap, self)
+            handle = 0 if stream is None else stream.handle
+            key = (site, id(arguments), id(known))
+            pattern = state.launches.get(key)
+            if pattern is None or not (
+                pattern.packed == packed
+                and pattern.grid == grid
+                and pattern.block == block
+                and pattern.stream == handle
+                and pattern.shared == shared
+                and pattern.context == state.context
+                and pattern.call is call
+            ):
+                pattern = None
+                event = _launch(site, state, call, known, grid, block, shared, handle, arguments, len(packed))
+                state.remember(key, event, packed, known)
+            else:
+                event = pattern.copy()
+            event.sequence = emit(event, pattern)
         except Exception as error:
             tap.guard_error("Function._launch_kernel", error)
         try:
-            if kernels is None:
-                return wrapped(*args, **kwargs)
-            if event is None or not event.sequence:
-                return kernels.launch_unwatched(wrapped, *args, **kwargs)
-            return kernels.launch(wrapped, args, event)
+            if kernels is None or event is None or not event.sequence:
+                return unwatched(*args, **kwargs)
+            return kernels.launch(wrapped, args, event, pattern)
         except BaseException as error:
             _tell_limits(tap, args[0], error)
             tap.failed("Function._launch_kernel", 0 if event is None else event.sequence, error)
             raise
 
     return like(wrapped, hook)
+
+
+def _launch(
+    site: Site | None,
+    state: ThreadState,
+    call: str,
+    known: tuple[ModuleId, str, bool],
+    grid: Any,
+    block: Any,
+    shared: int,
+    stream: int,
+    arguments: tuple[Argument, ...] | None,
+    nbytes: int,
+) -> Launch:
+    """Return a launch by the calling thread."""
+    module, name, library = known
+    return Launch(
+        site,
+        state.thread,
+        state.context,
+        call,
+        module,
+        name,
+        _shapes.get(grid) or shape(grid),
+        _shapes.get(block) or shape(block),
+        shared,
+        stream,
+        arguments,
+        nbytes,
+        library,
+    )
 
 
 def launch_legacy(call: str) -> Connect:

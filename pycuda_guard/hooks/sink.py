@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pycuda_guard.events.model import Event
+    from pycuda_guard.events.patterns import Pattern
 
 
 class Sink(Protocol):
@@ -16,8 +17,11 @@ class Sink(Protocol):
     a reason of the user's program.
     """
 
-    def emit(self, event: Event) -> int:
-        """Give ``event`` its sequence number, pass it on, and return that number."""
+    def emit(self, event: Event, pattern: Pattern | None = None) -> int:
+        """Give ``event`` its sequence number, pass it on, and return that number.
+
+        With a ``pattern`` it equals all events that were emitted with that pattern before.
+        """
 
     def guard_error(self, where: str, error: BaseException) -> None:
         """Note that the guard itself failed in ``where``; the user's call goes on."""

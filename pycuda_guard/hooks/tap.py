@@ -18,16 +18,19 @@ import threading
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from pycuda_guard.callsite import here
 from pycuda_guard.events import failures
 from pycuda_guard.events.model import CallFailed
 from pycuda_guard.hooks.arguments import Arranger
+from pycuda_guard.hooks.patterns import Launched
 
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from pycuda_guard.callsite import Site
     from pycuda_guard.events.model import (
         Address,
         ArrayOperand,
@@ -58,10 +61,14 @@ PendingLaunch = tuple[str, Any, tuple[Any, ...], dict[str, Any]]
 WRONG_ARGUMENTS = (TypeError, AttributeError, ValueError, OverflowError, LookupError)
 
 
+#: launches that each thread remembers
+MAX_LAUNCHES = 1024
+
+
 class ThreadState:
     """What the hooks know about one host thread."""
 
-    __slots__ = ("context", "launch", "legacy", "thread", "uploading")
+    __slots__ = ("context", "launch", "launches", "legacy", "thread", "uploading")
 
     def __init__(self, context: ContextId) -> None:
         self.thread = threading.get_ident()
@@ -69,6 +76,23 @@ class ThreadState:
         self.launch: PendingLaunch | None = None  # see hooks/launches.py
         self.legacy: Launch | None = None  # likewise
         self.uploading: Any = None  # what to_device was given, see hooks/copies.py
+        # by line, and by the identities of the arguments and of what is known of the function, which they
+        # keep; None for what came once
+        self.launches: dict[tuple[Site | None, int, int], Launched | None] = {}
+
+    def remember(
+        self,
+        key: tuple[Site | None, int, int],
+        launch: Launch,
+        packed: bytes,
+        known: tuple[ModuleId, str, bool],
+    ) -> None:
+        """Keep what a launch that comes for the second time has in common with those that may follow."""
+        launches = self.launches
+        if len(launches) >= MAX_LAUNCHES:
+            launches.clear()
+        is_again = key in launches and launch.arguments is not None
+        launches[key] = Launched(copy(launch), packed, known) if is_again else None
 
 
 class _Threads(threading.local):

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pycuda_guard.checks.collector import Part
+    from pycuda_guard.events.patterns import Pattern
     from pycuda_guard.findings import Finding
     from pycuda_guard.reports.terminal import Screen
     from pycuda_guard.session.children import Failure
@@ -287,8 +288,11 @@ class Session:
 
     # -- what hooks call ------------------------------------------------------------------------
 
-    def emit(self, event: Event) -> int:
-        """Number ``event``, have it recorded and checked, and return its number."""
+    def emit(self, event: Event, pattern: Pattern | None = None) -> int:
+        """Number ``event``, have it recorded and checked, and return its number.
+
+        With a ``pattern`` it equals those that were emitted with it.
+        """
         if self._fork is not None:
             fork, self._fork = self._fork, None
             self.emit(fork)
@@ -307,9 +311,18 @@ class Session:
                 return number
             self._is_busy = True
             try:
-                self._work(event)
-                while self._waiting:
-                    self._work(self._waiting.popleft())
+                while not self._is_over:
+                    # recorded before anything else: so it is safe whatever the checks and the driver do
+                    self.timeline.add(event, pattern)
+                    try:
+                        if type(event) in self._watched:
+                            self._faults.see(event)
+                        self._engine.feed(event, pattern)
+                    except Exception as error:
+                        self._broken(event, error)
+                    if not self._waiting:
+                        break
+                    event, pattern = self._waiting.popleft(), None
             finally:
                 self._is_busy = False
         finally:
@@ -322,18 +335,6 @@ class Session:
         self.emit(GuardFailed(callsite.here(), threading.get_ident(), 0, where, text))
 
     # -- inside ---------------------------------------------------------------------------------
-
-    def _work(self, event: Event) -> None:
-        """Record ``event`` before anything else: so it is safe whatever the checks and the driver do."""
-        if self._is_over:
-            return
-        self.timeline.add(event)
-        try:
-            if type(event) in self._watched:
-                self._faults.see(event)
-            self._engine.feed(event)
-        except Exception as error:
-            self._broken(event, error)
 
     def _broken(self, event: Event, error: Exception) -> None:
         """Report that checking ``event`` itself failed, unless it is the report of such a failure."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pycuda_guard.config import Config
     from pycuda_guard.events.codec import Start
     from pycuda_guard.events.model import Event
+    from pycuda_guard.events.patterns import Pattern
 
 #: the events that are kept in memory, for :func:`pycuda_guard.dump`
 KEPT = 16_384
@@ -51,7 +52,7 @@ class Timeline:
             self._template = recorder.template_of(self._config.record)
             self._recorder = self._record(is_child=is_worker)
 
-    def add(self, event: Event) -> None:
+    def add(self, event: Event, pattern: Pattern | None = None) -> None:
         """Keep ``event``. When this returns, it is in the recording. Never raises."""
         self._last.append(event)
         if self._is_waiting:
@@ -61,7 +62,7 @@ class Timeline:
             except StartError as error:
                 self._complain(recorder.NAME, error)
         if self._recorder is not None:
-            self._recorder.write(event)
+            self._recorder.write(event, pattern)
 
     @property
     def last_number(self) -> int:

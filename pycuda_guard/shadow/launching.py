@@ -88,10 +88,10 @@ class Launching:
             return neutral(variant, packed, shared)
         memo = variant.memos.get(packed, shared)
         if memo is not None and not self.footprints.wants(variant.tracing, event):
-            again = memo.again(self._world.allocations.version, state, packed, event)
+            again = memo.again(self._world.allocations.version, packed, event)
             if again is not None:
                 self._world.remember(variant.loaded, event, memo.told)
-                return again
+                return Prepared("proven" if memo.is_proven else "", again, shared)
         return self._first(variant, state, packed, shared, event)
 
     def _first(
@@ -148,8 +148,11 @@ class Launching:
             is_any = kernel.races is None and kernel.proof is None
             extents = () if is_any else (event.grid, event.block)
             offset = kernel.hidden_offset
-            memo = Memo(proven, version, extents, shared, hidden, offset, roots.told, roots.touched)
-            variant.memos.add(packed, shared, memo)
+            owner = variant.memos
+            memo = Memo(
+                owner, bool(proven), state, version, extents, hidden, offset, roots.told, roots.touched
+            )
+            owner.add(packed, shared, memo)
         return Prepared(proven, _joined(plan, packed, hidden), shared)
 
     def _that_checks(self, variant: Variant, roots: _Roots, is_checked: bool, event: Launch) -> str:

@@ -27,8 +27,7 @@ _NUMBER_AT, _CODE_AT = abi.HEADER_FIELDS["launch"], abi.HEADER.size + abi.RANGE_
 #: launches of a kernel that are remembered: programs that work on two buffers in turn swap them
 _MOST_MEMOS = 32
 
-#: makes a named tuple of a tuple; calling the class takes three times as long, on the way of every launch
-_new = tuple.__new__
+_LAST_EPOCH = abi.LAST_EPOCH
 
 
 class Prepared(NamedTuple):
@@ -46,9 +45,10 @@ class Prepared(NamedTuple):
 class Memo:
     """A launch that can be made again with other numbers only.
 
-    ``version`` is that of the allocations and of their shadows; ``extents`` are those of grid and block where
-    they matter, else empty. ``hidden`` is the hidden parameter, behind the arguments at ``offset``. ``told``
-    is what the roots point into, and ``touched`` has those allocations that are followed, by root.
+    ``version`` is that of the allocations and of their shadows in ``state``; ``extents`` are those of grid
+    and block where they matter, else empty. ``hidden`` is the hidden parameter, behind the arguments at
+    ``offset``. ``told`` is what the roots point into, and ``touched`` has those allocations that are
+    followed, by root. ``owner`` are the launches of the same kernel.
     """
 
     __slots__ = (
@@ -56,28 +56,31 @@ class Memo:
         "_image",
         "_number",
         "_reads",
-        "_shared",
         "_stores",
-        "_variant",
         "_version",
+        "is_proven",
+        "owner",
+        "state",
         "told",
     )
 
     def __init__(
         self,
-        variant: str,
+        owner: Memos,
+        is_proven: bool,
+        state: ContextState,
         version: tuple[int, int],
         extents: tuple[()] | tuple[tuple[int, ...], tuple[int, ...]],
-        shared: int,
         hidden: bytes,
         offset: int,
         told: Iterable[tuple[int, int]],
         touched: Mapping[int, tuple[Allocation, Root]],
     ) -> None:
-        self._variant = variant
+        self.owner = owner
+        self.is_proven = is_proven
+        self.state = state
         self._version = version
         self._extents = extents
-        self._shared = shared
         self._image = bytearray(bytes(offset) + hidden)
         self._number = offset + _NUMBER_AT
         self.told = tuple(told)
@@ -88,11 +91,12 @@ class Memo:
             if root.stores or root.atomics
         ]
 
-    def again(self, version: int, state: ContextState, packed: bytes, event: Launch) -> Prepared | None:
-        """Prepare a launch like this one; None where something has changed.
+    def again(self, version: int, packed: bytes, event: Launch) -> bytes | None:
+        """Return the packed arguments of a launch like this one; None where something has changed.
 
         ``version`` is that of the allocations.
         """
+        state = self.state
         if self._version != (version, state.layout):
             return None
         if self._extents and self._extents != (event.grid, event.block):
@@ -101,19 +105,21 @@ class Memo:
             if not allocation.whole:
                 return None
         for _, allocation in self._stores:
-            if allocation.epoch >= abi.LAST_EPOCH or not allocation.is_tracked:
+            if allocation.epoch >= _LAST_EPOCH or not allocation.is_tracked:
                 return None
         stream, number, image = event.stream, event.sequence, self._image
         image[: len(packed)] = packed
         _put_word(image, self._number, number & 0xFFFFFFFF)
         state.streams.add(stream)
         for place, allocation in self._stores:
-            _put_word(image, place, allocation.take_epoch(number) * 0x01010101)
+            code = allocation.epoch = allocation.epoch + 1  # as take_epoch does, without the call
+            allocation.launches[code] = number
+            _put_word(image, place, code * 0x01010101)
             allocation.unscanned = allocation.unanswered = True
             if not event.library:
                 allocation.run_at_end = True
             allocation.users[stream] = None
-        return _new(Prepared, (self._variant, bytes(image), self._shared))
+        return bytes(image)
 
 
 class Memos:

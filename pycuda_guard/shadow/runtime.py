@@ -41,9 +41,11 @@ from pycuda_guard.shadow.unwatched import Unwatched
 from pycuda_guard.shadow.world import Options, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pycuda_guard.events.model import ContextId, Event
+    from pycuda_guard.events.patterns import Pattern
+    from pycuda_guard.shadow.memos import Memo
     from pycuda_guard.shadow.source import Source
     from pycuda_guard.shadow.state import ContextState
 
@@ -75,6 +77,7 @@ class Runtime:
         self.loader = Loader(self.world)
         self._launching = Launching(self.world, self._asking, self.loader)
         self._launches = 0
+        self._wants_all = options.first <= 1 and options.last is None
         self._crowded: dict[str, None] = {}  # kernels that ran as they are, see residency.py
         self._refused: dict[str, None] = {}  # kernels whose variants the driver did not launch
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
@@ -88,6 +91,8 @@ class Runtime:
             StreamDestroyed: self._stream_destroyed,
             ContextChanged: self._context_changed,
         }
+        #: where it has something, :meth:`launched` must be told of a launch that was prepared
+        self.prepared: Mapping[int, object] = self._launching.footprints.prepared
         #: the types of events that :meth:`fold` has to be given
         self.interests = frozenset(self._handlers)
 
@@ -186,12 +191,34 @@ class Runtime:
 
     # -- launches -------------------------------------------------------------------------------
 
-    def prepare(self, function: Any, packed: bytes, shared: int, event: Launch) -> tuple[Any, bytes, int]:
+    def prepare(
+        self, function: Any, packed: bytes, shared: int, event: Launch, pattern: Pattern | None = None
+    ) -> tuple[Any, bytes, int]:
         """Return the function to launch, its packed arguments and dynamic shared memory.
 
-        Never raises: where something fails, the kernel runs unwatched.
+        With a ``pattern``, function, arguments and memory are those of all launches with it. Never raises:
+        where something fails, the kernel runs unwatched.
         """
         variant = self.loader.variants.get(id(function))
+        if pattern is not None and variant is not None and pattern.prepared is not None:
+            memo: Memo = pattern.prepared
+            longer = self._again(memo, variant, packed, event)
+            if longer is not None:
+                return (variant.proven if memo.is_proven else function), longer, shared
+        prepared = self._prepare(function, variant, packed, shared, event, pattern)
+        if self.world.outbox:
+            self.deliver()
+        return prepared
+
+    def _prepare(
+        self,
+        function: Any,
+        variant: Variant | None,
+        packed: bytes,
+        shared: int,
+        event: Launch,
+        pattern: Pattern | None,
+    ) -> tuple[Any, bytes, int]:
         with self._lock:
             if self._is_busy:  # a launch in a destructor, in the middle of our own work
                 return self.unwatched(function, variant, packed, shared)
@@ -209,6 +236,10 @@ class Runtime:
                     self._crowded[event.function] = None
                     return variant.bare, packed, shared
                 prepared = self._launching.prepare(variant, packed, shared, event)
+                if pattern is not None:
+                    pattern.prepared = variant.memos.get(packed, shared)
+                name, packed, shared = prepared
+                return (getattr(variant, name) if name else function), packed, shared
             except Exception as error:
                 self._launching.footprints.forget(event.sequence)
                 # in a context that another library has made current, the launch itself is refused, too
@@ -217,15 +248,40 @@ class Runtime:
                 return self.unwatched(function, variant, packed, shared)
             finally:
                 self._is_busy = False
-        if self.world.outbox:
-            self.deliver()
-        name, packed, shared = prepared
-        return (getattr(variant, name) if name else function), packed, shared
 
-    @property
-    def is_tracing(self) -> bool:
-        """Whether :meth:`launched` must be told of a launch that was prepared."""
-        return self._launching.footprints.is_prepared
+    def _again(self, memo: Memo, variant: Variant, packed: bytes, event: Launch) -> bytes | None:
+        """Return the packed arguments of a launch that is like another; None where there is more to do."""
+        loaded, state, world = variant.loaded, memo.state, self.world
+        lock = self._lock
+        lock.acquire()  # on the way of every launch, where a with statement takes twice as long
+        try:
+            if (
+                memo.owner is not variant.memos
+                or self._is_busy
+                or self._inbox
+                or self._asking.open
+                or state.waiting
+                or world.unloaded
+                or not self._wants_all
+                or event.context != loaded.context
+                or variant.plan.kernel.waits
+                or (variant.tracing is not None and self._launching.footprints.streams)
+            ):
+                return None
+            self._is_busy = True
+            try:
+                longer = memo.again(world.allocations.version, packed, event)
+                if longer is not None:
+                    self._launches += 1
+                    world.remember(loaded, event, memo.told)
+                return longer
+            finally:
+                self._is_busy = False
+        except Exception as error:
+            self.world.guard_error(f"the launch of {event.function}", error)
+            return None
+        finally:
+            lock.release()
 
     def launched(self, event: Launch) -> None:
         """Take in that a launch has been made as it was prepared. Never raises."""

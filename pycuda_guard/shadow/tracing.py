@@ -67,14 +67,10 @@ class Footprints:
     def __init__(self, world: World) -> None:
         self._world = world
         self.streams: set[StreamId] = set()  # of the program
-        self._prepared: dict[int, _Traced] = {}  # by the launch's number
+        #: the launches that have been prepared and not made yet, by number
+        self.prepared: dict[int, _Traced] = {}
         self._taken: WeakKeyDictionary[ContextState, int] = WeakKeyDictionary()  # bytes
         self._layouts: tuple[int, dict[tuple[Map, ...], Layout]] = -1, {}  # of which allocations, and by maps
-
-    @property
-    def is_prepared(self) -> bool:
-        """Whether a launch was prepared that has not been made yet."""
-        return bool(self._prepared)
 
     def wants(self, tracing: Tracing | None, event: Launch) -> bool:
         """Tell whether it may matter what a launch touches, and nobody knows that yet.
@@ -100,11 +96,11 @@ class Footprints:
         ``variables`` of its module are at these addresses. What a launch updates by atomics it may look at
         before, at whatever another one has made of it.
         """
-        if len(self._prepared) >= _MOST_PREPARED:
-            self.forget(next(iter(self._prepared)))
+        if len(self.prepared) >= _MOST_PREPARED:
+            self.forget(next(iter(self.prepared)))
         pairs = zip(roots, allocations, strict=True)
         updated = {each.address for root, each in pairs if each is not None and root.atomics}
-        traced = self._prepared[event.sequence] = _Traced(state, event, updated)
+        traced = self.prepared[event.sequence] = _Traced(state, event, updated)
         if tracing.looks_up and has_table:
             self._take_block(state, traced, tracing.maps)
         traced.lost |= tracing.looks_up and not traced.block
@@ -124,7 +120,7 @@ class Footprints:
 
     def launched(self, event: Launch) -> None:
         """Have what a launch notes read once it is over; it has just been made."""
-        traced = self._prepared.pop(event.sequence, None)
+        traced = self.prepared.pop(event.sequence, None)
         if traced is not None:
             state = traced.state
             state.streams.add(event.stream)
@@ -132,7 +128,7 @@ class Footprints:
 
     def forget(self, launch: int) -> None:
         """Drop a launch, by its number, that was not made as it was prepared."""
-        traced = self._prepared.pop(launch, None)
+        traced = self.prepared.pop(launch, None)
         if traced is not None:
             self._give(traced)
 

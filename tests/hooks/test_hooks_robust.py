@@ -42,7 +42,7 @@ BAD_CALLS = {
 class Broken:
     """A sink in which everything fails."""
 
-    def emit(self, event):
+    def emit(self, event, pattern=None):
         raise RuntimeError("broken sink")
 
     def guard_error(self, where, error):
@@ -154,7 +154,7 @@ def test_a_thread_without_a_context_is_told(cuda, recorder):
 
 def test_a_collection_inside_a_hook_is_just_another_event(cuda, make_recorder):
     class Collecting(make_recorder):
-        def emit(self, event):
+        def emit(self, event, pattern=None):
             number = super().emit(event)
             gc.collect()
             return number

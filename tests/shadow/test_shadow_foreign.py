@@ -23,7 +23,7 @@ from pycuda.compiler import SourceModule
 class Sink:
     def __init__(self):
         self.events = []
-    def emit(self, event):
+    def emit(self, event, pattern=None):
         self.events.append(event)
         return len(self.events)
     def guard_error(self, where, error):

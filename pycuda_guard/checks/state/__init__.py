@@ -46,12 +46,13 @@ from pycuda_guard.events.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from pycuda_guard.checks.state.allocations import Region
     from pycuda_guard.checks.state.moves import Move
     from pycuda_guard.checks.state.plans import Plan
     from pycuda_guard.events.model import Argument, KernelSignature
+    from pycuda_guard.events.patterns import Pattern
 
 _RING = 4096
 
@@ -153,13 +154,13 @@ class State:
 
     # --- before the rules: what an event is about ---
 
-    def _look_at_copy(self, event: Copy) -> None:
+    def _look_at_copy(self, event: Copy, pattern: Pattern | None = None) -> None:
         move = self.move = self.moves.of_copy(event)
         if move.goes_on and not self.work.active:
             self.work.activate()
         self._look_at_move(event, move)
 
-    def _look_at_memset(self, event: Memset) -> None:
+    def _look_at_memset(self, event: Memset, pattern: Pattern | None = None) -> None:
         move = self.move = self.moves.of_memset(event)
         self._look_at_move(event, move)
 
@@ -171,8 +172,8 @@ class State:
             work.look(event, move)
         self.odd = not move.inside or bool(work.conflicts) or self.owners.are_unusual
 
-    def _look_at_launch(self, event: Launch) -> None:
-        plan = self.plan = self.plans.of_launch(event)
+    def _look_at_launch(self, event: Launch, pattern: Pattern | None = None) -> None:
+        plan = self.plan = self.plans.of_launch(event, pattern)
         work = self.work
         self.stray = plan.stray
         if self._has_shared and not work.active and any(region.is_shared for _, region in plan.pointers):
@@ -185,7 +186,26 @@ class State:
                 work.look_at_vague(event, [region for _, region in plan.pointers], plan.goes_anywhere)
         self.odd = plan.stray or bool(work.conflicts) or self.owners.are_unusual
 
-    def _look_at_freed(self, event: Freed) -> None:
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the launch that was taken in last changes nothing for its equals, where they follow it."""
+        plan = self.plan
+        if plan.is_vague or plan.missing or plan.example.arguments is None:
+            return False
+        return not self.work.active or self.work.is_alone(plan)
+
+    def repeat(self, events: Sequence[Launch], last: Mapping[Pattern, int]) -> None:
+        """Take in launches in a row, all of them quiet; ``last`` has the index of each pattern's last one."""
+        for event in events:
+            self._ring[event.sequence % _RING] = event
+            self.pending.launch(event)
+        self.memory.launches += len(events)
+        self.work.repeat(events, {index: pattern.plan for pattern, index in last.items()})
+        for pattern, index in last.items():
+            for region in pattern.plan.written:
+                region.written = events[index].sequence
+
+    def _look_at_freed(self, event: Freed, pattern: Pattern | None = None) -> None:
         self.freed = self.memory.find(event.address)
         self.odd = self.freed is None
 

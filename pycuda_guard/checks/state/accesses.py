@@ -31,7 +31,7 @@ from pycuda_guard.events.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pycuda_guard.checks.state.allocations import Memory, Region
     from pycuda_guard.checks.state.footprints import Range
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pycuda_guard.checks.state.moves import Move, Moves
     from pycuda_guard.checks.state.plans import Plan, Plans, Touch
     from pycuda_guard.events.model import ContextId
+    from pycuda_guard.events.patterns import Pattern
 
 _MAX_NOTES = 256
 _MAX_A_REGION = 64
@@ -115,11 +116,14 @@ class Work:
             known = accesses.get(region)
             if region.is_shared or (known and (known.sole is not track or len(known) > _MAX_GLANCE)):
                 return False
-        number = track.issued
-        for access in new:
-            access.event, access.number, access.accused = event, number, NOBODY
-        self._new = new
+        self._again(event, track, plan)
         return True
+
+    def _again(self, event: Operation, track: Track, plan: Move | Plan) -> None:
+        number = track.issued
+        for access in plan.accesses:
+            access.event, access.number, access.accused = event, number, NOBODY
+        self._new = plan.accesses
 
     def _access(
         self,
@@ -165,7 +169,7 @@ class Work:
         for conflict in self.conflicts:
             self.vague.accuse(conflict)
 
-    def look_at_footprint(self, event: Footprint) -> None:
+    def look_at_footprint(self, event: Footprint, pattern: Pattern | None = None) -> None:
         """Find what a launch conflicts with, now that it tells what it has touched."""
         conflicts, self.late_frees = self.vague.tell(event)
         by_operation = groupby(conflicts, key=lambda conflict: conflict.later.event)
@@ -240,6 +244,35 @@ class Work:
                 del known[0]
         if access.region.is_shared:
             self.shared.begin(access)
+
+    def is_alone(self, plan: Plan) -> bool:
+        """Tell whether nothing but operations of its own stream uses what a launch touches, which is in."""
+        track = self._track
+        if track is None or track is not plan.track or self.vague.queues:
+            return False
+        for access in plan.accesses:
+            known = self._accesses.get(access.region)
+            if not known or known.sole is not track or access.region.is_shared or access not in known:
+                return False
+        return True
+
+    def repeat(self, events: Sequence[Launch], last: Mapping[int, Plan]) -> None:
+        """Take in launches of one stream, each as the last one of its plan, which was and still is alone.
+
+        ``last`` tells which is the last one of each plan. The others leave nothing behind.
+        """
+        if not self.active:
+            self.notes.extend(events)
+            return
+        before = 0
+        for index, plan in last.items():
+            event = events[index]
+            track = self.clocks.issue(event.context, event.stream, index + 1 - before)
+            before = index + 1
+            if track is not None:
+                self._track = track
+                self._again(event, track, plan)
+                self.enter(event, plan.waits)
 
     def settle(self) -> None:
         """Take in a copy to the host on the default stream: it waits for all that was noted down."""

@@ -185,8 +185,8 @@ class Clocks:
             track = self._defaults[context] = self._new(context, stream, 0, None)
         return track
 
-    def issue(self, context: ContextId, stream: StreamId) -> Track | None:
-        """Return the track of a stream that gets its next operation, ordered after what that waits for."""
+    def issue(self, context: ContextId, stream: StreamId, count: int = 1) -> Track | None:
+        """Return the track of a stream that gets its next operations, ordered after what those wait for."""
         track = self._tracks.get(stream) if stream else self._defaults.get(context)
         if track is None and (track := self.track(context, stream)) is None:
             return None
@@ -201,7 +201,7 @@ class Clocks:
         track.changed = changes
         if track.handle != DEFAULT_STREAM and not track.flags & NON_BLOCKING:
             self._changed[track.context] = changes
-        track.issued += 1
+        track.issued += count
         return track
 
     def is_ordered_after(self, later: Track, earlier: Track, number: int) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pycuda_guard.checks.state.footprints import Range, Touched
     from pycuda_guard.checks.state.modules import Kernel, Modules
     from pycuda_guard.events.model import Argument, Launch
+    from pycuda_guard.events.patterns import Pattern
 
 _MAX_KNOWN = 1024
 _BYTES = ArgumentKind.BYTES  # reading a member off an Enum class is slow enough to matter here
@@ -41,7 +42,7 @@ class Plan:
     over; where it ``goes_anywhere``, that may be other memory than its arguments point into. ``is_settled``:
     the rules that look at nothing but all this (:attr:`~pycuda_guard.checks.base.Rule.only_new`) have looked
     at such a launch and said nothing; where it ``varies``, they may still say something of the next.
-    ``track`` and ``accesses`` are those of the last one.
+    ``track`` and ``accesses`` are those of the last one. ``generation`` is that of the kernels.
     """
 
     is_staged: ClassVar[bool] = False
@@ -64,6 +65,7 @@ class Plan:
     track: Track | None = None
     accesses: Sequence[Access] = ()
     missing: tuple[Meant, ...] | None = None
+    generation: object = None
 
 
 class Plans:
@@ -73,14 +75,23 @@ class Plans:
         self._memory = memory
         self._modules = modules
         self._footprints = Footprints()
+        self._generation = object()  # another one whenever what is known is forgotten
         self._coverages = Coverages()
         # by the identity of the arguments, which the hooks share between equal launches; examples keep them
         self._known: dict[tuple[object, ...], Plan] = {}
         # by those arguments alone on which something depends
         self._alike: dict[tuple[object, ...], Plan] = {}
 
-    def of_launch(self, launch: Launch) -> Plan:
-        """Return what is known of a launch."""
+    def of_launch(self, launch: Launch, pattern: Pattern | None = None) -> Plan:
+        """Return what is known of a launch, which equals all others of the same ``pattern``."""
+        if pattern is not None:
+            known: Plan | None = pattern.plan
+            if known is not None and known.generation is self._generation:
+                if known.version != self._memory.version:
+                    self._locate(known)
+                return known
+            known = pattern.plan = self.of_launch(launch)
+            return known
         key = (id(launch.arguments), launch.module, launch.function, launch.block, launch.grid)
         plan = self._known.get(key)
         if plan is None:
@@ -93,6 +104,7 @@ class Plans:
         """Begin anew: there are other kernels."""
         self._known.clear()
         self._alike.clear()
+        self._generation = object()
 
     def _of_others(self, launch: Launch, key: tuple[object, ...]) -> Plan:
         """Return what is known of a launch whose arguments are other ones than the last time."""
@@ -106,6 +118,7 @@ class Plans:
         if len(self._known) >= _MAX_KNOWN:
             self.forget()
         plan = self._known[key] = _plan(launch, kernel)
+        plan.generation = self._generation
         if telling:
             self._alike[telling] = plan
         return plan

@@ -22,11 +22,6 @@ from pycuda_guard.events.format import BLOCK, HEAD, PAYLOAD, RECORD, Head, Kind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-try:
-    from pycuda_guard.events import _lane as _lane
-except ImportError:  # no C compiler when the package was installed
-    _lane = None  # type: ignore[assignment]
-
 #: blocks allocated at a time
 EXTENT = 16
 
@@ -67,8 +62,10 @@ def put_again_by_hand(
     return put_by_hand(block, position, head + numbers_of(sequence, time))
 
 
-put = put_by_hand if _lane is None else _lane.put
-put_again = put_again_by_hand if _lane is None else _lane.put_again
+try:
+    from pycuda_guard.events._lane import put as put, put_again as put_again
+except ImportError:  # no C compiler when the package was installed
+    put, put_again = put_by_hand, put_again_by_hand
 
 
 def _make_writable(mapping: object, start: int) -> None:

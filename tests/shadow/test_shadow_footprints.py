@@ -183,6 +183,10 @@ FIRING = {
     "a device function": lambda p: (p.run("called", p.x, p.low, n=64), p.download(0)),
     "shared memory besides": lambda p: (p.index("shuffled", p.x, p.low), p.download(0)),
     "synchronous copy": lambda p: _synchronous(p, 0),
+    "compare and swap, copy": lambda p: (
+        p.run("swapped", p.x, p.even, n=64, threads=64),
+        p.download(0),
+    ),
 }
 SILENT = {
     "scatter, other half": lambda p: (p.index("scatter", p.x, p.low), p.download(1)),
@@ -214,6 +218,10 @@ SILENT = {
     "compare and swap": lambda p: (
         p.run("swapped", p.x, p.low, n=64, threads=64),
         p.run("swapped", p.x, p.low, n=64, threads=64, stream=p.t),
+    ),
+    "compare and swap, other half": lambda p: (
+        p.run("swapped", p.y, p.half, n=1, threads=1),
+        p.download(0, p.y),
     ),
     "a look before the atomic": lambda p: (
         p.run("best", p.x, p.low, n=64, threads=64),

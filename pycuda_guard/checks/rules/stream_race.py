@@ -50,7 +50,7 @@ Use instead
 Known limits
 ------------
 Where kernels are not instrumented (`--no-kernels`, PG901), in PyCUDA's generators of random numbers, in
-its other kernels where no loaded index or mask decides, and in those that fence, lock or swap in memory, an
+its other kernels where no loaded index or mask decides, and in those that fence or lock in memory, an
 access counts if its address and the branches that decide about it are linear in the thread's x index and
 the arguments. Of memory that a kernel reaches through a pointer that was itself loaded, or chosen, all bytes
 touched are known as long as the program has no more than about 100 MB, else of the larger arrays the first

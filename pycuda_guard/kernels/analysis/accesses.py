@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pycuda_guard.events.model import ANYWHERE, VARIABLES, CertainAccess, LinearForm
 from pycuda_guard.kernels.analysis.joins import Joins
 from pycuda_guard.kernels.analysis.linear import ROWS, SPECIAL, plus
+from pycuda_guard.kernels.analysis.ordering import ORDERED, orders_others
 from pycuda_guard.kernels.analysis.provenance import find_provenance
 from pycuda_guard.kernels.analysis.sources import ParameterWord, VariableAddress
 from pycuda_guard.kernels.analysis.symbolic import ADDING, COMPUTE, Compared, Path, Somewhere, is_integer
@@ -44,11 +45,8 @@ _MAX_FOUND = 32
 
 _OWN = frozenset({"shared", "local", "param"})
 _NOT_GLOBAL = _OWN | {"const"}
-_ORDERED = frozenset({"volatile", "relaxed", "acquire", "release", "acq_rel", "mmio"})
 _INDICES = {**SPECIAL, **ROWS}
 _ZERO_INDICES = frozenset({"%tid.z", "%ctaid.z"})
-#: what an instruction names that orders nothing beyond its block
-_NEAR = frozenset({"cta", "shared", "shared::cta", "shared::cluster", "local", "param"})
 #: what names functions and labels
 _NAMING_CODE = frozenset({"bra", "brx", "call"})
 _ACCESSING = frozenset({"ld", "ldu", "st", "atom", "red"})
@@ -105,23 +103,6 @@ def _updated(function: FlatFunction) -> set[int]:
 
 def _has_calls(function: FlatFunction) -> bool:
     return any(isinstance(entry, Instruction) and entry.opcode == "call" for entry in function.body)
-
-
-def orders_others(function: FlatFunction) -> bool:
-    """Tell whether a kernel may be in order with others that run beside it: by fences, locks, flags."""
-    return any(_orders(entry) for entry in function.body if isinstance(entry, Instruction))
-
-
-def _orders(instruction: Instruction) -> bool:
-    """Tell whether an instruction may order accesses to global memory with those of other kernels."""
-    words = {*instruction.modifiers}
-    if words & _NEAR:
-        return False
-    if instruction.opcode in ("membar", "fence"):
-        return True
-    if instruction.opcode == "atom" and words & {"cas", "exch"}:
-        return True
-    return instruction.opcode in ("ld", "st", "atom", "red") and not _ORDERED.isdisjoint(words)
 
 
 def _weakest(accesses: Iterable[CertainAccess]) -> tuple[CertainAccess, ...]:
@@ -383,6 +364,6 @@ def _kind(instruction: Instruction) -> str:
     """Return what an instruction does; nothing for volatile and ordered accesses, made to signal others."""
     if instruction.opcode in ("atom", "red"):
         return "atomic"
-    if not _ORDERED.isdisjoint(instruction.modifiers):
+    if not ORDERED.isdisjoint(instruction.modifiers):
         return ""
     return "write" if instruction.opcode == "st" else "read"

@@ -7,8 +7,8 @@ of the table stand one behind the other. As many of these stand there as there i
 the highest address touched are kept for each allocation of the table as well, in its *extent*.
 
 Only accesses that :func:`~pycuda_guard.kernels.analysis.accesses.vague_accesses` names leave anything behind,
-and those of a kernel that may be in order with other kernels that run at the same time do not: it fences,
-locks, or repeats a plain read until it can swap.
+and those of a kernel that may be in order with other kernels that run at the same time do not: it fences
+or locks.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from pycuda_guard.kernels.analysis.accesses import certain_accesses, orders_others, vague_accesses
+from pycuda_guard.kernels.analysis.accesses import certain_accesses, vague_accesses
 from pycuda_guard.kernels.analysis.loaded import is_by_data
+from pycuda_guard.kernels.analysis.ordering import orders_others
 from pycuda_guard.kernels.instrument import abi
 from pycuda_guard.kernels.instrument.accesses import accesses_of
 from pycuda_guard.kernels.instrument.body import needs_check

@@ -130,6 +130,10 @@ def order(earlier: Access, later: Access) -> str:
         first = second = ""
     default = earlier.track.handle == DEFAULT_STREAM
     wait = "cuda.Context.synchronize()" if default else f"{first or 'stream'}.synchronize()"
+    for access, stream in ((later, first), (earlier, second)):
+        event = access.event
+        if access.track.handle == DEFAULT_STREAM and isinstance(event, Launch) and not event.library:
+            return f"{_launched_on(event, stream or 'stream')}, or call {wait} in between"
     if later.track.handle == DEFAULT_STREAM:
         return f"call {wait} in between"
     record = "event.record()" if default else f"event.record({first or 'stream'})"
@@ -137,3 +141,10 @@ def order(earlier: Access, later: Access) -> str:
         f"call {record} after the first and {second or 'other'}.wait_for_event(event) before the second, "
         f"or {wait} in between"
     )
+
+
+def _launched_on(event: Launch, stream: str) -> str:
+    """Return how to launch a kernel on a stream instead of the default one."""
+    if event.call.startswith("prepared"):
+        return f"launch `{event.function}` by prepared_async_call(grid, block, {stream}, …)"
+    return f"launch `{event.function}` with stream={stream}"

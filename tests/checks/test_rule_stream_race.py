@@ -422,6 +422,33 @@ def test_many_short_lived_streams_stay_bounded() -> None:
 
 
 @pytest.mark.parametrize(
+    ("work", "help"),
+    [
+        (
+            [k("write", S1, line=10), k("read")],
+            "launch `read` with stream=stream, or call stream.synchronize()",
+        ),
+        (
+            [k("write", line=10), k("read", S1)],
+            "launch `write` with stream=stream, or call cuda.Context.synchronize() in between",
+        ),
+        (
+            [k("write", S1, line=10), k("read", call="prepared_call")],
+            "launch `read` by prepared_async_call(grid, block, stream, …), or call",
+        ),
+        ([k("write", line=10), download(S1)], "launch `write` with stream=stream, or call"),
+        ([k("write", S1, line=10), k("read", library=True)], "call stream.synchronize() in between"),
+        ([k("write", S1, line=10), dtoh(host(100), A)], "call stream.synchronize() in between"),
+    ],
+    ids=["later", "earlier", "prepared", "before a copy", "PyCUDA's", "a copy"],
+)
+def test_a_launch_without_its_stream_is_to_be_given_one(work, help):
+    (found,) = findings(*ONE, *work)
+    assert found.code == "PG103"
+    assert found.help.startswith(help)
+
+
+@pytest.mark.parametrize(
     ("made", "text", "help"),
     [
         (

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
-from pycuda_guard.events.model import Copy, CopyKind, Event, Extent, HostOperand, Operand
-from pycuda_guard.hooks.operands import array, device, host, plain
+from pycuda_guard.events.model import Copy, CopyKind, DeviceOperand, Event, Extent, HostOperand, Operand
+from pycuda_guard.hooks.operands import ORDERS, array, device, host, name_of, plain
 from pycuda_guard.hooks.streams import stream_id
 from pycuda_guard.hooks.tap import Connect, Tap, ThreadState, Wrapped, announced, like
 
@@ -41,7 +42,7 @@ def htod(call: str, asynchronous: bool = False) -> Connect:
             state.context,
             call,
             _HTOD,
-            device(tap, dest, _extent(source)),
+            _ordered(device(tap, dest, _extent(source)), state.transposing),
             source,
             0 if stream is None else stream.handle,
             asynchronous,
@@ -80,13 +81,53 @@ def _uploaded(tap: Tap, buffer: Any, copied: Operand) -> Operand:
     return msgspec.structs.replace(copied, shape=shape, dtype=dtype, order=order, type_name=name)
 
 
+def copy_of_arrays(tap: Tap, wrapped: Wrapped) -> Wrapped:
+    """Hook what ``GPUArray.set`` and ``get`` copy by: remember the GPUArray where orders disagree.
+
+    The copy itself is given both memories as they lie.
+    """
+    threads = tap.threads
+
+    def hook(dst: Any, src: Any, *args: Any, **kwargs: Any) -> Any:
+        buffer, array = (src, dst) if isinstance(src, np.ndarray) else (dst, src)
+        is_plain = not isinstance(buffer, np.ndarray) or buffer.ndim < 2
+        if is_plain or not tap.active or getattr(array, "shape", None) != buffer.shape:
+            return wrapped(dst, src, *args, **kwargs)
+        state = threads.state
+        state.transposing = _transposed(buffer, array, uploaded=buffer is src)
+        try:
+            return wrapped(dst, src, *args, **kwargs)
+        finally:
+            state.transposing = None
+
+    return like(wrapped, hook)
+
+
+def _transposed(buffer: np.ndarray[Any, Any], array: Any, *, uploaded: bool) -> DeviceOperand | None:
+    """Describe a GPUArray that the elements of an array arrive in transposed, or come from; else None."""
+    flags = getattr(array, "flags", None)  # of another array of the host there is nothing to know
+    order = ORDERS[getattr(flags, "c_contiguous", 0) + 2 * getattr(flags, "f_contiguous", 0)]
+    if {order, ORDERS[buffer.flags.num & 3]} != {"C", "F"}:
+        return None
+    if uploaded and buffer.tobytes("A") == buffer.tobytes("C" if order == "C" else "F"):
+        return None  # a symmetric matrix, or zeros
+    return DeviceOperand(0, _NOTHING, "GPUArray", array.shape, name_of(buffer.dtype), order)
+
+
+def _ordered(operand: Operand, array: DeviceOperand | None) -> Operand:
+    """Give device memory shape and order of the GPUArray that it is copied as, if there is one."""
+    if array is None or type(operand) is not DeviceOperand:
+        return operand
+    return msgspec.structs.replace(operand, shape=array.shape, dtype=array.dtype, order=array.order)
+
+
 def dtoh(call: str, asynchronous: bool = False) -> Connect:
     """Hook a copy from device memory to a host buffer."""
 
     def describe(
         tap: Tap, site: Site | None, state: ThreadState, /, dest: Any, src: Any, stream: Any = None
     ) -> Event:
-        destination = host(tap, dest)
+        destination = host(tap, dest, state.transposing is not None)
         return Copy(
             site,
             state.thread,
@@ -94,7 +135,7 @@ def dtoh(call: str, asynchronous: bool = False) -> Connect:
             call,
             _DTOH,
             destination,
-            device(tap, src, _extent(destination)),
+            _ordered(device(tap, src, _extent(destination)), state.transposing),
             0 if stream is None else stream.handle,
             asynchronous,
         )

@@ -20,7 +20,7 @@ from pycuda_guard.hooks.contexts import announce_current
 from pycuda_guard.hooks.kernels import Kernels
 from pycuda_guard.hooks.operands import learn_types
 from pycuda_guard.hooks.rebind import rebind
-from pycuda_guard.hooks.table import COMPILER, DRIVER, ROWS, Row
+from pycuda_guard.hooks.table import ARRAYS, COMPILER, DRIVER, ROWS, Row
 from pycuda_guard.hooks.tap import Tap
 from pycuda_guard.shadow.unwatched import Unwatched
 
@@ -139,7 +139,7 @@ def install(sink: Sink, *, is_blocking: bool = False, kernels: Options | None = 
             raise GuardError("PyCUDA's calls are hooked already", "call uninstall() first")
         _current = installation = _Installation(sink, is_blocking=is_blocking, kernels=kernels)
     late = DRIVER in sys.modules
-    for name in (DRIVER, COMPILER):
+    for name in (DRIVER, COMPILER, ARRAYS):
         _apply_when_imported(name)
     if late:
         found = rebind(installation.hooks)

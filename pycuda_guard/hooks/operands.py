@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pycuda_guard.hooks.tap import Tap
 
 _PAGEABLE = HostKind.PAGEABLE
-_ORDERS = (None, "C", "F", "CF")  # by the two low bits of ndarray.flags.num
+#: orders of an array by the two low bits of ndarray.flags.num
+ORDERS = (None, "C", "F", "CF")
 _WRITEABLE = 0x400
 
 _POINTERS = {
@@ -163,7 +164,7 @@ def host(tap: Tap, buffer: Any, source: bool = False) -> Operand:
         flags = buffer.flags.num
         dtype = buffer.dtype
         shape = buffer.shape
-        order = _ORDERS[flags & 3]
+        order = ORDERS[flags & 3]
         if source and len(shape) == 1 and buffer.base is not None:
             shape, order = _before_flattening(buffer)
         return HostOperand(
@@ -194,7 +195,7 @@ def host(tap: Tap, buffer: Any, source: bool = False) -> Operand:
         type(buffer).__name__,
         view.shape if dtype_name else None,
         dtype_name,
-        _ORDERS[view.c_contiguous + 2 * view.f_contiguous],
+        ORDERS[view.c_contiguous + 2 * view.f_contiguous],
         view.contiguous,
         not view.readonly,
     )
@@ -216,8 +217,8 @@ def _before_flattening(array: np.ndarray[Any, Any]) -> tuple[tuple[int, ...], st
         and address_of(base) == address_of(array)
         and base.flags.forc
     ):
-        return base.shape, _ORDERS[base.flags.num & 3]
-    return array.shape, _ORDERS[array.flags.num & 3]
+        return base.shape, ORDERS[base.flags.num & 3]
+    return array.shape, ORDERS[array.flags.num & 3]
 
 
 def host_kind(tap: Tap, array: np.ndarray[Any, Any]) -> HostKind:

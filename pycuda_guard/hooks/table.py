@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DRIVER = "pycuda.driver"
 COMPILER = "pycuda.compiler"
+ARRAYS = "pycuda.gpuarray"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ _MEMORY = (
 _COPIES = (
     _driver("memcpy_htod", copies.htod("memcpy_htod"), "copies", "Copy"),
     _driver("to_device", copies.to_device, "copies"),
+    Row(f"{ARRAYS}:_memcpy_discontig", copies.copy_of_arrays, "copies"),
     _driver("memcpy_htod_async", copies.htod("memcpy_htod_async", True), "copies", "Copy"),
     _driver("memcpy_dtoh", copies.dtoh("memcpy_dtoh"), "copies", "Copy"),
     _driver("memcpy_dtoh_async", copies.dtoh("memcpy_dtoh_async", True), "copies", "Copy"),

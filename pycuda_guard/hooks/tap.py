@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ArrayOperand,
         ContextId,
         DeviceLimits,
+        DeviceOperand,
         Event,
         EventId,
         HostKind,
@@ -68,13 +69,14 @@ MAX_LAUNCHES = 1024
 class ThreadState:
     """What the hooks know about one host thread."""
 
-    __slots__ = ("context", "launch", "launches", "legacy", "thread", "uploading")
+    __slots__ = ("context", "launch", "launches", "legacy", "thread", "transposing", "uploading")
 
     def __init__(self, context: ContextId) -> None:
         self.thread = threading.get_ident()
         self.context = context  # the current one, kept up to date by hooks/contexts.py
         self.launch: PendingLaunch | None = None  # see hooks/launches.py
         self.legacy: Launch | None = None  # likewise
+        self.transposing: DeviceOperand | None = None  # an array in another order, see hooks/copies.py
         self.uploading: Any = None  # what to_device was given, see hooks/copies.py
         # by line, and by the identities of the arguments and of what is known of the function, which they
         # keep; None for what came once

@@ -92,6 +92,20 @@ def test_gives_the_evidence_and_the_conversion() -> None:
     assert finding.help == "convert the array first: .astype(np.float32)"
 
 
+@pytest.mark.parametrize(
+    ("dtype", "declared", "help"),
+    [
+        ("int64", "float *x", "convert the array first: .astype(np.float32)"),
+        ("float32", "double *x", "convert the array first: .astype(np.float64)"),
+        ("bool", "const int *x", "convert the array first: .astype(np.int32)"),
+        ("int32", "size_t *x", "convert the array to elements of 8 bytes, or change the kernel's parameter"),
+    ],
+)
+def test_the_conversion_is_to_what_the_pointer_points_to(dtype: str, declared: str, help: str) -> None:
+    (finding,) = findings(module(kernel("k", declared)), launch("k", gpuarray(dtype)))
+    assert finding.help == help
+
+
 def test_kernels_of_pycudas_own_are_silent() -> None:
     assert codes(TWICE, alloc(A, 400), launch("k", gpuarray("float64"), library=True)) == []
 

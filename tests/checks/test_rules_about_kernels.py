@@ -130,8 +130,18 @@ def test_help_where_the_kernels_elements_are_larger(found, help):
         parts("|V29", n=50),
         parts(None),
         parts("float32", "grey", width=4),
+        parts("uint8", "grey", n=500, width=4, highest=956),
+        parts("uint8", "grey", n=239, width=4, highest=956),
     ],
-    ids=["a thread too many", "a neighbour", "not counted", "no dtype", "as large"],
+    ids=[
+        "a thread too many",
+        "a neighbour",
+        "not counted",
+        "no dtype",
+        "as large",
+        "asks for more",
+        "counted",
+    ],
 )
 def test_no_other_layout_is_guessed(found):
     assert found.code == "PG202"

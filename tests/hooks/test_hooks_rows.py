@@ -350,6 +350,7 @@ def test_every_row_is_exercised_here():
     parameters.add("Function._set_shared_size")
     compiler = {row.path for row in ROWS if row.module == COMPILER}
     others = {
+        "_memcpy_discontig",
         "Module.get_function",
         "Function.get_attribute",
         "mem_get_info",

@@ -56,6 +56,7 @@ CUDA C++ programming guide, Device Memory Accesses; compute-sanitizer's memcheck
 
 from __future__ import annotations
 
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages
@@ -159,13 +160,21 @@ def _other_layout(scene: Scene, name: str, launch: Launch) -> str:
             )
         return ""
     width = parameter.pointee_size or pointed_vector_size(parameter.declared)
-    if width <= item:
+    if width <= item or not _asks_for(launch, held := nbytes // width, asked := -(-needed // width)):
         return ""
     return (
         f"`{messages.declared(parameter)}` has elements of {width} bytes: {name} is as large as "
-        f"{nbytes // width} of them, and the kernel asks for {-(-needed // width)}; make the array of such "
+        f"{held} of them, and the kernel asks for {asked}; make the array of such "
         "elements, or change the parameter"
     )
+
+
+def _asks_for(launch: Launch, held: int, asked: int) -> bool:
+    """Tell whether a launch counts as many elements as it asks for, and not those that there are."""
+    numbers = {each.value for each in launch.arguments or () if each.kind is ArgumentKind.INTEGER}
+    extents = [number for number in numbers if type(number) is int]
+    extents += [one * other for one, other in combinations_with_replacement(extents, 2)]
+    return asked in extents and held not in extents
 
 
 def _has_overflown(scene: Scene) -> bool:

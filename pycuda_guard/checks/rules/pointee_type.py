@@ -61,7 +61,18 @@ if TYPE_CHECKING:
     from pycuda_guard.events.model import Argument, Parameter
 
 _FLOATS = frozenset({"float", "double"})
-_SMALLER = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
+#: the dtypes that have the scalar types of CUDA C as their elements
+_DTYPES = {
+    "float": "float32",
+    "double": "float64",
+    "int": "int32",
+    "unsigned int": "uint32",
+    "short": "int16",
+    "unsigned short": "uint16",
+    "long long": "int64",
+    "unsigned long long": "uint64",
+    "bool": "bool_",
+}
 
 
 class PointeeType(Rule):
@@ -135,8 +146,7 @@ class PointeeType(Rule):
         evidence = f"an array of {messages.array(shape, dtype)}"
         if argument.dtype is None and region is not None and region.contents is not None:
             evidence = f"memory that {messages.array(region.contents.shape, dtype)} were copied to"
-        smaller = _SMALLER.get(dtype)
-        fits = smaller if ITEM_SIZES.get(smaller or "") == parameter.pointee_size else None
+        fits = _DTYPES.get(parameter.pointee)
         self.report(
             event,
             f"kernel `{event.function}`: {messages.described_argument(event, index, argument)} is {evidence} "

@@ -14,6 +14,19 @@ for host in (square, np.asfortranarray(square)):
 into_rows = np.empty((3, 3), np.float32)
 cuda.memcpy_dtoh(into_rows, device.gpudata)  # finds PG408
 
+columns = np.asfortranarray(square)
+rows = gpuarray.empty((3, 3), np.float32)
+rows.set(square.T)  # finds PG408
+rows.set_async(columns)  # finds PG408
+rows.set(square)
+rows.get(columns)  # finds PG408
+rows.T.get(columns)
+rows.T.set(columns)
+rows.set(np.asfortranarray(np.ones((3, 3), np.float32)))  # all alike
+rows.set(np.asfortranarray(np.eye(3, dtype=np.float32)))  # symmetric
+rows[1:, :2].set(np.ascontiguousarray(square[1:, :2]))
+print(rows.get())
+
 read = SourceModule("__global__ void read(float *x, int n) { if (threadIdx.x < n) x[threadIdx.x] += 1; }")
 read = read.get_function("read")
 words = cuda.to_device(np.frombuffer(square.tobytes(), np.uint8))

@@ -91,7 +91,10 @@ class Layout:
     def touched(
         self, block: int, has_cells: bool, download: Callable[[int, int], bytes]
     ) -> list[TouchedBytes]:
-        """Return what a launch that is over touched; ``download(address, nbytes)`` reads its block."""
+        """Return what a launch that is over touched; ``download(address, nbytes)`` reads its block.
+
+        All that the launch has written there is read, each byte once.
+        """
         extents = [*EXTENT.iter_unpack(download(block, len(self._rows) * EXTENT.size))]
         told: list[TouchedBytes] = []
         for kept in self._maps:

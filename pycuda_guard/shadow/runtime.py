@@ -353,6 +353,7 @@ class Runtime:
                 state.layout += 1
                 state.driver.synchronize_stream(state.stream)
                 self._asking.collect(state)
+                self._launching.footprints.release(state)
                 state.arena.release()
             except Exception as error:
                 self.world.guard_error("giving memory back", error)

@@ -6,6 +6,7 @@ are taken from the arena, cleared in the launch's stream, and read once that has
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ _MOST_BYTES = 256 << 20
 _MOST_PREPARED = 16
 #: layouts for the present allocations, one for each set of maps
 _MOST_LAYOUTS = 256
+#: blocks of zeros that are kept for the next launches in a context
+_MOST_KEPT = 2
 
 
 class _Traced:
@@ -70,6 +73,8 @@ class Footprints:
         #: the launches that have been prepared and not made yet, by number
         self.prepared: dict[int, _Traced] = {}
         self._taken: WeakKeyDictionary[ContextState, int] = WeakKeyDictionary()  # bytes
+        # blocks that were cleared where they had been written: less work than to clear another one whole
+        self._kept: WeakKeyDictionary[ContextState, list[tuple[Layout, int]]] = WeakKeyDictionary()
         self._layouts: tuple[int, dict[tuple[Map, ...], Layout]] = -1, {}  # of which allocations, and by maps
 
     def wants(self, tracing: Tracing | None, event: Launch) -> bool:
@@ -132,6 +137,10 @@ class Footprints:
         if traced is not None:
             self._give(traced)
 
+    def release(self, state: ContextState) -> None:
+        """Keep nothing in a context whose arena is about to be released."""
+        self._kept.pop(state, None)
+
     def _mapped(
         self, kept: Map, allocations: Sequence[Allocation | None], variables: Mapping[str, int]
     ) -> Allocation | None:
@@ -159,18 +168,31 @@ class Footprints:
     def _take_block(self, state: ContextState, traced: _Traced, maps: tuple[Map, ...]) -> None:
         """Take the block of a launch that looks addresses up; without maps where there is no room."""
         layout = self._layout(maps)
-        if layout.is_possible:
-            for size in (layout.nbytes, layout.extents):
-                traced.block = self._take(state, size, traced.event.stream)
-                if traced.block:
-                    traced.layout, traced.in_block = layout, size
-                    return
+        if not layout.is_possible:
+            return
+        kept = self._kept.get(state, [])
+        blocks = [block for known, block in kept if known is layout]
+        taken = self._taken.get(state, 0) + layout.nbytes
+        if blocks and taken <= _MOST_BYTES:
+            kept.remove((layout, blocks[0]))
+            self._taken[state] = taken
+            traced.layout, traced.block, traced.in_block = layout, blocks[0], layout.nbytes
+            return
+        for size in (layout.nbytes, layout.extents):
+            traced.block = self._take(state, size, traced.event.stream)
+            if traced.block:
+                traced.layout, traced.in_block = layout, size
+                return
 
     def _layout(self, maps: tuple[Map, ...]) -> Layout:
         """Return the layout for the present allocations."""
         allocations = self._world.allocations
         version, layouts = self._layouts
         if version != allocations.version or len(layouts) >= _MOST_LAYOUTS:
+            for state, kept in self._kept.items():
+                for _, block in kept:
+                    state.arena.give(block)
+            self._kept.clear()
             layouts = {}
             self._layouts = allocations.version, layouts
         if maps not in layouts:
@@ -198,8 +220,11 @@ class Footprints:
             if runs:
                 touched.append(TouchedBytes(kind, allocation.address, runs, exact))
         if traced.layout is not None:
-            download = functools.partial(self._download, state)
-            touched += traced.layout.touched(traced.block, traced.has_cells, download)
+            take_out = functools.partial(self._take_out, state)
+            touched += traced.layout.touched(traced.block, traced.has_cells, take_out)
+            if traced.has_cells and self._is_kept(state, traced.layout, traced.block):
+                self._taken[state] -= traced.in_block
+                traced.block = traced.in_block = 0
         updated = traced.updated.union(each.base for each in touched if each.kind == "atomic")
         touched = [each for each in touched if each.kind != "read" or each.base not in updated]
         self._give(traced)
@@ -215,6 +240,29 @@ class Footprints:
             traced.state.arena.give(address)
         if traced.block:
             traced.state.arena.give(traced.block)
+
+    def _is_kept(self, state: ContextState, layout: Layout, block: int) -> bool:
+        """Keep a block that is zeros again for the next launch, if there may be one that it is for."""
+        version, layouts = self._layouts
+        kept = self._kept.setdefault(state, [])
+        if version != self._world.allocations.version or len(kept) >= _MOST_KEPT:
+            return False
+        if all(known is not layout for known in layouts.values()):
+            return False
+        try:
+            state.driver.synchronize_stream(state.stream)
+        except DriverError:
+            return False  # the context is broken
+        kept.append((layout, block))
+        return True
+
+    @classmethod
+    def _take_out(cls, state: ContextState, address: int, nbytes: int) -> bytes:
+        """Read what a launch has left, and leave zeros."""
+        content = cls._download(state, address, nbytes)
+        with contextlib.suppress(DriverError):
+            state.driver.fill(address, 0, nbytes, state.stream)
+        return content
 
     @staticmethod
     def _download(state: ContextState, address: int, nbytes: int) -> bytes:

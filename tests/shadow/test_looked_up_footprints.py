@@ -285,6 +285,28 @@ def test_what_has_no_room_is_told_by_its_ends(cuda, text, recorder, monkeypatch)
     assert [event.lost for event in recorder.of(Footprint)] == [False, False, False, True]
 
 
+def test_each_launch_tells_of_itself(cuda, text, recorder):
+    p = Program(cuda, text)
+    expected = []
+    for turn in range(6):
+        row, start = turn % 2, turn
+        p.by_table(p.rows, i32(row), i32(start), i32(2), **p.on_s)
+        if turn % 3:
+            p.by_table(p.rows, i32(row), i32(start + 120), i32(2), **p.on_t)
+        expected += [_every(4 * start + each, 8, 4) for each in ((0, 480) if turn % 3 else (0,))]
+        cuda.Context.synchronize()
+        if turn == 3:
+            p.more = cuda.mem_alloc(400)  # the allocations stand elsewhere from now on
+    told = [
+        (each.runs, each.base)
+        for event in recorder.of(Footprint)
+        for each in event.touched
+        if each.kind == "write"
+    ]
+    assert [runs for runs, _ in told] == expected
+    assert {base for _, base in told} == {int(p.x), int(p.y)}
+
+
 def _allocations(*sizes, start=1 << 20):
     return [Allocation(start + (index << 30), size, MemoryKind.DEVICE, 1) for index, size in enumerate(sizes)]
 

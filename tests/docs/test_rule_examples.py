@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from guard_processes import run_guard
 
 from pycuda_guard.checks import pages
 from pycuda_guard.checks.registry import RULES, RuleInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
 pytest.importorskip("pycuda")
 pytest.importorskip("llvmlite")
-
-ROOT = Path(__file__).resolve().parents[2]
-SERVER = Path(__file__).with_name("script_server.py")
 
 #: what a rule's page says its example needs
 OPTIONS = {"PG405": ["--no-kernels"]}
@@ -33,43 +28,30 @@ ENABLING = "from pycuda_guard import cpu\ncpu.load()\n"
 WITHOUT_EXAMPLE = {"PG903"}
 
 
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, RuleInfo], Found]]:
+@pytest.fixture
+def guarded(tmp_path: Path) -> Callable[[str, RuleInfo], Found]:
     """Return a function that runs a script as the page of a rule says."""
-    folder = tmp_path_factory.mktemp("examples")
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("PYCUDA_GUARD_")}
-    with subprocess.Popen(
-        [sys.executable, SERVER],
-        cwd=folder,
-        env={**environment, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as server:
-        assert server.stdin is not None and server.stdout is not None
 
-        def run(script: str, rule: RuleInfo) -> Found:
-            path, report = folder / f"{rule.code}.py", folder / f"{rule.code}.json"
-            path.write_text(script, encoding="utf-8")
-            options = ["--races"] if rule.source == "races" else OPTIONS.get(rule.code, [])
-            arguments = ["run", "--device", "cpu", "--json", str(report), *options, str(path)]
-            if "pycuda_guard" in script:
-                path.write_text(ENABLING + script.replace("enable()", f"enable(json={str(report)!r})"))
-                arguments = ["run", "--device", "cpu", "--bare", str(path)]
-            output = folder / f"{rule.code}.txt"
-            print(json.dumps({"arguments": arguments, "output": str(output)}), file=server.stdin, flush=True)
-            return Found(int(server.stdout.readline()), report, output)
+    def run(script: str, rule: RuleInfo) -> Found:
+        path, report = tmp_path / f"{rule.code}.py", tmp_path / f"{rule.code}.json"
+        path.write_text(script, encoding="utf-8")
+        options = ["--races"] if rule.source == "races" else OPTIONS.get(rule.code, [])
+        arguments = ["--json", str(report), *options]
+        if "pycuda_guard" in script:
+            path.write_text(ENABLING + script.replace("enable()", f"enable(json={str(report)!r})"))
+            arguments = ["--bare"]
+        done = run_guard("run", "--device", "cpu", *arguments, path, cwd=tmp_path)
+        return Found(done.returncode, report, done.stdout + done.stderr)
 
-        yield run
-        server.stdin.close()
+    return run
 
 
 class Found:
     """What came of a script: its exit status, the findings, and what it has printed."""
 
-    def __init__(self, status: int, report: Path, output: Path) -> None:
+    def __init__(self, status: int, report: Path, output: str) -> None:
         self.status = status
-        self.output = output.read_text(encoding="utf-8", errors="replace")
+        self.output = output
         assert report.exists(), self.output
         findings = json.loads(report.read_text(encoding="utf-8"))["findings"]
         self.codes = {(one["code"], one["severity"]) for one in findings}

@@ -5,22 +5,24 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from guard_processes import run_guard
 
 if importlib.util.find_spec("pycuda") is None:
     pytest.skip("the programs need PyCUDA", allow_module_level=True)
+
+if TYPE_CHECKING:
+    import subprocess
 
 PROGRAMS = sorted((Path(__file__).parent / "scripts").glob("*.py"))
 ROOT = Path(__file__).parents[2]
 
 
 def run(program: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pycuda_guard", "run", "--device", "cpu", *options, str(program)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    return run_guard("run", "--device", "cpu", *options, program, cwd=ROOT)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from guard_processes import run_guard
 from made_up.recordings import SITE, copies, record
 
 from pycuda_guard import cli
@@ -122,18 +122,6 @@ except cuda.LogicError:
 }
 
 
-def run(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pycuda_guard", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 @needs_pycuda
 @pytest.mark.parametrize(
     "program", [*PROGRAMS, *sorted(path.name for path in (ROOT / "examples").glob("*.py"))]
@@ -144,7 +132,7 @@ def test_check_gives_the_findings_of_the_run(
     script = tmp_path / "program.py"
     text = START + PROGRAMS[program] if program in PROGRAMS else (ROOT / "examples" / program).read_text()
     script.write_text(text, encoding="utf-8")
-    live = run("run", "--device=cpu", "--json=live.json", "--record=run.pgr", script, cwd=tmp_path)
+    live = run_guard("run", "--device=cpu", "--json=live.json", "--record=run.pgr", script, cwd=tmp_path)
     script.unlink()
     monkeypatch.chdir(tmp_path)
     status = cli.main(["check", "--json=check.json", "run.pgr"])
@@ -255,7 +243,7 @@ def test_what_was_off_in_the_run_is_off_in_its_recording(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "program.py").write_text("import pycuda.autoinit\n", encoding="utf-8")
-    live = run("run", "--device=cpu", "--no-kernels", "--record=run.pgr", "program.py", cwd=tmp_path)
+    live = run_guard("run", "--device=cpu", "--no-kernels", "--record=run.pgr", "program.py", cwd=tmp_path)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["check", "run.pgr"]) == 0
     printed = capsys.readouterr().out

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 
 import pytest
+from guard_processes import run_guard
 
 pytest.importorskip("pycuda")
 
@@ -27,6 +26,5 @@ except cuda.Error as error:
 @pytest.mark.parametrize("options", [[], ["--races"], ["--no-kernels"]], ids=" ".join)
 def test_the_guard_changes_no_name_in_an_exception(tmp_path, options):
     (tmp_path / "program.py").write_text(PROGRAM)
-    command = [sys.executable, "-m", "pycuda_guard", "run", "--device", "cpu", *options, "program.py"]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    ran = run_guard("run", "--device", "cpu", *options, "program.py", cwd=tmp_path)
     assert re.search(r"kernel stop, block \(0, 0, 0\)", ran.stdout), ran.stdout + ran.stderr

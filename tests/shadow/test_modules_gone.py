@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import textwrap
 
 import pytest
+from guard_processes import run_guard
 
 pytest.importorskip("pycuda")
 
@@ -61,9 +60,8 @@ def guarded(tmp_path_factory):
     (folder / "program.py").write_text(textwrap.dedent(PROGRAM))
 
     def run(*arguments):
-        command = [sys.executable, "-m", "pycuda_guard", "run", "--device", "cpu", "--fail-on", "never"]
-        command += ["--json", "out.json", "program.py", *arguments]
-        ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+        options = ["--device", "cpu", "--fail-on", "never", "--json", "out.json"]
+        ran = run_guard("run", *options, "program.py", *arguments, cwd=folder)
         assert ran.returncode == 0, ran.stderr
         findings = json.loads((folder / "out.json").read_text())["findings"]
         return ran.stdout, [found for found in findings if found["severity"] != "note"]

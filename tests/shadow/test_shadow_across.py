@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
+from guard_processes import run_guard
 
 #: the first context's kernel writes ``written`` of 256 elements, a copy takes 200 of them from the 28th on to
 #: the 50th and following of the second context's array, whose 256 elements are read there in the end
@@ -78,8 +77,7 @@ def test_what_nobody_wrote_is_known_in_the_other_context(name, devices, tmp_path
     program = PROGRAM.format(copy=copy, written=written, before=before, devices=devices)
     (tmp_path / "program.py").write_text(program)
     options = ["--device", "cpu", "--cpu-devices", "2", "--json", "out.json", "--fail-on", "never"]
-    command = [sys.executable, "-m", "pycuda_guard", "run", *options, "program.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = run_guard("run", *options, "program.py", cwd=tmp_path)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
     findings = json.loads((tmp_path / "out.json").read_text())["findings"]
     assert "PG903" not in [finding["code"] for finding in findings]

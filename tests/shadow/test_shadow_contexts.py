@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from guard_processes import run_guard
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,18 +111,7 @@ def guarded(folder: Path, program: str) -> list[dict]:
     """Run a program under the guard; return its errors and warnings. It must end well but for them."""
     path = folder / "program.py"
     path.write_text(START + program, encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "pycuda_guard",
-        "run",
-        "--device",
-        "cpu",
-        "--json",
-        "out.json",
-        str(path),
-    ]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    done = run_guard("run", "--device", "cpu", "--json", "out.json", path, cwd=folder)
     assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
     findings = json.loads((folder / "out.json").read_text())["findings"]
     assert "PG903" not in [finding["code"] for finding in findings]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from guard_processes import run_guard
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,10 +37,7 @@ def test_the_traceback_is_the_programs(refused: str, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(START + refused)
 
     def traceback(*options: str) -> list[str]:
-        command = [sys.executable, "-m", "pycuda_guard", "run", "--device", "cpu", "--quiet", *options]
-        done = subprocess.run(
-            [*command, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-        )
+        done = run_guard("run", "--device", "cpu", "--quiet", *options, "program.py", cwd=tmp_path)
         assert done.returncode == 1
         lines = done.stderr.splitlines()
         starts = [number for number, line in enumerate(lines) if line.startswith("Traceback")]

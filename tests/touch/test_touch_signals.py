@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from guard_processes import run_guard
 
 from pycuda_guard.hooks.touch import TouchWatch
 
@@ -43,18 +42,7 @@ def run(folder: Path, program: str) -> tuple[int, str, str, list]:
     """Run a program under the guard; return how it ended, its output, and the errors."""
     path = folder / "program.py"
     path.write_text(PROGRAM + program, encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "pycuda_guard",
-        "run",
-        "--device",
-        "cpu",
-        "--json",
-        "out.json",
-        str(path),
-    ]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    done = run_guard("run", "--device", "cpu", "--json", "out.json", path, cwd=folder, timeout=60)
     found = json.loads((folder / "out.json").read_text())["findings"]
     told = [(f["location"]["line"], f["code"]) for f in found if f["severity"] == "error"]
     return done.returncode, done.stdout, done.stderr, told

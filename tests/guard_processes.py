@@ -31,10 +31,16 @@ MODULES = (
 SETTINGS = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def run_guard(*arguments: str | Path, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def run_guard(
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    variables: dict[str, str] | None = None,
+    timeout: float = 300,
+) -> subprocess.CompletedProcess[str]:
     """Run ``pycuda-guard`` with these arguments in a folder; return its exit status and what it printed.
 
-    The environment has no options of the guard. What runs for longer than ``timeout`` seconds is killed.
+    The environment has no options of the guard but those among the ``variables``. What runs for longer than
+    ``timeout`` seconds is killed.
     """
     options = {name for name in os.environ if name.startswith("PYCUDA_GUARD_")} - {"PYCUDA_GUARD_CACHE_DIR"}
     environment = {name: text for name, text in os.environ.items() if name not in options}
@@ -42,8 +48,8 @@ def run_guard(*arguments: str | Path, cwd: Path, timeout: float = 300) -> subpro
         outputs = [Path(folder, name) for name in ("out", "err")]
         request = {
             "arguments": [str(argument) for argument in arguments],
-            "folder": str(cwd),
-            "environment": {**environment, **SETTINGS},
+            "folder": str(cwd or Path.cwd()),
+            "environment": {**environment, **SETTINGS, **(variables or {})},
             "outputs": [str(path) for path in outputs],
             "timeout": timeout,
         }

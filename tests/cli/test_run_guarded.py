@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from guard_processes import run_guard
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -44,18 +43,6 @@ def program(tmp_path: Path) -> Path:
     return path
 
 
-def guard(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command of pycuda-guard."""
-    return subprocess.run(
-        [sys.executable, "-m", "pycuda_guard", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize(
     ("options", "bug", "status"),
     [
@@ -71,12 +58,12 @@ def guard(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Complet
     ],
 )
 def test_exit_status(options: list[str], bug: str, status: int, program: Path) -> None:
-    done = guard("run", "--device", "cpu", *options, program, bug)
+    done = run_guard("run", "--device", "cpu", *options, program, bug)
     assert done.returncode == status, done.stderr
 
 
 def test_report_and_json(program: Path, tmp_path: Path) -> None:
-    done = guard("run", "--device", "cpu", "--json", "out.json", "program.py", "error", cwd=tmp_path)
+    done = run_guard("run", "--device", "cpu", "--json", "out.json", "program.py", "error", cwd=tmp_path)
     assert done.stdout == ""
     lines = done.stderr.splitlines()
     assert lines[0].startswith("error[PG201] copy-out-of-bounds: ")
@@ -89,14 +76,14 @@ def test_report_and_json(program: Path, tmp_path: Path) -> None:
 
 
 def test_quiet_says_nothing_about_a_clean_program(program: Path, tmp_path: Path) -> None:
-    done = guard("run", "--quiet", "--json", "out.json", "program.py", cwd=tmp_path)
+    done = run_guard("run", "--quiet", "--json", "out.json", "program.py", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert json.loads((tmp_path / "out.json").read_text()) == {"version": 1, "findings": [], "suppressed": []}
 
 
 def test_the_programs_folder_is_not_the_reports(program: Path, tmp_path: Path) -> None:
     program.write_text("import os, tempfile\nos.chdir(tempfile.gettempdir())\n" + PROGRAM, encoding="utf-8")
-    guard("run", "--device", "cpu", "--json", "out.json", "program.py", "error", cwd=tmp_path)
+    run_guard("run", "--device", "cpu", "--json", "out.json", "program.py", "error", cwd=tmp_path)
     assert len(json.loads((tmp_path / "out.json").read_text())["findings"]) == 1
 
 
@@ -116,7 +103,7 @@ def test_what_can_not_start_exits_with_2(
     arguments: list[str], words: str, program: Path, tmp_path: Path
 ) -> None:
     program.write_text("print('ran')", encoding="utf-8")
-    done = guard("run", *arguments, cwd=tmp_path)
+    done = run_guard("run", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -125,31 +112,30 @@ def test_what_can_not_start_exits_with_2(
 
 def test_hidden_gpu_is_no_gpu(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    done = guard("run", "--device", "gpu", program)
+    done = run_guard("run", "--device", "gpu", program)
     assert done.returncode == 2
     assert "there is no GPU to use: CUDA_VISIBLE_DEVICES=-1 hides every GPU" in done.stderr
-    done = guard("run", program)
+    done = run_guard("run", program)
     assert done.stderr.splitlines()[0] == "pycuda-guard: no GPU found, using the CPU device"
 
 
-def test_environment_sets_options(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYCUDA_GUARD_FAIL_ON", "never")
-    monkeypatch.setenv("PYCUDA_GUARD_DEVICE", "cpu")
-    assert guard("run", program, "error").returncode == 0
-    assert guard("run", "--fail-on", "error", program, "error").returncode == 1
+def test_environment_sets_options(program: Path) -> None:
+    variables = {"PYCUDA_GUARD_FAIL_ON": "never", "PYCUDA_GUARD_DEVICE": "cpu"}
+    assert run_guard("run", program, "error", variables=variables).returncode == 0
+    assert run_guard("run", "--fail-on", "error", program, "error", variables=variables).returncode == 1
 
 
 def test_enable_inside_a_guarded_program_changes_nothing(tmp_path: Path) -> None:
     text = "import pycuda_guard\npycuda_guard.enable(json='other.json')\n" + PROGRAM
     (tmp_path / "program.py").write_text(text, encoding="utf-8")
-    done = guard("run", "--device", "cpu", "program.py", "error", cwd=tmp_path)
+    done = run_guard("run", "--device", "cpu", "program.py", "error", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.count(" rules on)") == 1
     assert not (tmp_path / "other.json").exists()
 
 
 def test_demo_shows_both_bugs_and_exits_with_1(tmp_path: Path) -> None:
-    done = guard("demo", cwd=tmp_path)
+    done = run_guard("demo", cwd=tmp_path)
     assert done.returncode == 1
     assert "error[PG301]" in done.stderr
     assert "error[PG201]" in done.stderr
@@ -177,7 +163,7 @@ def test_every_example_is_listed() -> None:
 
 @pytest.mark.parametrize("name", EXAMPLE_FINDINGS)
 def test_examples_run_to_their_end(name: str, tmp_path: Path) -> None:
-    done = guard("run", "--device", "cpu", "--json", tmp_path / "out.json", EXAMPLES / name)
+    done = run_guard("run", "--device", "cpu", "--json", tmp_path / "out.json", EXAMPLES / name)
     found = json.loads((tmp_path / "out.json").read_text())["findings"]
     assert {finding["code"] for finding in found if finding["severity"] != "note"} == EXAMPLE_FINDINGS[name]
     assert done.returncode == bool(EXAMPLE_FINDINGS[name])

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from guard_processes import run_guard
 
 if importlib.util.find_spec("pycuda") is None:
     pytest.skip("the programs need PyCUDA", allow_module_level=True)
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
 ABORTED = -6
@@ -21,15 +21,8 @@ ABORTED = -6
 
 def run(program: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "program.py").write_text(program, encoding="utf-8")
-    command = [sys.executable, "-m", "pycuda_guard", "run", "--device", "cpu", "--json", "out.json"]
-    return subprocess.run(
-        [*command, *options, "program.py"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    arguments = ["--device", "cpu", "--json", "out.json", *options, "program.py"]
+    return run_guard("run", *arguments, cwd=folder)
 
 
 def found(folder: Path) -> list[tuple[str, str, int]]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pycuda_guard.kernels.instrument import abi, instrument
+from pycuda_guard.kernels.instrument import abi
+from pycuda_guard.kernels.instrument.pipeline import instrument
 from pycuda_guard.kernels.instrument.proofs.model import PROVEN_SUFFIX
 from pycuda_guard.kernels.ptx import parse, print_module
 from pycuda_guard.kernels.ptx.ir import Space

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from launching import Buffer, Launcher, compile_cuda
 
-from pycuda_guard.kernels.instrument import abi, instrument
+from pycuda_guard.kernels.instrument import abi
+from pycuda_guard.kernels.instrument.pipeline import instrument
 from pycuda_guard.kernels.instrument.proofs.proving import prove
 from pycuda_guard.kernels.ptx import parse
 

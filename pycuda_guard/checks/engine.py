@@ -131,10 +131,8 @@ class Engine:
                 handler(event)
             except Exception as error:
                 self._handler_failed(handler, error, event)
-        if is_settled and type(event) is Launch:
-            row.judged(event, pattern)
-        else:
-            row.end()
+        if is_settled or row.is_open:
+            row.judged(event, pattern if is_settled else None)
 
     def _catch_up(self) -> None:
         """Take in the launches that wait. Of equal ones, the last leaves behind all that the others would."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pycuda_guard.events.model import Event, Launch
+
 if TYPE_CHECKING:
     from pycuda_guard.checks.state import State
-    from pycuda_guard.events.model import Launch
     from pycuda_guard.events.patterns import Pattern
 
 #: launches that wait at most
@@ -24,6 +25,8 @@ class Row:
         self._state = state
         self._now = object()  # another one whenever something else happens
         self._stream: tuple[int, int] | None = None  # that of the launches judged since then
+        #: whether launches were judged since then
+        self.is_open = False
         #: the launches that wait
         self.events: list[Launch] = []
         self._patterns: list[Pattern] = []
@@ -45,15 +48,21 @@ class Row:
         events, self.events, self._patterns = self.events, [], []
         return events, last
 
-    def judged(self, event: Launch, pattern: Pattern | None) -> None:
-        """Note that a launch was judged of which no rule had anything to say, as of its equals before."""
+    def judged(self, event: Event, pattern: Pattern | None) -> None:
+        """Note that an event was judged.
+
+        It is a launch, of which no rule had anything to say, where it has a ``pattern``.
+        """
+        if pattern is None or not isinstance(event, Launch) or not self._state.is_quiet:
+            self.end()
+            return
         stream = (event.context, event.stream)
-        if pattern is None or (self._stream or stream) != stream or not self._state.is_quiet:
+        if (self._stream or stream) != stream:
             self.end()
         else:
-            self._stream = stream
+            self._stream, self.is_open = stream, True
             pattern.quiet = self._now
 
     def end(self) -> None:
         """Note that something else has happened."""
-        self._now, self._stream = object(), None
+        self._now, self._stream, self.is_open = object(), None, False

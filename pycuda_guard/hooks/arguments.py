@@ -18,6 +18,8 @@ from pycuda_guard.events.model import Argument, ArgumentKind
 from pycuda_guard.hooks.operands import misplaced_field, name_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pycuda_guard.hooks.tap import Tap
 
 _POINTER = ArgumentKind.POINTER
@@ -96,17 +98,32 @@ class Arranger:
     def __init__(self, tap: Tap) -> None:
         self._tap = tap
         self._remembered: dict[tuple[Any, ...], Arguments] = {}
+        # the last list of each way to pack one: its bytes and description
+        self._last: dict[tuple[Any, ...], tuple[bytes, Arguments]] = {}
         self._arrays: dict[tuple[type, ...], tuple[int, ...] | None] = {}  # see _find_arrays
 
     def called(self, arguments: tuple[Any, ...], packed: bytes | None) -> Arguments:
         """Describe the arguments of ``Function.__call__``; ``packed`` is None if packing failed."""
         types = tuple(map(type, arguments))
         known = self._remembered.get((packed, types))
-        if known is None:
-            shapes = self._shapes(arguments, types)
-            key = () if shapes is None or packed is None else (packed, types, *shapes)
-            known = self._remembered.get(key) or self._remember(key, self._describe(arguments))
-        return known
+        if known is not None:
+            return known
+        shapes = self._shapes(arguments, types)
+        if shapes is None or packed is None:
+            return self._describe(arguments)
+        key = (types, *shapes)
+        known = self._remembered.get((packed, *key))
+        if known is not None:
+            return known
+        before = self._last.get(key)
+        if before is None or len(before[0]) != len(packed):
+            return self._remember((packed, *key), key, packed, self._describe(arguments))
+
+        def again(index: int, old: Argument) -> Argument:
+            _, kind, name, rest = self._called(arguments[index])
+            return Argument(kind, name, old.offset, old.size, *rest)
+
+        return self._vary(key, packed, before, again)
 
     def recall(self, call: str, form: str, given: tuple[Any, ...], packed: bytes | None) -> Arguments | None:
         """Return what :meth:`prepared` does if it is remembered: ``given`` is all that the call was given."""
@@ -116,11 +133,21 @@ class Arranger:
         self, call: str, form: str, given: tuple[Any, ...], arguments: tuple[Any, ...], packed: bytes | None
     ) -> Arguments:
         """Describe the arguments of a prepared call, packed by the format ``form``."""
-        described = _describe_prepared(form, arguments)
+        types = tuple(map(type, arguments))
         # there is neither shape nor dtype in what is known of a prepared argument
-        if packed is None or self._shapes(arguments, tuple(map(type, arguments))) is None:
-            return described
-        return self._remember((packed, call, form, *map(type, given)), described)
+        if packed is None or self._shapes(arguments, types) is None:
+            return _describe_prepared(form, arguments)
+        key = (call, form, *map(type, given))
+        before = self._last.get(key)
+        if before is None or len(before[0]) != len(packed):
+            described = _describe_prepared(form, arguments)
+            return self._remember((packed, *key), key, packed, described)
+        codes = split_format(form)
+
+        def again(index: int, old: Argument) -> Argument:
+            return _prepared(arguments[index], codes[index], old.offset, old.size)
+
+        return self._vary(key, packed, before, again)
 
     def _shapes(self, arguments: tuple[Any, ...], types: tuple[type, ...]) -> list[Any] | None:
         """Return shape and dtype of each GPUArray; None where a list must not be remembered."""
@@ -139,11 +166,42 @@ class Arranger:
                 return None
         return tuple(arrays)
 
-    def _remember(self, key: tuple[Any, ...], described: Arguments) -> Arguments:
-        if key:
-            if len(self._remembered) >= MAX_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[key] = described
+    def _vary(
+        self,
+        key: tuple[Any, ...],
+        packed: bytes,
+        before: tuple[bytes, Arguments],
+        describe: Callable[[int, Argument], Argument],
+    ) -> Arguments:
+        """Describe a list by what is other than in the last one that was packed in this way.
+
+        ``describe(index, old)`` returns a new description in the place of an old one. A list in which numbers
+        alone are other is remembered when it comes again: in a loop that counts, it never does.
+        """
+        old_packed, old = before
+        if packed == old_packed:
+            return self._remember((packed, *key), key, packed, old)
+        described, moved = list(old), False
+        for index, each in enumerate(old):
+            start = each.offset
+            end = start + each.size
+            if packed[start:end] != old_packed[start:end]:
+                described[index] = describe(index, each)
+                moved = moved or each.kind is _POINTER
+        known = tuple(described)
+        if moved:
+            return self._remember((packed, *key), key, packed, known)
+        self._last[key] = packed, known
+        return known
+
+    def _remember(
+        self, key: tuple[Any, ...], way: tuple[Any, ...], packed: bytes, described: Arguments
+    ) -> Arguments:
+        for table in (self._remembered, self._last):
+            if len(table) >= MAX_REMEMBERED:
+                table.clear()
+        self._remembered[key] = described
+        self._last[way] = packed, described
         return described
 
     def _describe(self, arguments: tuple[Any, ...]) -> Arguments:

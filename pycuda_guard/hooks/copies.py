@@ -7,13 +7,24 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from pycuda_guard.events.model import Copy, CopyKind, DeviceOperand, Event, Extent, HostOperand, Operand
+from pycuda_guard.events.model import (
+    Copy,
+    CopyKind,
+    DeviceOperand,
+    Event,
+    Extent,
+    HostOperand,
+    OddOperand,
+    Operand,
+)
 from pycuda_guard.hooks.operands import ORDERS, array, device, host, name_of, plain
+from pycuda_guard.hooks.patterns import remember
 from pycuda_guard.hooks.streams import stream_id
 from pycuda_guard.hooks.tap import Connect, Tap, ThreadState, Wrapped, announced, like
 
 if TYPE_CHECKING:
     from pycuda_guard.callsite import Site
+    from pycuda_guard.events.patterns import Pattern
 
 # Reading a member off an Enum class is slow enough to matter on the way of every copy.
 _HTOD = CopyKind.HTOD
@@ -27,26 +38,48 @@ def _extent(buffer: Operand) -> Extent:
     return buffer.extent if type(buffer) is HostOperand else _NOTHING
 
 
+def _copy(
+    state: ThreadState,
+    site: Site | None,
+    call: str,
+    kind: CopyKind,
+    destination: Operand,
+    source: Operand,
+    stream: int,
+    asynchronous: bool,
+) -> Event | Pattern:
+    """Return a copy by the calling thread, or what it has in common with those before that equal it."""
+    if type(destination) is OddOperand or type(source) is OddOperand:
+        return Copy(site, state.thread, state.context, call, kind, destination, source, stream, asynchronous)
+    key = (site, destination.address, source.address)  # type: ignore[union-attr]
+    copied = state.copies.get(key)
+    if copied is not None:
+        known: Copy = copied.example  # type: ignore[assignment]
+        if (
+            known.stream == stream
+            and known.call is call
+            and known.context == state.context
+            and known.destination == destination
+            and known.source == source
+        ):
+            return copied
+    event = Copy(site, state.thread, state.context, call, kind, destination, source, stream, asynchronous)
+    remember(state.copies, key, event)
+    return event
+
+
 def htod(call: str, asynchronous: bool = False) -> Connect:
     """Hook a copy from a host buffer to device memory."""
 
     def describe(
         tap: Tap, site: Site | None, state: ThreadState, /, dest: Any, src: Any, stream: Any = None
-    ) -> Event:
+    ) -> Event | Pattern:
         source = host(tap, src, True)
         if state.uploading is not None and type(src) is bytes:
             source = _uploaded(tap, state.uploading, source)
-        return Copy(
-            site,
-            state.thread,
-            state.context,
-            call,
-            _HTOD,
-            _ordered(device(tap, dest, _extent(source)), state.transposing),
-            source,
-            0 if stream is None else stream.handle,
-            asynchronous,
-        )
+        destination = _ordered(device(tap, dest, _extent(source)), state.transposing)
+        handle = 0 if stream is None else stream.handle
+        return _copy(state, site, call, _HTOD, destination, source, handle, asynchronous)
 
     return announced(call, describe)
 
@@ -126,19 +159,11 @@ def dtoh(call: str, asynchronous: bool = False) -> Connect:
 
     def describe(
         tap: Tap, site: Site | None, state: ThreadState, /, dest: Any, src: Any, stream: Any = None
-    ) -> Event:
+    ) -> Event | Pattern:
         destination = host(tap, dest, state.transposing is not None)
-        return Copy(
-            site,
-            state.thread,
-            state.context,
-            call,
-            _DTOH,
-            destination,
-            _ordered(device(tap, src, _extent(destination)), state.transposing),
-            0 if stream is None else stream.handle,
-            asynchronous,
-        )
+        source = _ordered(device(tap, src, _extent(destination)), state.transposing)
+        handle = 0 if stream is None else stream.handle
+        return _copy(state, site, call, _DTOH, destination, source, handle, asynchronous)
 
     return announced(call, describe)
 
@@ -148,19 +173,10 @@ def dtod(call: str, asynchronous: bool = False) -> Connect:
 
     def describe(
         tap: Tap, site: Site | None, state: ThreadState, /, dest: Any, src: Any, size: int, stream: Any = None
-    ) -> Event:
+    ) -> Event | Pattern:
         extent = plain(int(size))
-        return Copy(
-            site,
-            state.thread,
-            state.context,
-            call,
-            _DTOD,
-            device(tap, dest, extent),
-            device(tap, src, extent),
-            stream_id(stream),
-            asynchronous,
-        )
+        destination, source = device(tap, dest, extent), device(tap, src, extent)
+        return _copy(state, site, call, _DTOD, destination, source, stream_id(stream), asynchronous)
 
     return announced(call, describe)
 

@@ -1,13 +1,28 @@
-"""What the hooks know of launches that are made again."""
+"""What the hooks know of launches and copies that are made again."""
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 from pycuda_guard.events.patterns import Pattern
 
 if TYPE_CHECKING:
-    from pycuda_guard.events.model import Launch, ModuleId
+    from pycuda_guard.callsite import Site
+    from pycuda_guard.events.model import Event, Launch, ModuleId
+
+
+#: launches, and copies, that each thread remembers
+MOST = 1024
+
+
+def remember(
+    table: dict[tuple[Site | None, int, int], Pattern | None], key: tuple[Site | None, int, int], event: Event
+) -> None:
+    """Keep what an event that comes for the second time has in common with those that may follow."""
+    if len(table) >= MOST:
+        table.clear()
+    table[key] = Pattern(copy(event)) if key in table else None
 
 
 class Launched(Pattern):

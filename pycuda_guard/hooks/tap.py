@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 from pycuda_guard.callsite import here
 from pycuda_guard.events import failures
 from pycuda_guard.events.model import CallFailed
+from pycuda_guard.events.patterns import Pattern
 from pycuda_guard.hooks.arguments import Arranger
-from pycuda_guard.hooks.patterns import Launched
+from pycuda_guard.hooks.patterns import MOST, Launched
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -62,14 +63,10 @@ PendingLaunch = tuple[str, Any, tuple[Any, ...], dict[str, Any]]
 WRONG_ARGUMENTS = (TypeError, AttributeError, ValueError, OverflowError, LookupError)
 
 
-#: launches that each thread remembers
-MAX_LAUNCHES = 1024
-
-
 class ThreadState:
     """What the hooks know about one host thread."""
 
-    __slots__ = ("context", "launch", "launches", "legacy", "thread", "transposing", "uploading")
+    __slots__ = ("context", "copies", "launch", "launches", "legacy", "thread", "transposing", "uploading")
 
     def __init__(self, context: ContextId) -> None:
         self.thread = threading.get_ident()
@@ -81,6 +78,8 @@ class ThreadState:
         # by line, and by the identities of the arguments and of what is known of the function, which they
         # keep; None for what came once
         self.launches: dict[tuple[Site | None, int, int], Launched | None] = {}
+        # by line and addresses; None likewise
+        self.copies: dict[tuple[Site | None, int, int], Pattern | None] = {}
 
     def remember(
         self,
@@ -91,7 +90,7 @@ class ThreadState:
     ) -> None:
         """Keep what a launch that comes for the second time has in common with those that may follow."""
         launches = self.launches
-        if len(launches) >= MAX_LAUNCHES:
+        if len(launches) >= MOST:
             launches.clear()
         is_again = key in launches and launch.arguments is not None
         launches[key] = Launched(copy(launch), packed, known) if is_again else None
@@ -198,10 +197,11 @@ class Tap:
             traceback.print_exc()
 
 
-def announced(call: str, describe: Callable[..., Event | None]) -> Connect:
+def announced(call: str, describe: Callable[..., Event | Pattern | None]) -> Connect:
     """Make a hook that emits an event before the call.
 
-    ``describe(tap, site, state, /, *args, **kwargs)`` gets the call's own arguments.
+    ``describe(tap, site, state, /, *args, **kwargs)`` gets the call's own arguments. Where it returns a
+    pattern, the event is one more of that.
     """
 
     def connect(tap: Tap, wrapped: Wrapped) -> Wrapped:
@@ -219,7 +219,9 @@ def announced(call: str, describe: Callable[..., Event | None]) -> Connect:
                     event = describe(tap, here(2), threads.state, *args, **kwargs)
                 else:
                     event = describe(tap, here(2), threads.state, *args)
-                if event is not None:
+                if isinstance(event, Pattern):
+                    sequence = emit(event.copy(), event)
+                elif event is not None:
                     sequence = emit(event)
             except Exception as error:
                 fault = error

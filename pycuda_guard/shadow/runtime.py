@@ -105,9 +105,9 @@ class Runtime:
         may have made the call in the middle of what that thread is waiting for.
         """
         lock = self._lock
-        if type(event) in _COLLECTED or not (lock.acquire(blocking=False) or lock.acquire(timeout=_PATIENCE)):
-            self._inbox.append(event)
-        else:
+        if lock.acquire(blocking=False) or (
+            type(event) not in _COLLECTED and lock.acquire(timeout=_PATIENCE)
+        ):
             try:
                 if self._is_busy:
                     self._inbox.append(event)
@@ -115,6 +115,8 @@ class Runtime:
                 self._work(event)
             finally:
                 lock.release()
+        else:
+            self._inbox.append(event)
         while self._inbox and lock.acquire(blocking=False):
             try:
                 if self._is_busy:

@@ -183,3 +183,34 @@ def test_a_record_tells_which_field_lies_where_c_puts_none(fields, align, mispla
     kernels.get_function("swallow")(record[0], block=BLOCK)
     kernels.get_function("swallow")(record, block=BLOCK)
     assert [launch.arguments[0].misplaced for launch in recorder.of(Launch)] == [misplaced] * 2
+
+
+def test_a_launch_like_the_last_tells_what_is_other(axpy, buffers, recorder):
+    x, y = buffers
+    axpy.prepare("PPfi")
+    for turn in range(3):
+        axpy((y, x)[turn % 2], x, np.float32(turn), np.int32(turn // 2), block=(4, 1, 1), grid=(1, 1))
+        axpy.prepared_call((1, 1), (4, 1, 1), (y, x)[turn % 2], x, 0.5 * turn, turn)
+    values = [[each.value for each in launch.arguments] for launch in recorder.of(Launch)]
+    ends = [int(y), int(x)]
+    assert values == [
+        [ends[turn % 2], int(x), *numbers]
+        for turn in range(3)
+        for numbers in ((float(turn), turn // 2), (0.5 * turn, turn))
+    ]
+    kinds = {tuple((each.kind, each.offset, each.size) for each in e.arguments) for e in recorder.of(Launch)}
+    assert len(kinds) == 1
+
+
+def test_equal_launches_and_copies_are_equal_events(axpy, buffers, recorder, cuda):
+    x, y = buffers
+    host = np.zeros(4, np.float32)
+    for number in (1, 1, 1, 2, 2):
+        axpy(y, x, np.float32(number), np.int32(4), block=(4, 1, 1), grid=(1, number))
+        cuda.memcpy_htod(x, host[:number])
+    launches, copies = recorder.of(Launch), recorder.of(Copy)[-5:]
+    assert [launch.grid for launch in launches] == [(1, 1)] * 3 + [(1, 2)] * 2
+    assert [launch.arguments[2].value for launch in launches] == [1, 1, 1, 2, 2]
+    assert [copy.source.nbytes for copy in copies] == [4, 4, 4, 8, 8]
+    numbers = [event.sequence for event in (*launches, *copies)]
+    assert len(set(numbers)) == len(numbers)

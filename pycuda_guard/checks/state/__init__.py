@@ -155,7 +155,10 @@ class State:
     # --- before the rules: what an event is about ---
 
     def _look_at_copy(self, event: Copy, pattern: Pattern | None = None) -> None:
-        move = self.move = self.moves.of_copy(event)
+        known: Move | None = None if pattern is None else pattern.plan
+        if known is None or known.owner is not self.moves or known.version != self.memory.version:
+            known = self.moves.of_copy(event, pattern)
+        move = self.move = known
         if move.goes_on and not self.work.active:
             self.work.activate()
         self._look_at_move(event, move)

@@ -116,14 +116,11 @@ class Work:
             known = accesses.get(region)
             if region.is_shared or (known and (known.sole is not track or len(known) > _MAX_GLANCE)):
                 return False
-        self._again(event, track, plan)
-        return True
-
-    def _again(self, event: Operation, track: Track, plan: Move | Plan) -> None:
         number = track.issued
-        for access in plan.accesses:
+        for access in new:
             access.event, access.number, access.accused = event, number, NOBODY
-        self._new = plan.accesses
+        self._new = new
+        return True
 
     def _access(
         self,
@@ -215,8 +212,12 @@ class Work:
         track = self._track
         if track is None:
             return
-        if waits is not _NOTHING:
-            self._wait(track, waits)
+        if waits is _EARLIER:
+            self.clocks.host_waits_for_earlier(track)
+        elif waits is _ISSUED:
+            self.clocks.host_waits_for_issued(track)
+        elif waits is not _NOTHING:
+            self.clocks.host_waits_for_everything()
         if self.shared.uses and type(event) is not Launch:
             self.shared.settle()
         for access in self._new if waits is _NOTHING or waits is _EARLIER else ():
@@ -270,8 +271,9 @@ class Work:
             track = self.clocks.issue(event.context, event.stream, index + 1 - before)
             before = index + 1
             if track is not None:
-                self._track = track
-                self._again(event, track, plan)
+                self._track, self._new = track, plan.accesses
+                for access in plan.accesses:
+                    access.event, access.number, access.accused = event, track.issued, NOBODY
                 self.enter(event, plan.waits)
 
     def settle(self) -> None:
@@ -384,15 +386,6 @@ class Work:
                 old.accused |= {track.number}
                 self.conflicts.append(Conflict(old, later))
                 self.vague.accuse(self.conflicts[-1])
-
-    def _wait(self, track: Track, waits: Wait) -> None:
-        """Follow what the host waits for with the operation issued last."""
-        if waits is _EARLIER:
-            self.clocks.host_waits_for_earlier(track)
-        elif waits is _ISSUED:
-            self.clocks.host_waits_for_issued(track)
-        else:
-            self.clocks.host_waits_for_everything()
 
     def _plan(self, event: Operation) -> Move | Plan:
         """Return what is known of an operation that was noted down."""

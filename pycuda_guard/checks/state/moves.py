@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pycuda_guard.checks.state.footprints import Range
     from pycuda_guard.checks.state.plans import Touch
     from pycuda_guard.events.model import Copy, Memset, Operand
+    from pycuda_guard.events.patterns import Pattern
 
 _MAX_KNOWN = 1024
 
@@ -55,6 +56,7 @@ class Move:
     ``is_settled``: the rules that look at nothing but all this
     (:attr:`~pycuda_guard.checks.base.Rule.only_new`) have looked at such a move and said nothing; where it
     ``varies``, they may still say something of the next. ``track`` and ``accesses`` are the last one's.
+    ``owner`` knows it.
     """
 
     waits: Wait = Wait.NOTHING
@@ -73,6 +75,7 @@ class Move:
     varies: bool = False
     track: Track | None = None
     accesses: Sequence[Access] = ()
+    owner: object = None
 
 
 class Moves:
@@ -84,8 +87,16 @@ class Moves:
         self._memsets: dict[Operand, Move] = {}
         self._once: dict[object, None] = {}
 
-    def of_copy(self, event: Copy) -> Move:
-        """Return what is known of a copy."""
+    def of_copy(self, event: Copy, pattern: Pattern | None = None) -> Move:
+        """Return what is known of a copy, which equals all others of the same ``pattern``."""
+        if pattern is not None:
+            known: Move | None = pattern.plan
+            if known is None or known.owner is not self:
+                known = pattern.plan = self.of_copy(event)
+                known.owner = self
+            elif known.version != self._memory.version and not self._holds(known):
+                self._relocate(known, event)
+            return known
         key = (event.destination, event.source, event.kind, event.asynchronous)
         move = self._copies.get(key)
         if move is None:
@@ -95,10 +106,13 @@ class Moves:
             if self._is_again(key):
                 _keep(self._copies, key, move)
         if move.version != self._memory.version and not self._holds(move):
-            self._locate(move, event.destination, event.source)
-            if event.kind is _PEER:
-                move.touches = ()
+            self._relocate(move, event)
         return move
+
+    def _relocate(self, move: Move, event: Copy) -> None:
+        self._locate(move, event.destination, event.source)
+        if event.kind is _PEER:
+            move.touches = ()
 
     def of_memset(self, event: Memset) -> Move:
         """Return what is known of a memset."""

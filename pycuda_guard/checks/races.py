@@ -68,7 +68,11 @@ def conflict(event: KernelReport) -> str:
     """Return who does what: ``thread (1, 0, 0) of block (0, 0, 0) writes it, thread (2, 0, 0) reads it``."""
     assert event.other is not None
     first, second = who(event)
-    return f"{first} {_VERBS[event.access.kind]} it, {second} {_VERBS[event.other.kind]} it"
+    verb = _VERBS[event.other.kind]
+    if (event.block_index, event.thread_index) == (event.other_block, event.other_thread):
+        # of several threads that do it, the first is known: others do it, too
+        second, verb = "others", event.other.kind if event.other.kind != "atomic" else "update"
+    return f"{first} {_VERBS[event.access.kind]} it, {second} {verb} it"
 
 
 def other_place(event: KernelReport) -> tuple[Related, ...]:

@@ -105,6 +105,11 @@ class Reporting:
         count, lowest, highest = counted or (seen, address, address)
         site = info.site
         loaded = launch.loaded
+        if site.root is not None and site.root < len(launch.ranges):
+            others = self._bases(launch, site.root)
+            # those counted may be of launches that were given other allocations
+            lowest = lowest if _is_nearest(launch.ranges[site.root][0], lowest, others) else address
+            highest = highest if _is_nearest(launch.ranges[site.root][0], highest, others) else address
         plan = loaded.image.plan_of(site.function)
         other = self._other_info(info, launch, record)
         if other is not None and info.caller != other.caller:
@@ -139,6 +144,17 @@ class Reporting:
             )
         )
 
+    def _bases(self, launch: LaunchInfo, root: int) -> set[int]:
+        """Return the allocations that launches of the same kernel since then were given for a root."""
+        event = launch.event
+        return {
+            other.ranges[root][0]
+            for other in tuple(self._world.launches.values())
+            if other.loaded is launch.loaded
+            and other.event.function == event.function
+            and other.event.sequence > event.sequence
+        }
+
     def _other_info(self, info: SiteInfo, launch: LaunchInfo, record: Record) -> SiteInfo | None:
         """Return the place that an access raced with, or where other threads waited, if there is one."""
         plan = launch.loaded.image.plan_of(info.site.function)
@@ -172,6 +188,12 @@ class Reporting:
         also = [each[2] for each in races.around if {each[0], each[1]} == {own, number}]
         rounds = ("any" if any(also) else "next") if also else "one"
         return access, block, _index(accessor.thread, launch.event.block), rounds
+
+
+def _is_nearest(base: int, address: int, others: set[int]) -> bool:
+    """Tell whether an address in or near some allocations seems to be of the one at ``base``."""
+    known = {base, *others}
+    return base == max((each for each in known if each <= address), default=min(known))
 
 
 def _what(loaded: Loaded, site: int) -> tuple[Loaded, str, str, int]:

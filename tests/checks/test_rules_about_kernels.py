@@ -371,6 +371,17 @@ def test_two_arrays_in_one_piece_of_shared_memory_may_overlap(kind, shared, help
     assert "between lines 7 and 9" in found.help
 
 
+@pytest.mark.parametrize(
+    ("other", "text"), [((3, 0, 0), "others read it"), ((4, 0, 0), "thread (4, 0, 0) reads it")]
+)
+def test_no_thread_races_with_itself(other, text):
+    read = m.KernelAccess("dynamic", "script.py", 9, "read", 4, "shared", -1, "s", 256)
+    ends = {"other": read, "other_block": (1, 0, 0), "other_thread": other}
+    race = report("shared-race", 0, 4, "dynamic", space="shared", variable=("s", 256), **ends)
+    found = only(*ARRAYS, launch("dynamic", ptr(A)), race)
+    assert f"thread (3, 0, 0) of block (1, 0, 0) writes it, {text}, and" in found.message
+
+
 def test_what_an_atomic_tells_another_block_needs_a_fence():
     written = m.KernelAccess("tiles", "script.py", 9, "write", 4, "global", 0)
     ends = {"other": written, "other_block": (2, 0, 0), "other_thread": (3, 0, 0)}

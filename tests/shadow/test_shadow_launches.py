@@ -38,6 +38,18 @@ def test_what_is_outside_is_reported_and_skipped(program, recorder):
     assert report.access.parameter == 1
 
 
+def test_how_far_launches_with_other_buffers_went_is_not_told_of_the_first(program, recorder):
+    arrays = [program.upload(NUMBERS) for _ in range(2)]
+    to = program.upload(np.zeros(128, np.float32))
+    first, last = sorted(arrays, key=int)
+    for source in (first, last):
+        program.run(program.copy, to, source, 128)
+    program.cuda.Context.synchronize()
+    (report,) = recorder.of(KernelReport)
+    assert (report.base, report.count) == (int(first), 56)
+    assert report.base + 400 <= report.lowest <= report.highest < report.base + 512
+
+
 def test_a_report_tells_the_line_of_the_programs_file(cuda, recorder):
     from pycuda.compiler import SourceModule
 

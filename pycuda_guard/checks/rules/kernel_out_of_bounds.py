@@ -60,7 +60,7 @@ from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, ClassVar
 
 from pycuda_guard.checks import messages
-from pycuda_guard.checks.kernels import KernelRule, Scene, kernel_name, threads
+from pycuda_guard.checks.kernels import KernelRule, Scene, kernel_name, threads, variable_name
 from pycuda_guard.checks.pointers import NULL_PAGE
 from pycuda_guard.events.model import ArgumentKind
 from pycuda_guard.findings import Severity
@@ -96,6 +96,14 @@ class KernelOutOfBounds(KernelRule):
         scene = self.scene(event)
         if event.size:
             self.tell(scene, _outside(scene), self._help(scene), related=scene.story())
+            return
+        access = event.access
+        if access.variable:
+            name, nbytes = variable_name(access.variable), messages.size(access.variable_size)
+            kind = "constant" if access.space == "const" else "device"
+            text = f"{kernel_name(event)} {scene.verb} {messages.size(access.width)} outside of the {kind} "
+            text += f"variable {name} ({nbytes}): {scene.where()}"
+            self.tell(scene, text, f"compare the index with the size of {name} first")
             return
         self.tell(
             scene,

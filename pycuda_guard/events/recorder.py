@@ -15,7 +15,7 @@ from pycuda_guard.events import codec
 from pycuda_guard.events.codec import Start, encode
 from pycuda_guard.events.format import BLOCK, SUFFIX, Kind
 from pycuda_guard.events.model import KernelReport, ModuleLoaded
-from pycuda_guard.events.recorder_blocks import FEWEST, BlockFile, Lane, numbers_of, put_again
+from pycuda_guard.events.recorder_blocks import FEWEST, BlockFile, Lane, numbers_of, put, put_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -138,9 +138,10 @@ class Recorder:
         """
         if not self.is_open:
             return
+        # on the way of every call, so what the lane would do is done here
         try:
             if pattern is not None and pattern.recorder is self:
-                lane = self._events  # on the way of every launch, so without a call of its own
+                lane = self._events
                 end = put_again(
                     lane.window, lane.position, pattern.head, pattern.check, event.sequence, event.time
                 )
@@ -155,7 +156,11 @@ class Recorder:
                 body = encode(event)
             except (OverflowError, UnicodeEncodeError):
                 body = codec.encode_anyhow(event)
-            self._events.append(body)
+            end = put(self._events.window, self._events.position, body)
+            if end:
+                self._events.position = end
+            else:
+                self._events.append(body)
             if pattern is not None:
                 pattern.head = body.removesuffix(numbers_of(event.sequence, event.time))
                 pattern.check = crc32(pattern.head)

@@ -265,6 +265,7 @@ class Runtime:
                 or state.waiting
                 or world.unloaded
                 or not self._wants_all
+                or loaded.state is not state
                 or event.context != loaded.context
                 or variant.plan.kernel.waits
                 or (variant.tracing is not None and self._launching.footprints.streams)

@@ -19,6 +19,7 @@ from pycuda_guard.cpu.runtime import Kernel
 from pycuda_guard.cpu.variables import Image
 from pycuda_guard.diskcache import Cache, directory
 from pycuda_guard.errors import GuardError
+from pycuda_guard.garbage import uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -251,7 +252,9 @@ class _Source:
         entry = kept.get(key)
         if entry is not None:
             return Compiled.unpack(*entry)
-        compiled = compile_lowered(self._lowered(kernels))
+        with uncollected():
+            lowered = self._lowered(kernels)
+        compiled = compile_lowered(lowered)
         kept.put(key, *compiled.pack())
         return compiled
 

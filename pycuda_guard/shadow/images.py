@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pycuda_guard.diskcache import Cache, directory, fingerprint
+from pycuda_guard.garbage import uncollected
 from pycuda_guard.kernels.instrument.abi import CHECKED_SUFFIX
 from pycuda_guard.kernels.instrument.bounds import Bound, Reach
 from pycuda_guard.kernels.instrument.footprints import TRACED_SUFFIX, Map, Tracing
@@ -94,7 +95,8 @@ def make_image(ptx: str, *, races: bool, watchdog: bool, traced: bool = False) -
     entry = kept.get(key)
     if entry is not None:
         return _unpack(*entry)
-    image = _make(ptx, races=races, watchdog=watchdog, traced=traced)
+    with uncollected():
+        image = _make(ptx, races=races, watchdog=watchdog, traced=traced)
     kept.put(key, _pack(image), image.text)
     return image
 

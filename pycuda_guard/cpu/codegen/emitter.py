@@ -26,13 +26,13 @@ from pycuda_guard.cpu import abi
 from pycuda_guard.cpu.codegen import fields, special
 from pycuda_guard.cpu.codegen.errors import Unsupported
 from pycuda_guard.cpu.codegen.instructions import nans
+from pycuda_guard.cpu.codegen.registers import Registers
 from pycuda_guard.cpu.codegen.types import (
     I1,
     I8,
     I32,
     I64,
     POINTER,
-    bits_type,
     constant,
     is_signed,
     scalar_width,
@@ -69,7 +69,7 @@ class Emitter:
         self.instruction: Instruction | None = None
         self.builder: ir.IRBuilder = ir.IRBuilder(function.append_basic_block("body"))
         self._entry = ir.IRBuilder(function.insert_basic_block(0, "entry"))
-        self._registers: dict[str, ir.AllocaInstr] = {}
+        self.registers = Registers(context.flat.registers, self._entry, self.builder)
         self._carry: ir.AllocaInstr | None = None
         self._cached: dict[tuple[str | int, ...], ir.Value] = {}
         self._cached.update(known or {})
@@ -95,11 +95,14 @@ class Emitter:
             self.unsupported("part of a register, or a negated one")
         if operand.special:
             return self._from_bits(self.special(operand.name), ptx_type)
-        slot = self.register(operand.name)
-        bits = self.builder.load(slot, typ=slot.allocated_type)
-        if ptx_type != "f32" and operand.name in self.context.unsettled:
-            bits = nans.settled(self.builder, bits)
-        return self._from_bits(bits, ptx_type)
+        value = self.registers.as_type(operand.name, ptx_type)
+        if value is None:
+            bits = self._register(operand.name)
+            if ptx_type != "f32" and operand.name in self.context.unsettled:
+                bits = nans.settled(self.builder, bits)
+            value = self._from_bits(bits, ptx_type)
+            self.registers.remember(operand.name, ptx_type, value)
+        return value
 
     def write(self, operand: Operand, value: ir.Value, ptx_type: str) -> None:
         """Write a value of ``value_type(ptx_type)`` to a Register; a Sink takes it and forgets it.
@@ -110,26 +113,22 @@ class Emitter:
             return
         if not isinstance(operand, Register) or operand.special or operand.part:
             self.unsupported("destination that is no register")
-        slot = self.register(operand.name)
+        name = operand.name
+        if name not in self.context.flat.registers:
+            self.unsupported(f"register {name} is not declared")
         bits = self.bits(value)
-        target = slot.allocated_type
+        target = self.registers.kind(name)
         if bits.type.width < target.width:
             extend = self.builder.sext if is_signed(ptx_type) else self.builder.zext
             bits = extend(bits, target)
         elif bits.type.width > target.width:
             bits = self.builder.trunc(bits, target)
-        self.builder.store(bits, slot)
+        self.registers.set(name, bits)
 
-    def register(self, name: str) -> ir.AllocaInstr:
-        """Return the alloca that holds a PTX register (``iN`` of its width)."""
-        slot = self._registers.get(name)
-        if slot is None:
-            declared = self.context.flat.registers.get(name)
-            if declared is None:
-                self.unsupported(f"register {name} is not declared")
-            slot = self._entry.alloca(bits_type(declared), name=name.lstrip("%"))
-            self._registers[name] = slot
-        return slot
+    def _register(self, name: str) -> ir.Value:
+        if name not in self.context.flat.registers:
+            self.unsupported(f"register {name} is not declared")
+        return self.registers.bits(name)
 
     def scratch(self, name: str, kind: ir.Type) -> ir.Value:
         """Return a pointer to stack memory of this function, 16-byte aligned; one for each name."""
@@ -363,6 +362,22 @@ class Emitter:
         """Index of the thread in its warp (``i32``)."""
         return self._once(("lane",), lambda entry: entry.and_(self.thread_linear, ir.Constant(I32, 31)))
 
+    def frame_start(self, slot: int) -> ir.Value:
+        """Return how far a slot of the block's frame is from the first, in bytes (``i64``)."""
+        threads = self.threads
+        pitch = self._once(("frame pitch",), lambda entry: entry.zext(threads, I64))
+        return self._once(("frame start", slot), lambda entry: entry.mul(pitch, ir.Constant(I64, 8 * slot)))
+
+    def frame_place(self, nbytes: int) -> ir.Value:
+        """Return the host pointer to the thread's element in the frame's first slot; elements have a size."""
+        frame, linear = self.block_pointer("frame"), self.thread_linear
+
+        def make(entry: ir.IRBuilder) -> ir.Value:
+            index = entry.mul(entry.zext(linear, I64), ir.Constant(I64, nbytes))
+            return entry.gep(frame, [index], source_etype=I8)
+
+        return self._once(("frame place", nbytes), make)
+
     def special(self, name: str) -> ir.Value:
         """Return a special register (``%tid.x``, ``%laneid``, ``WARP_SZ`` …) as ``iN`` of its width."""
         return special.read(self, name)
@@ -393,4 +408,5 @@ class Emitter:
 
     def finish(self) -> None:
         """Close the entry block; nothing can be emitted afterwards."""
+        self.registers.finish()
         self._entry.branch(self.function.basic_blocks[1])

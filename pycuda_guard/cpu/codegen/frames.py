@@ -8,33 +8,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llvmlite import ir
-
 from pycuda_guard.cpu.codegen.operands import reads_after_cut, writes
-from pycuda_guard.cpu.codegen.types import I8, I64
+from pycuda_guard.cpu.codegen.types import I8
 
 if TYPE_CHECKING:
+    from llvmlite import ir
+
     from pycuda_guard.cpu.codegen.emitter import Emitter
     from pycuda_guard.cpu.codegen.graph import Cut
 
 
 def restore(e: Emitter, name: str, slot: int) -> None:
     """Load a register from its frame slot."""
-    register = e.register(name)
-    kind = register.allocated_type
+    kind = e.registers.kind(name)
     stored = I8 if kind.width == 1 else kind
     value = e.builder.load(_element(e, slot, stored), typ=stored, align=min(8, stored.width // 8))
     e.context.metadata.frame(value)
-    e.builder.store(e.builder.trunc(value, kind) if stored is not kind else value, register)
+    e.registers.set(name, e.builder.trunc(value, kind) if stored is not kind else value)
 
 
 def keep(e: Emitter, name: str, slot: int) -> None:
     """Store a register to its frame slot."""
-    register = e.register(name)
-    kind = register.allocated_type
-    stored = I8 if kind.width == 1 else kind
-    value = e.builder.load(register, typ=kind)
-    if stored is not kind:
+    value = e.registers.bits(name)
+    stored = value.type
+    if stored.width == 1:
+        stored = I8
         value = e.builder.zext(value, stored)
     store = e.builder.store(value, _element(e, slot, stored), align=min(8, stored.width // 8))
     e.context.metadata.frame(store)
@@ -48,7 +46,5 @@ def written_at(cut: Cut) -> set[str]:
 
 
 def _element(e: Emitter, slot: int, kind: ir.IntType) -> ir.Value:
-    builder = e.builder
-    start = builder.mul(builder.zext(e.threads, I64), ir.Constant(I64, 8 * slot))
-    place = builder.mul(builder.zext(e.thread_linear, I64), ir.Constant(I64, kind.width // 8))
-    return e.offset_pointer(e.offset_pointer(e.block_pointer("frame"), start), place)
+    """Return the host pointer to the thread's element of a slot."""
+    return e.offset_pointer(e.frame_place(kind.width // 8), e.frame_start(slot))

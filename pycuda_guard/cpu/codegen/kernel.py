@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pycuda_guard.cpu.codegen.graph import Cut, Graph, Leave
     from pycuda_guard.kernels.ptx.ir import FlatFunction, Function
 
+#: LLVM instructions of the longest region that becomes part of its loops over threads: there are two, and
+#: what is longer gains less from being compiled twice than that takes
+MAX_INLINED = 1000
+
 
 def lower(module: ModuleContext, flat: FlatFunction, stack_bytes: int) -> KernelPlan:
     """Lower a kernel into the module; ``stack_bytes`` of local memory are for the functions it calls.
@@ -83,7 +87,6 @@ class _Region:
         self.function = ir.Function(context.module.module, kind, f"{context.flat.name}.region.{number}")
         self.function.linkage = "internal"
         prepare(self.function)
-        self.function.attributes.add("noinline" if is_close_watch(context.flat.name) else "alwaysinline")
         # no noalias on the block: inlined, it leaves a marker in the loop over threads, which counts there
         # as one more memory access
         arguments = list(self.function.args)
@@ -96,6 +99,9 @@ class _Region:
         shortcut = body.Shortcut(arguments[-1], guard.passes) if guard and number == 0 else None
         body.emit(self._e, context.graph.reachable(start, across_cuts=False), start, self, shortcut)
         self._e.finish()
+        is_short = sum(len(block.instructions) for block in self.function.blocks) <= MAX_INLINED
+        is_inlined = is_short and not is_close_watch(context.flat.name)
+        self.function.attributes.add("alwaysinline" if is_inlined else "noinline")
 
     def leave(self, leave: Leave) -> None:
         """A thread of a kernel that returns has exited."""

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from pycuda_guard.kernels.ptx.ir import Variable
 
 #: what names of kernels end in that the guard has added to a module: long code around the program's own
-_CLOSE_WATCHES = ("$checked", "$races")
+_CLOSE_WATCHES = ("$checked", "$races", "$traced")
 
 #: likewise, of all that stand for one of the program's own
-_ADDED = (*_CLOSE_WATCHES, "$proven", "$traced")
+_ADDED = (*_CLOSE_WATCHES, "$proven")
 
 
 def name_in_program(name: str) -> str:

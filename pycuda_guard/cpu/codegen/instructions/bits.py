@@ -61,11 +61,12 @@ def shift(e: Emitter, i: Instruction, m: Modifiers) -> None:
     kind = m.type()
     size = width(kind)
     value = e.read(i.operands[1], kind)
-    count = e.read(i.operands[2], "u32")
-    if size == 16 and isinstance(i.operands[2], Immediate):
-        count = e.builder.and_(count, integer(32, 0xFFFF))
-    # a 16-bit shift must see counts such as 65536, so limit before narrowing
-    count = extend(e, minimum(e, count, integer(32, size)), size, False)
+    if isinstance(i.operands[2], Immediate):
+        amount = i.operands[2].value & (0xFFFF if size == 16 else 0xFFFF_FFFF)
+        count: ir.Value = number(value, min(amount, size))
+    else:
+        # a 16-bit shift must see counts such as 65536, so limit before narrowing
+        count = extend(e, minimum(e, e.read(i.operands[2], "u32"), integer(32, size)), size, False)
     if i.opcode == "shl":
         e.write(i.operands[0], shift_left(e, value, count), kind)
     else:

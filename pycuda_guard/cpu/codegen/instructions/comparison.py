@@ -85,10 +85,10 @@ def set_predicate(e: Emitter, i: Instruction, m: Modifiers) -> None:
     boolean = m.one_of("and", "or", "xor", default="none")
     result = _outcome(e, i, m, test, m.type())
     other = e.read(i.operands[3], "pred") if boolean != "none" else None
-    for destination, value in zip(
-        destinations(i.operands[0]), (result, e.builder.not_(result)), strict=False
-    ):
-        e.write(destination, combined(e, boolean, value, other), "pred")
+    first, *opposite = destinations(i.operands[0])
+    e.write(first, combined(e, boolean, result, other), "pred")
+    for destination in opposite:
+        e.write(destination, combined(e, boolean, e.builder.not_(result), other), "pred")
 
 
 @lowers("set")

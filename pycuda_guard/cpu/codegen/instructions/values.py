@@ -75,6 +75,8 @@ def clamp(e: Emitter, value: ir.Value, low: int, high: int) -> ir.Value:
 def shift_left(e: Emitter, value: ir.Value, count: ir.Value) -> ir.Value:
     """``value << count``, 0 from the width on. Both have the same type; ``count`` is unsigned."""
     width = value.type.width
+    if isinstance(count, ir.Constant):
+        return e.builder.shl(value, count) if count.constant < width else number(value, 0)
     inside = e.builder.icmp_unsigned("<", count, number(value, width))
     shifted = e.builder.shl(value, e.builder.and_(count, number(value, width - 1)))
     return e.builder.select(inside, shifted, number(value, 0))
@@ -83,6 +85,10 @@ def shift_left(e: Emitter, value: ir.Value, count: ir.Value) -> ir.Value:
 def shift_right(e: Emitter, value: ir.Value, count: ir.Value, signed: bool) -> ir.Value:
     """``value >> count``, 0 or copies of the sign from the width on. Both have the same type."""
     width = value.type.width
+    if isinstance(count, ir.Constant):
+        if signed:
+            return e.builder.ashr(value, number(value, min(count.constant, width - 1)))
+        return e.builder.lshr(value, count) if count.constant < width else number(value, 0)
     if signed:
         return e.builder.ashr(value, minimum(e, count, number(value, width - 1)))
     inside = e.builder.icmp_unsigned("<", count, number(value, width))

@@ -206,6 +206,8 @@ class Runtime:
             memo: Memo = pattern.prepared
             longer = self._again(memo, variant, packed, event)
             if longer is not None:
+                if self.world.outbox:
+                    self.deliver()
                 return (variant.proven if memo.is_proven else function), longer, shared
         prepared = self._prepare(function, variant, packed, shared, event, pattern)
         if self.world.outbox:
@@ -260,10 +262,6 @@ class Runtime:
             if (
                 memo.owner is not variant.memos
                 or self._is_busy
-                or self._inbox
-                or self._asking.open
-                or state.waiting
-                or world.unloaded
                 or not self._wants_all
                 or loaded.state is not state
                 or event.context != loaded.context
@@ -273,6 +271,10 @@ class Runtime:
                 return None
             self._is_busy = True
             try:
+                if self._inbox:
+                    self._drain()
+                if self._asking.open or state.waiting or world.unloaded:
+                    self._tidy(event.context)
                 longer = memo.again(world.allocations.version, packed, event)
                 if longer is not None:
                     self._launches += 1

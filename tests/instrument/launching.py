@@ -75,11 +75,13 @@ class Launcher:
         self.cuda = cuda
         self.module = parse(ptx)
         self.result = instrument(self.module)
-        if only_checked:  # the rest would take as long again to compile
-            items = self.result.module.items
-            items[:] = [item for item in items if not self._has_checked(getattr(item, "name", ""))]
         self.text = print_module(self.result.module)
         assert print_module(parse(self.text)) == self.text
+        if only_checked or only_fast:  # the rest would take as long again to compile
+            items = self.result.module.items
+            left_out = self._has_checked if only_checked else self._is_not_fast
+            items[:] = [item for item in items if not left_out(getattr(item, "name", ""))]
+            self.text = print_module(self.result.module)
         self.bare = cuda.module_from_buffer(ptx.encode())
         self.loaded = cuda.module_from_buffer(self.text.encode())
         self.variables = [self._variable(name) for name in self._variable_names()]
@@ -98,6 +100,10 @@ class Launcher:
     def _has_checked(self, name: str) -> bool:
         """Tell whether a kernel has a checked variant beside."""
         return name in self.result.kernels and bool(self.result.kernels[name].checked)
+
+    def _is_not_fast(self, name: str) -> bool:
+        """Tell whether a kernel is another variant of one."""
+        return name.endswith((abi.CHECKED_SUFFIX, PROVEN_SUFFIX))
 
     def bare_run(self, name, *arguments, grid=1, block=1, shared=0):
         """Launch the bare kernel on copies of the buffers; return them as arrays."""

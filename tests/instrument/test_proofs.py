@@ -325,7 +325,7 @@ NAMES = [
 @pytest.fixture(scope="module")
 def launcher(cuda, text):
     """The kernels on the CPU device."""
-    return Launcher(cuda, text, only_fast=True)
+    return Launcher(cuda, text)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 from pathlib import Path
 
@@ -129,3 +130,39 @@ def test_damaged_modules_are_instrumented_or_left_out(seed, path, races):
     assert kernels <= result.kernels.keys() | result.left_out.keys()
     text = print_module(result.module)
     assert print_module(parse(text)) == text
+
+
+NAMES = """
+.visible .global .align 4 .b32 cells[64];
+.visible .entry k(.param .u64 from)
+{
+    .reg .pred %p; .reg .b32 %r, %s; .reg .b64 %a, %b, %c;
+    .shared .align 4 .b32 tile[32];
+    ld.param.u64 %a, [from];
+    mov.u32 %r, %tid.x;
+    mul.wide.u32 %b, %r, 4;
+    add.s64 %a, %a, %b;
+    ld.global.u32 %s, [%a];
+    mov.u64 %c, cells;
+    add.s64 %c, %c, %b;
+    setp.lt.u32 %p, %s, 7;
+    @%p bra LESS;
+    st.shared.u32 [tile+4], %s;
+    bar.sync 0;
+LESS:
+    st.global.u32 [%c], %s;
+    ret;
+}
+"""
+
+
+def test_what_is_added_has_names_of_its_own():
+    """Of a parameter and a variable of the module that have one name, ptxas takes the variable's value."""
+    module = parse(HEAD + NAMES)
+    text = print_module(instrument(module, races=True, watchdog=True).module)
+    declared = re.findall(r"\.(?:param|local|shared|global) [^;,(){}\[%]*?([\w$]+)(?:\[\d*\])?\s*[;,)]", text)
+    labels = re.findall(r"^([\w$]+):", text, re.MULTILINE)
+    assert {"pg_enter", "pg_check", "pg_report"} <= set(re.findall(r"\.func[^;{]*?(pg_\w+)\s*\(", text))
+    added = {*declared, *labels} - {"cells", "from", "tile", "LESS"}
+    assert "pg_cells" in added
+    assert not [name for name in added if not name.lstrip("$").lower().startswith("pg_")]

@@ -57,12 +57,12 @@ _ENTRY_SIZE = 32
 ENTRY = {"address": 0, "base": 8, "size": 16, "what": 24, "detail": 8, "reason": 16, "site": 28}
 
 _TEXT = """
-.func pg_report(.param .b64 entry, .param .b64 header)
+.func pg_report(.param .b64 pg_entry, .param .b64 pg_header)
 {{
     .reg .pred %p;
     .reg .b64 %entry, %header, %address, %counter, %ring, %record, %low;
     .reg .b32 %site, %count, %slot, %x, %y, %z;
-    ld.param.b64 %entry, [entry];
+    ld.param.b64 %entry, [pg_entry];
     ld.local.b32 %site, [%entry+{in_site}];
     ld.local.b64 %address, [%entry+{in_address}];
     mov.u64 %counter, {counters};
@@ -72,11 +72,11 @@ _TEXT = """
     red.global.max.u64 [%counter+{highest}], %address;
     atom.global.add.u32 %count, [%counter+{count}], 1;
     setp.ge.u32 %p, %count, {reports_per_site};
-    @%p bra DONE;
-    ld.param.b64 %header, [header];
+    @%p bra PG_DONE;
+    ld.param.b64 %header, [pg_header];
     ld.local.b64 %ring, [%header+{reports}];
     setp.eq.u64 %p, %ring, 0;
-    @%p bra DONE;
+    @%p bra PG_DONE;
     atom.global.add.u32 %slot, [%ring], 1;
     rem.u32 %x, %slot, {capacity};
     mad.wide.u32 %record, %x, {record_size}, %ring;
@@ -105,24 +105,24 @@ _TEXT = """
     add.u32 %slot, %slot, 1;
     membar.sys;
     st.volatile.global.b32 [%record+{at_number}], %slot;
-DONE:
+PG_DONE:
     ret;
 }}
 
-.func pg_check(.param .b64 frame)
+.func pg_check(.param .b64 pg_frame)
 {{
     .reg .pred %p, %aligned;
     .reg .b64 %frame, %entry, %address, %base, %size, %last, %offset, %found, %word;
     .reg .b32 %what, %low, %high, %middle, %shift;
-    ld.param.b64 %frame, [frame];
+    ld.param.b64 %frame, [pg_frame];
     add.u64 %entry, %frame, {first_entry};
-ACCESS:
+PG_ACCESS:
     .pragma "nounroll";
     ld.local.b32 %what, [%entry+{in_what}];
     mov.u64 %found, {skip};
     and.b32 %low, %what, 255;
     setp.eq.u32 %p, %low, 0;
-    @%p bra JUDGED;
+    @%p bra PG_JUDGED;
     ld.local.b64 %address, [%entry+{in_address}];
     cvt.u64.u32 %last, %low;
     sub.u64 %last, %last, 1;
@@ -132,92 +132,92 @@ ACCESS:
     ld.local.b32 %what, [%entry+{in_what}];
     and.b32 %low, %what, {in_variable};
     setp.ne.u32 %p, %low, 0;
-    @%p bra TOLD;
+    @%p bra PG_TOLD;
     and.b32 %low, %what, {generic};
     setp.eq.u32 %p, %low, 0;
-    @%p bra IN_GLOBAL;
+    @%p bra PG_IN_GLOBAL;
     isspacep.shared %p, %address;
-    @%p bra ALIGNMENT;
+    @%p bra PG_ALIGNMENT;
     isspacep.local %p, %address;
-    @%p bra ALIGNMENT;
+    @%p bra PG_ALIGNMENT;
     isspacep.const %p, %address;
-    @%p bra ALIGNMENT;
-IN_GLOBAL:
+    @%p bra PG_ALIGNMENT;
+PG_IN_GLOBAL:
     ld.local.b64 %size, [%entry+{in_size}];
     setp.eq.u64 %p, %size, 0;
-    @%p bra SEARCH;
-TOLD:
+    @%p bra PG_SEARCH;
+PG_TOLD:
     ld.local.b64 %size, [%entry+{in_size}];
     ld.local.b64 %base, [%entry+{in_base}];
-    bra INSIDE;
-SEARCH:
+    bra PG_INSIDE;
+PG_SEARCH:
     ld.local.b32 %high, [%frame+{entries}];
     mov.u32 %low, 0;
-NEXT:
+PG_NEXT:
     .pragma "nounroll";
     setp.ge.u32 %p, %low, %high;
-    @%p bra SEARCHED;
+    @%p bra PG_SEARCHED;
     add.u32 %middle, %low, %high;
     shr.u32 %middle, %middle, 1;
     ld.local.b64 %word, [%frame+{table}];
     mad.wide.u32 %offset, %middle, {range_size}, %word;
     ld.global.b64 %base, [%offset+{at_base}];
     setp.gt.u64 %p, %base, %address;
-    @%p bra LOWER;
+    @%p bra PG_LOWER;
     mov.u64 %found, %offset;
     add.u32 %low, %middle, 1;
-    bra NEXT;
-LOWER:
+    bra PG_NEXT;
+PG_LOWER:
     mov.u32 %high, %middle;
-    bra NEXT;
-SEARCHED:
+    bra PG_NEXT;
+PG_SEARCHED:
     setp.eq.u64 %p, %found, {elsewhere};
-    @%p bra MISSED;
+    @%p bra PG_MISSED;
     ld.global.b64 %base, [%found+{at_base}];
     ld.global.b64 %size, [%found+{at_size}];
-INSIDE:
+PG_INSIDE:
     sub.u64 %offset, %address, %base;
     max.u64 %size, %size, %last;
     sub.u64 %size, %size, %last;
     setp.lt.u64 %p, %offset, %size;
-    @%p bra ALIGNMENT;
+    @%p bra PG_ALIGNMENT;
     ld.local.b32 %what, [%entry+{in_what}];
     and.b32 %low, %what, {in_variable};
     setp.ne.u32 %p, %low, 0;
-    @%p bra OUTSIDE;
+    @%p bra PG_OUTSIDE;
     ld.local.b64 %word, [%entry+{in_size}];
     setp.ne.u64 %p, %word, 0;
-    @%p bra OUTSIDE;
-MISSED:
+    @%p bra PG_OUTSIDE;
+PG_MISSED:
     mov.u64 %found, {elsewhere};
     ld.local.b32 %low, [%frame+{flags}];
     and.b32 %low, %low, {permissive};
     setp.ne.u32 %p, %low, 0;
-    @%p bra ALIGNMENT;
-OUTSIDE:
+    @%p bra PG_ALIGNMENT;
+PG_OUTSIDE:
     mov.u32 %low, {outside};
     ld.local.b32 %what, [%entry+{in_what}];
     and.b32 %high, %what, {shared};
     setp.eq.u32 %p, %high, 0;
-    @%p bra REPORT;
+    @%p bra PG_REPORT;
     mov.u32 %low, {shared_outside};
-    bra REPORT;
-ALIGNMENT:
+    bra PG_REPORT;
+PG_ALIGNMENT:
     mov.u32 %low, {misaligned};
     ld.local.b32 %what, [%entry+{in_what}];
     and.b32 %high, %what, {unaligned};
     setp.ne.u32 %p, %high, 0;
     or.pred %aligned, %aligned, %p;
-    @!%aligned bra REPORT;
+    @!%aligned bra PG_REPORT;
     ld.local.b32 %what, [%entry+{in_what}];
     and.b32 %low, %what, {notes};
     setp.eq.u32 %p, %low, 0;
-    @%p bra JUDGED;
+    @%p bra PG_JUDGED;
     setp.eq.u64 %p, %found, {elsewhere};
-    @%p bra JUDGED;
+    @%p bra PG_JUDGED;
     ld.global.b32 %shift, [%found+{at_shift}];
     setp.ge.u32 %p, %shift, {untracked};
-    @%p bra JUDGED;
+    @%p bra PG_JUDGED;
     ld.global.b64 %base, [%found+{at_base}];
     sub.u64 %offset, %address, %base;
     add.u64 %last, %last, %offset;
@@ -227,44 +227,44 @@ ALIGNMENT:
     add.u64 %offset, %offset, %word;
     add.u64 %last, %last, %word;
     mov.u32 %low, {stray};
-NOTE:
+PG_NOTE:
     .pragma "nounroll";
     st.global.b8 [%offset], %low;
     add.u64 %offset, %offset, 1;
     setp.le.u64 %p, %offset, %last;
-    @%p bra NOTE;
-JUDGED:
+    @%p bra PG_NOTE;
+PG_JUDGED:
     st.local.b64 [%entry+{in_address}], %found;
     ld.local.b32 %what, [%entry+{in_what}];
     and.b32 %low, %what, {last};
     add.u64 %entry, %entry, {entry_size};
     setp.eq.u32 %p, %low, 0;
-    @%p bra ACCESS;
+    @%p bra PG_ACCESS;
     ret;
-REPORT:
+PG_REPORT:
     mov.u64 %word, 0;
     ld.local.b32 %what, [%entry+{in_what}];
     and.b32 %high, %what, {in_variable};
     setp.eq.u32 %p, %high, 0;
-    @%p bra DETAILED;
+    @%p bra PG_DETAILED;
     ld.local.b64 %word, [%entry+{in_size}];
     ld.local.b32 %what, [%entry+{in_what}];
     and.b32 %high, %what, {shared};
     setp.ne.u32 %p, %high, 0;
-    @%p bra DETAILED;
+    @%p bra PG_DETAILED;
     sub.u64 %word, %address, %base;
-DETAILED:
+PG_DETAILED:
     st.local.b64 [%entry+{in_detail}], %word;
     st.local.b32 [%entry+{in_reason}], %low;
     {{
-        .param .b64 entry_;
-        .param .b64 frame_;
-        st.param.b64 [entry_], %entry;
-        st.param.b64 [frame_], %frame;
-        call.uni pg_report, (entry_, frame_);
+        .param .b64 pg_entry_;
+        .param .b64 pg_frame_;
+        st.param.b64 [pg_entry_], %entry;
+        st.param.b64 [pg_frame_], %frame;
+        call.uni pg_report, (pg_entry_, pg_frame_);
     }}
     mov.u64 %found, {skip};
-    bra JUDGED;
+    bra PG_JUDGED;
 }}
 """
 

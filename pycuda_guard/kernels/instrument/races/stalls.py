@@ -73,14 +73,15 @@ AREA_BYTES = AREA_FIELDS["notes"] + 4 * _MOST_THREADS
 _PERIOD, _LOOKS = 100_000_000, 10
 
 _TEXT = """
-.func (.param .b32 generation) pg_arrive(.param .b32 place, .param .b32 threads, .param .b32 needed)
+.func (.param .b32 pg_generation) pg_arrive(.param .b32 pg_place, .param .b32 pg_threads,
+    .param .b32 pg_needed)
 {{
     .reg .pred %p, %q;
     .reg .b32 %place, %threads, %needed, %old, %next, %count, %found;
-    ld.param.b32 %place, [place];
-    ld.param.b32 %threads, [threads];
-    ld.param.b32 %needed, [needed];
-AGAIN:
+    ld.param.b32 %place, [pg_place];
+    ld.param.b32 %threads, [pg_threads];
+    ld.param.b32 %needed, [pg_needed];
+PG_AGAIN:
     .pragma "nounroll";
     ld.volatile.shared.b32 %old, [%place];
     and.b32 %count, %old, 0xffff;
@@ -91,33 +92,33 @@ AGAIN:
     @%p add.u32 %next, %found, 0x10000;
     atom.shared.cas.b32 %found, [%place], %old, %next;
     setp.ne.u32 %q, %found, %old;
-    @%q bra AGAIN;
+    @%q bra PG_AGAIN;
     shr.u32 %old, %old, 16;
     @%p mov.u32 %old, {complete};
-    st.param.b32 [generation], %old;
+    st.param.b32 [pg_generation], %old;
     ret;
 }}
 
-.func (.param .b32 verdict) pg_wait(.param .b32 area, .param .b32 thread, .param .b32 threads,
-    .param .b32 state, .param .b32 place, .param .b32 need)
+.func (.param .b32 pg_verdict) pg_wait(.param .b32 pg_area, .param .b32 pg_thread, .param .b32 pg_threads,
+    .param .b32 pg_state, .param .b32 pg_place, .param .b32 pg_need)
 {{
     .reg .pred %p, %q, %counted, %partial;
     .reg .b32 %area, %threads, %state, %place, %need, %found, %word, %polls, %looks, %sum, %last;
     .reg .b32 %index, %at, %here, %left, %elsewhere, %other, %lanes, %verdict;
     .reg .b64 %now, %next, %counts;
-    ld.param.b32 %area, [area];
-    ld.param.b32 %threads, [threads];
-    ld.param.b32 %state, [state];
-    ld.param.b32 %place, [place];
-    ld.param.b32 %need, [need];
-    ld.param.b32 %at, [thread];
+    ld.param.b32 %area, [pg_area];
+    ld.param.b32 %threads, [pg_threads];
+    ld.param.b32 %state, [pg_state];
+    ld.param.b32 %place, [pg_place];
+    ld.param.b32 %need, [pg_need];
+    ld.param.b32 %at, [pg_thread];
     mad.lo.u32 %at, %at, 4, %area;
     st.volatile.shared.b32 [%at+{notes}], %state;
     mov.u32 %polls, 0;
     mov.u32 %looks, 0;
     mov.u32 %last, 0;
     mov.u64 %next, 0;
-POLL:
+PG_POLL:
     .pragma "nounroll";
     mov.u32 %verdict, {go};
     ld.volatile.shared.b32 %found, [%place];
@@ -133,20 +134,20 @@ POLL:
     not.pred %counted, %counted;
     and.pred %q, %q, %counted;
     or.pred %p, %p, %q;
-    @%p bra DONE;
+    @%p bra PG_DONE;
     setp.eq.u32 %p, %word, {unknown};
-    @%p bra DONE;
+    @%p bra PG_DONE;
     mov.u32 %verdict, {leave};
     setp.eq.u32 %p, %word, {stuck};
-    @%p bra DONE;
+    @%p bra PG_DONE;
     nanosleep.u32 100;
     add.u32 %polls, %polls, 1;
     and.b32 %found, %polls, 63;
     setp.ne.u32 %p, %found, 0;
-    @%p bra POLL;
+    @%p bra PG_POLL;
     mov.u64 %now, %globaltimer;
     setp.lt.u64 %p, %now, %next;
-    @%p bra POLL;
+    @%p bra PG_POLL;
     add.u64 %next, %now, {period};
     mov.u32 %index, 0;
     mov.u32 %sum, 0;
@@ -157,15 +158,15 @@ POLL:
     mov.u32 %lanes, 0;
     setp.ne.u32 %counted, %index, 0;
     setp.ne.u32 %partial, %index, 0;
-NEXT:
+PG_NEXT:
     .pragma "nounroll";
     setp.ge.u32 %p, %index, %threads;
-    @%p bra LOOKED;
+    @%p bra PG_LOOKED;
     mad.lo.u32 %at, %index, 4, %area;
     ld.shared.b32 %found, [%at+{notes}];
     and.b32 %word, %found, {kind_mask};
     setp.eq.u32 %p, %word, {runs};
-    @%p bra RUNS;
+    @%p bra PG_RUNS;
     setp.eq.u32 %p, %word, {at_counted};
     or.pred %counted, %counted, %p;
     and.b32 %at, %index, 31;
@@ -178,11 +179,11 @@ NEXT:
     or.pred %partial, %partial, %q;
     shr.u32 %at, %found, {round_shift};
     add.u32 %sum, %sum, %at;
-    @%p bra HAS_LEFT;
+    @%p bra PG_HAS_LEFT;
     xor.b32 %at, %found, %state;
     and.b32 %at, %at, {site_mask};
     setp.eq.u32 %p, %at, 0;
-    @%p bra IS_HERE;
+    @%p bra PG_IS_HERE;
     and.b32 %found, %found, {site_mask};
     shr.u32 %found, %found, {site_shift};
     shl.b32 %at, %index, 16;
@@ -191,39 +192,39 @@ NEXT:
     selp.b32 %other, %at, %other, %p;
     add.u32 %elsewhere, %elsewhere, 1;
     add.u32 %index, %index, 1;
-    bra NEXT;
-IS_HERE:
+    bra PG_NEXT;
+PG_IS_HERE:
     add.u32 %here, %here, 1;
     add.u32 %index, %index, 1;
-    bra NEXT;
-HAS_LEFT:
+    bra PG_NEXT;
+PG_HAS_LEFT:
     add.u32 %left, %left, 1;
     add.u32 %index, %index, 1;
-    bra NEXT;
-RUNS:
+    bra PG_NEXT;
+PG_RUNS:
     mov.u32 %looks, 0;
-    bra POLL;
-LOOKED:
+    bra PG_POLL;
+PG_LOOKED:
     setp.eq.u32 %p, %sum, %last;
     add.u32 %looks, %looks, 1;
     selp.u32 %looks, %looks, 0, %p;
     mov.u32 %last, %sum;
     setp.lt.u32 %p, %looks, {looks};
-    @%p bra POLL;
+    @%p bra PG_POLL;
     and.pred %p, %counted, %partial;
     selp.u32 %found, {unknown}, {stuck}, %p;
     atom.shared.cas.b32 %word, [%area+{ending}], {none}, %found;
-    @%p bra POLL;
+    @%p bra PG_POLL;
     setp.ne.u32 %p, %word, {none};
-    @%p bra POLL;
+    @%p bra PG_POLL;
     shl.b32 %left, %left, 16;
     or.b32 %here, %here, %left;
     mov.b64 %counts, {{%here, %elsewhere}};
     st.shared.b64 [%area+{counts}], %counts;
     st.shared.b32 [%area+{other}], %other;
     mov.u32 %verdict, {tell};
-DONE:
-    st.param.b32 [verdict], %verdict;
+PG_DONE:
+    st.param.b32 [pg_verdict], %verdict;
     ret;
 }}
 """

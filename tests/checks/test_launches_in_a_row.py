@@ -11,15 +11,16 @@ from made_up.accesses import touches
 from made_up.copies import download, host, htod, upload
 from made_up.kernels import arg, kernel, launch, module, ptr
 from made_up.memory import A, B, C, alloc, free, memset
+from made_up.places import where
 from made_up.process import ended, failed
 from made_up.streams import E1, S1, S2, event, record, stream, synchronize, wait
 
 from pycuda_guard.checks import rows
 from pycuda_guard.checks.engine import Engine
+from pycuda_guard.events import model as m
 from pycuda_guard.events.patterns import Pattern
 
 if TYPE_CHECKING:
-    from pycuda_guard.events import model as m
     from pycuda_guard.findings import Finding
 
 KERNELS = module(
@@ -123,3 +124,20 @@ def test_more_than_may_wait_are_taken_in_between(monkeypatch: pytest.MonkeyPatch
     both.feed(ended())
     (finding,) = both.findings
     assert (finding.code, finding.event) == ("PG304", both.number)
+
+
+@pytest.mark.parametrize(("touched", "codes"), [((0, 16), ["PG103"]), ((32, 48), [])])
+@pytest.mark.parametrize("nth", [0, 1, 3])
+def test_each_launch_tells_what_it_touched(nth: int, touched: tuple[int, int], codes: list[str]) -> None:
+    both = Both()
+    signature = kernel("fill", "float *x", accesses=(), is_vague=True)
+    for each in (alloc(A, 64), alloc(B, 64), stream(S1, 1), stream(S2, 1), module(signature)):
+        both.feed(each)
+    pattern = Pattern(launch("fill", ptr(A), line=40, stream=S1))
+    numbers = []
+    for _ in range(4):
+        both.feed(pattern.copy(), pattern)
+        numbers.append(both.number)
+    both.feed(download(S2, A, 4))
+    both.feed(m.Footprint(*where(10), numbers[nth], (m.TouchedBytes("write", A, (touched,)),)))
+    assert [finding.code for finding in both.findings] == codes

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import traceback
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pycuda_guard import config, project
 from pycuda_guard.cli.verb import Verb
 from pycuda_guard.errors import GuardError, StartError
+from pycuda_guard.garbage import uncollected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pycuda_guard.cli.program import Program
 
 
@@ -41,7 +38,7 @@ class Run(Verb):
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the program under the guard and return the exit status."""
-        with _importing():
+        with uncollected():
             program = read_program(options)
         program.check()
         below = project.layers(program.folder)
@@ -62,7 +59,7 @@ def read_program(options: argparse.Namespace) -> Program:
 
 def run_program(program: Program, options: config.Config) -> int:
     """Run ``program`` with ``options`` to its end and return the exit status of the process."""
-    with _importing():
+    with uncollected():
         from pycuda_guard.cli.program import run_to_the_end
         from pycuda_guard.session import begin, devices
 
@@ -70,7 +67,7 @@ def run_program(program: Program, options: config.Config) -> int:
         devices.choose(options)
         return run_to_the_end(program, lambda error: None)
     try:
-        with _importing():
+        with uncollected():
             session = begin(options)
     except GuardError:
         raise
@@ -80,15 +77,3 @@ def run_program(program: Program, options: config.Config) -> int:
     status = run_to_the_end(program, session.uncaught.note)
     session.finish()
     return status or int(session.has_failed)
-
-
-@contextmanager
-def _importing() -> Iterator[None]:
-    """Collect no garbage meanwhile: modules make many objects, nearly all of which live to the end."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

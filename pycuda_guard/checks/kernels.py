@@ -132,8 +132,10 @@ class Scene:
     def element(self, address: Address) -> str:
         """Return an address as an element, with all indices of an array of several dimensions.
 
-        Of a record, the byte in it as well.
+        Of a record, the byte in it as well. Where nothing is known of the memory, it is the address.
         """
+        if not self.origin:
+            return f"address {address:#x}"
         index, byte = divmod(address - self.origin, self.item)
         text = f"element {index}"
         shape = self.shape
@@ -181,7 +183,7 @@ class KernelRule(Rule):
         signature = self.state.signature(known) if known is not None else None
         memory = self.state.memory
         address = event.base if event.size else event.address
-        region = memory.find(address) or memory.find_freed(address)
+        region = memory.find_used(address) or memory.find_freed(address)
         return Scene(event, known, signature, region)
 
     def is_told(self, event: KernelReport) -> bool:

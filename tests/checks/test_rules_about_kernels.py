@@ -354,6 +354,24 @@ def test_what_several_blocks_count_in_needs_an_atomic(nbytes, grid, help):
 
 
 @pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ((m.ModuleVariable("seen", A, 256),), "element 2 of `seen` (256 bytes)"),
+        ((), f"address {A + 8:#x} of"),
+    ],
+    ids=["known", "unknown"],
+)
+def test_a_race_for_a_variable_names_it_though_nobody_asked_where_it_is(variables, named):
+    written = m.KernelAccess("mark", "script.py", 9, "write", 4, "global", 0)
+    ends = {"other": written, "other_block": (1, 0, 0), "other_thread": (0, 0, 0)}
+    race = report("race", A + 8, 3, "mark", kind="write", base=0, size=0, **ends)
+    loaded = module(kernel("mark"), variables=variables)
+    found = only(loaded, alloc(B, 64), launch("mark", grid=(2, 1)), race)
+    assert found.code == "PG501"
+    assert named in found.message
+
+
+@pytest.mark.parametrize(
     ("kind", "shared", "help"),
     [
         ("write", 256, "if these are two arrays in `s`, let the second begin where the first ends; else put"),
